@@ -1,0 +1,45 @@
+//! Why a call is not let through.
+
+/// A call without a valid token, or without the role it needs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// There is no `authorization: Bearer …`.
+    #[error("no token: send it as \"authorization: Bearer TOKEN\"")]
+    TokenMissing,
+    /// It is not a JWT with the claims that HotSwap asks for.
+    #[error("the token is malformed: {0}")]
+    TokenMalformed(&'static str),
+    /// It names another algorithm than the key's.
+    #[error("the token is signed with an algorithm that is not accepted")]
+    TokenAlgorithm,
+    /// Its signature is not of a known key.
+    #[error("the token's signature is not of a known key")]
+    TokenSignature,
+    /// It is for somebody else.
+    #[error("the token is not for the audience \"hotswap\"")]
+    TokenAudience,
+    /// Its time is over.
+    #[error("the token has expired")]
+    TokenExpired,
+    /// No role of the principal may call the method.
+    #[error("the method needs one of these roles: {needed}")]
+    RoleMissing {
+        /// The roles, joined by ", ".
+        needed: String,
+    },
+}
+
+impl AuthError {
+    /// The stable reason that goes into `google.rpc.ErrorInfo`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TokenMissing => "TOKEN_MISSING",
+            Self::TokenMalformed(_) => "TOKEN_MALFORMED",
+            Self::TokenAlgorithm => "TOKEN_ALGORITHM",
+            Self::TokenSignature => "TOKEN_SIGNATURE",
+            Self::TokenAudience => "TOKEN_AUDIENCE",
+            Self::TokenExpired => "TOKEN_EXPIRED",
+            Self::RoleMissing { .. } => "ROLE_MISSING",
+        }
+    }
+}

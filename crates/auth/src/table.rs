@@ -1,0 +1,151 @@
+//! The permission table: one row for every RPC that a server answers. A test compares it with the contract.
+
+use crate::{AuthError, Principal, Role};
+
+/// Who may call an RPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, without a token.
+    Open,
+    /// Anybody with a valid token.
+    Authenticated,
+    /// A principal with one of these roles.
+    Roles(&'static [Role]),
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The path of the RPC.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+}
+
+const PEOPLE: Access =
+    Access::Roles(&[Role::Admin, Role::Operator, Role::Developer, Role::ConfigManager, Role::Viewer]);
+const OPERATORS: Access = Access::Roles(&[Role::Admin, Role::Operator]);
+const ADMINS: Access = Access::Roles(&[Role::Admin]);
+const PROXIES: Access = Access::Roles(&[Role::Gateway, Role::Admin]);
+
+macro_rules! table {
+    ($($service:literal { $($method:literal => $access:expr),+ $(,)? })+) => {
+        &[$($(Row { path: concat!("/", $service, "/", $method), access: $access }),+),+]
+    };
+}
+
+/// Every RPC and who may call it.
+pub const TABLE: &[Row] = table! {
+    "hotswap.route.v1.RouteService" {
+        "CreateRoute" => OPERATORS,
+        "GetRoute" => PEOPLE,
+        "ListRoutes" => PEOPLE,
+        "UpdateRoute" => OPERATORS,
+        "DeleteRoute" => ADMINS,
+        "ListRouteRevisions" => PEOPLE,
+        "DiffRouteRevisions" => PEOPLE,
+        "CreatePool" => OPERATORS,
+        "GetPool" => PEOPLE,
+        "ListPools" => PEOPLE,
+        "UpdatePool" => OPERATORS,
+        "DeletePool" => ADMINS,
+        "ListPoolRevisions" => PEOPLE,
+        "DiffPoolRevisions" => PEOPLE,
+        "ExplainRequest" => PEOPLE,
+        "SetBackendState" => OPERATORS,
+    }
+    "hotswap.gateway.v1.ConfigDistributionService" {
+        "WatchConfig" => PROXIES,
+    }
+    "hotswap.gateway.v1.FleetService" {
+        "ListProxies" => PEOPLE,
+        "GetProxy" => PEOPLE,
+        "WaitForRevision" => PEOPLE,
+    }
+    "hotswap.rollout.v1.RolloutService" {
+        "CreateRollout" => OPERATORS,
+        "GetRollout" => PEOPLE,
+        "ListRollouts" => PEOPLE,
+        "WatchRollout" => PEOPLE,
+        "PromoteRollout" => OPERATORS,
+        "PauseRollout" => OPERATORS,
+        "ResumeRollout" => OPERATORS,
+        "RollbackRollout" => OPERATORS,
+        "ApproveRollout" => OPERATORS,
+        "RejectRollout" => OPERATORS,
+        "ListMeasurements" => PEOPLE,
+        "ListPendingApprovals" => PEOPLE,
+    }
+    "hotswap.audit.v1.AuditService" {
+        "ListEvents" => OPERATORS,
+        "ExportEvents" => ADMINS,
+        "VerifyLog" => OPERATORS,
+    }
+    "grpc.reflection.v1.ServerReflection" {
+        "ServerReflectionInfo" => Access::Authenticated,
+    }
+    "grpc.reflection.v1alpha.ServerReflection" {
+        "ServerReflectionInfo" => Access::Authenticated,
+    }
+    "grpc.health.v1.Health" {
+        "Check" => Access::Open,
+        "Watch" => Access::Open,
+    }
+};
+
+/// The row of an RPC.
+pub fn row(path: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|r| r.path == path)
+}
+
+/// Whether a principal may call the RPC of this row.
+///
+/// # Errors
+/// [`AuthError::RoleMissing`], with the roles that would do.
+pub fn authorize(principal: &Principal, row: &Row) -> Result<(), AuthError> {
+    match row.access {
+        Access::Open | Access::Authenticated => Ok(()),
+        Access::Roles(roles) if roles.iter().any(|r| principal.roles.contains(r)) => Ok(()),
+        Access::Roles(roles) => {
+            let needed: Vec<_> = roles.iter().map(|r| r.as_str()).collect();
+            Err(AuthError::RoleMissing { needed: needed.join(", ") })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use hotswap_core::Timestamp;
+
+    use super::*;
+
+    fn allowed(role: Role, path: &str) -> bool {
+        let principal =
+            Principal { subject: "x".into(), roles: vec![role], tenant: None, expires: Timestamp(0) };
+        authorize(&principal, row(path).expect("row")).is_ok()
+    }
+
+    #[test]
+    fn delete_is_the_admins_only_and_writes_the_operators() {
+        for role in Role::ALL {
+            let delete = allowed(role, "/hotswap.route.v1.RouteService/DeleteRoute");
+            assert_eq!(delete, role == Role::Admin, "{role}");
+            let create = allowed(role, "/hotswap.route.v1.RouteService/CreateRoute");
+            assert_eq!(create, matches!(role, Role::Admin | Role::Operator), "{role}");
+        }
+    }
+
+    #[test]
+    fn a_service_identity_reads_no_routes() {
+        assert!(!allowed(Role::Gateway, "/hotswap.route.v1.RouteService/ListRoutes"));
+        assert!(allowed(Role::Gateway, "/hotswap.gateway.v1.ConfigDistributionService/WatchConfig"));
+    }
+
+    #[test]
+    fn each_rpc_has_one_row() {
+        let paths: HashSet<_> = TABLE.iter().map(|r| r.path).collect();
+        assert_eq!(paths.len(), TABLE.len());
+    }
+}

@@ -1,0 +1,25 @@
+//! What a matcher looks at in a request.
+
+use http::HeaderName;
+
+/// The head of a request, however an engine holds it.
+pub trait RequestHead {
+    /// The method, as sent.
+    fn method(&self) -> &str;
+    /// The host in lower case, without port and trailing dot; empty: none.
+    fn host(&self) -> &str;
+    /// The path, as sent, without the query. Begins with "/".
+    fn path(&self) -> &str;
+    /// The query, as sent, without "?".
+    fn query(&self) -> Option<&str>;
+    /// Calls `visit` for each value of a header, in order.
+    fn header(&self, name: &HeaderName, visit: &mut dyn FnMut(&[u8]));
+}
+
+/// What a table holds of a route: its name and spec, and whatever the caller keeps beside them.
+pub trait Routed {
+    /// The route's name.
+    fn name(&self) -> &hotswap_core::RouteName;
+    /// The route's spec.
+    fn spec(&self) -> &crate::RouteSpec;
+}

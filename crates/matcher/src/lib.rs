@@ -1,0 +1,41 @@
+//! Which route takes a request: validated specs, the compiled table, and the rules of precedence.
+//!
+//! Control plane and proxy use the same crate, so what one accepts the other can serve. It is pure: no I/O,
+//! no transport, no generated types.
+//!
+//! ```text
+//!   RouteDraft, PoolDraft      plain data, from the wire or a stored row; anything can stand in them
+//!        │  parse              every fault at once, each with its field
+//!        ▼
+//!   RouteSpec, PoolSpec        only what is valid: typed hosts, compiled regexes, header names
+//!        │  RouteTable::build
+//!        ▼
+//!   RouteTable                 host ─► exact paths (hash) · prefixes (hash by segment) · regexes
+//!        │  find(&head)
+//!        ▼
+//!   Found                      the route, and how much of the path its prefix took
+//! ```
+//!
+//! # Precedence
+//! The first difference decides: host (exact, then the longest wildcard, then any); priority; path (exact,
+//! then regex by the length of its pattern, then prefix by its length); a match that names methods; more
+//! header conditions; more query conditions; name. It follows the Gateway API's HTTPRoute, with priority put
+//! in front and regex placed as nginx and Envoy Gateway place it.
+
+mod draft;
+mod head;
+mod spec;
+mod table;
+
+pub use draft::{
+    BackendDraft, BackendsDraft, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft,
+    LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RewriteDraft,
+    RouteDraft, TimeoutsDraft, ValueMatchDraft,
+};
+pub use head::{RequestHead, Routed};
+pub use spec::{
+    Action, Address, Backend, Backends, Forward, HeaderEdits, HeaderMatch, HostPattern, LoadBalancing,
+    PathMatch, PathRewrite, PoolSpec, QueryMatch, Redirect, Rewrite, RouteMatch, RouteSpec, Scheme, Target,
+    Timeouts, ValueMatch,
+};
+pub use table::{Found, RouteTable};

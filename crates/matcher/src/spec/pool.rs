@@ -1,0 +1,144 @@
+//! Pools and their backends.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::time::Duration;
+
+use hotswap_core::Violations;
+
+use super::condition::parse_each;
+use super::{check_host, check_meta};
+use crate::draft::{BackendDraft, BackendsDraft, LoadBalancingDraft, PoolDraft};
+
+const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 2_000;
+
+/// "host:port", the host a name or an address; in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address(String);
+
+impl Address {
+    fn parse(text: &str) -> Result<Self, String> {
+        let bad = "must be \"host:port\", as \"10.0.0.7:8080\", \"shop.internal:80\" or \"[::1]:8080\"";
+        let (host, port) = text.rsplit_once(':').ok_or(bad)?;
+        let port_ok = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0);
+        if !port_ok || check_host(host).is_err() {
+            return Err(bad.into());
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+
+    /// The text, as "10.0.0.7:8080".
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One place that answers requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// Where.
+    pub address: Address,
+    /// Relative share; 0 takes no requests.
+    pub weight: u32,
+}
+
+/// How a backend is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadBalancing {
+    /// In turn.
+    RoundRobin,
+    /// In turn, by weight, evenly spread.
+    WeightedRoundRobin,
+}
+
+/// Backends and the way to choose among them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backends {
+    /// Where requests go; addresses are unique.
+    pub backends: Vec<Backend>,
+    /// How one is chosen.
+    pub load_balancing: LoadBalancing,
+    /// Limit for opening a connection.
+    pub connect_timeout: Duration,
+}
+
+impl Backends {
+    pub(super) fn parse(draft: &BackendsDraft) -> Result<Self, Violations> {
+        let mut v = Violations::new();
+        if draft.backends.is_empty() {
+            v.add("backends", "must have at least one backend");
+        }
+        parse_backends(v, &draft.backends, draft.load_balancing, draft.connect_timeout_ms)
+    }
+}
+
+/// A validated pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSpec {
+    backends: Backends,
+}
+
+impl PoolSpec {
+    /// Checks a draft. The faults name its fields, as "backends[2].address".
+    pub fn parse(draft: &PoolDraft) -> Result<Self, Violations> {
+        let mut v = Violations::new();
+        check_meta(&mut v, &draft.display_name, &draft.labels);
+        let backends = parse_backends(v, &draft.backends, draft.load_balancing, draft.connect_timeout_ms)?;
+        Ok(Self { backends })
+    }
+
+    /// Its backends; there may be none.
+    pub fn backends(&self) -> &Backends {
+        &self.backends
+    }
+}
+
+fn parse_backends(
+    mut v: Violations,
+    drafts: &[BackendDraft],
+    load_balancing: LoadBalancingDraft,
+    connect_timeout_ms: u32,
+) -> Result<Backends, Violations> {
+    if drafts.len() > 1_000 {
+        v.add("backends", "must have at most 1,000 entries");
+    }
+    let backends = parse_each(&mut v, "backends", drafts, backend);
+    let mut seen = HashSet::new();
+    for (i, b) in backends.iter().enumerate() {
+        if !seen.insert(&b.address) {
+            v.add(format!("backends[{i}].address"), format!("{} stands in the pool already", b.address));
+        }
+    }
+    if connect_timeout_ms > 60_000 {
+        v.add("connect_timeout_ms", "must be 1 to 60,000, or 0 for the default");
+    }
+    v.into_result()?;
+    let ms = if connect_timeout_ms == 0 { DEFAULT_CONNECT_TIMEOUT_MS } else { connect_timeout_ms };
+    Ok(Backends {
+        backends,
+        load_balancing: match load_balancing {
+            LoadBalancingDraft::RoundRobin => LoadBalancing::RoundRobin,
+            LoadBalancingDraft::WeightedRoundRobin => LoadBalancing::WeightedRoundRobin,
+        },
+        connect_timeout: Duration::from_millis(u64::from(ms)),
+    })
+}
+
+fn backend(draft: &BackendDraft) -> Result<Backend, Violations> {
+    let mut v = Violations::new();
+    let address = v.take("address", Address::parse(&draft.address));
+    let weight = draft.weight.unwrap_or(1);
+    if weight > 1_000_000 {
+        v.add("weight", "must be 0 to 1,000,000");
+    }
+    match address {
+        Some(address) if v.is_empty() => Ok(Backend { address, weight }),
+        _ => Err(v),
+    }
+}

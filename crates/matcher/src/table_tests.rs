@@ -1,0 +1,249 @@
+use hotswap_core::{ResourceName, RouteName};
+use http::HeaderName;
+use proptest::prelude::*;
+
+use super::*;
+use crate::draft::*;
+
+struct Named(RouteName, RouteSpec);
+
+impl Routed for Named {
+    fn name(&self) -> &RouteName {
+        &self.0
+    }
+    fn spec(&self) -> &RouteSpec {
+        &self.1
+    }
+}
+
+#[derive(Default)]
+struct Head {
+    method: &'static str,
+    host: String,
+    path: String,
+    query: Option<String>,
+    headers: Vec<(&'static str, &'static str)>,
+}
+
+impl RequestHead for Head {
+    fn method(&self) -> &str {
+        self.method
+    }
+    fn host(&self) -> &str {
+        &self.host
+    }
+    fn path(&self) -> &str {
+        &self.path
+    }
+    fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+    fn header(&self, name: &HeaderName, visit: &mut dyn FnMut(&[u8])) {
+        self.headers.iter().filter(|(n, _)| name == n).for_each(|(_, v)| visit(v.as_bytes()));
+    }
+}
+
+fn get(host: &str, path: &str) -> Head {
+    Head { method: "GET", host: host.into(), path: path.into(), ..Head::default() }
+}
+
+fn draft(hosts: &[&str], matches: Vec<MatchDraft>) -> RouteDraft {
+    RouteDraft {
+        hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
+        matches,
+        forward: Some(ForwardDraft { pool: Some("pools/p".into()), ..ForwardDraft::default() }),
+        ..RouteDraft::default()
+    }
+}
+
+fn on(path: PathMatchDraft) -> MatchDraft {
+    MatchDraft { path: Some(path), ..MatchDraft::default() }
+}
+
+fn exact(p: &str) -> MatchDraft {
+    on(PathMatchDraft::Exact(p.into()))
+}
+
+fn prefix(p: &str) -> MatchDraft {
+    on(PathMatchDraft::Prefix(p.into()))
+}
+
+fn regex(p: &str) -> MatchDraft {
+    on(PathMatchDraft::Regex(p.into()))
+}
+
+fn table(routes: Vec<(&str, RouteDraft)>) -> RouteTable<Named> {
+    RouteTable::build(routes.into_iter().map(|(id, d)| {
+        let name = RouteName::from_id(id).expect("id");
+        Arc::new(Named(name, RouteSpec::parse(&d).expect("valid")))
+    }))
+}
+
+fn taken<'a>(table: &'a RouteTable<Named>, head: &Head) -> Option<&'a str> {
+    table.find(head).map(|f| f.route.0.id())
+}
+
+#[test]
+fn the_more_specific_host_wins_and_the_less_specific_is_tried_after_it() {
+    let t = table(vec![
+        ("any", draft(&[], vec![])),
+        ("wide", draft(&["*.example.com"], vec![prefix("/")])),
+        ("narrow", draft(&["*.eu.example.com"], vec![prefix("/")])),
+        ("one", draft(&["Shop.eu.example.com"], vec![prefix("/cart")])),
+    ]);
+    assert_eq!(taken(&t, &get("shop.eu.example.com", "/cart/1")), Some("one"));
+    assert_eq!(taken(&t, &get("shop.eu.example.com", "/")), Some("narrow"));
+    assert_eq!(taken(&t, &get("a.b.example.com", "/")), Some("wide"));
+    assert_eq!(taken(&t, &get("example.com", "/")), Some("any"));
+    assert_eq!(taken(&t, &get("", "/")), Some("any"));
+}
+
+#[test]
+fn exact_beats_regex_beats_prefix_and_longer_beats_shorter() {
+    let t = table(vec![
+        ("p-short", draft(&[], vec![prefix("/a")])),
+        ("p-long", draft(&[], vec![prefix("/a/b")])),
+        ("r-short", draft(&[], vec![regex("/a/b/c/.*")])),
+        ("r-long", draft(&[], vec![regex("/a/b/c/[0-9]+")])),
+        ("e", draft(&[], vec![exact("/a/b/c/1")])),
+    ]);
+    assert_eq!(taken(&t, &get("", "/a/b/c/1")), Some("e"));
+    assert_eq!(taken(&t, &get("", "/a/b/c/2")), Some("r-long"));
+    assert_eq!(taken(&t, &get("", "/a/b/c/x")), Some("r-short"));
+    assert_eq!(taken(&t, &get("", "/a/b/c")), Some("p-long"));
+    assert_eq!(taken(&t, &get("", "/a/x")), Some("p-short"));
+    assert_eq!(taken(&t, &get("", "/x")), None);
+}
+
+#[test]
+fn priority_stands_before_the_path() {
+    let mut high = draft(&[], vec![prefix("/")]);
+    high.priority = 1;
+    let t = table(vec![("high", high), ("e", draft(&[], vec![exact("/a")]))]);
+    assert_eq!(taken(&t, &get("", "/a")), Some("high"));
+}
+
+#[test]
+fn a_prefix_takes_whole_segments() {
+    let t = table(vec![("shop", draft(&[], vec![prefix("/shop/")]))]);
+    for (path, want) in
+        [("/shop", true), ("/shop/", true), ("/shop/cart", true), ("/shopping", false), ("/", false)]
+    {
+        assert_eq!(taken(&t, &get("", path)).is_some(), want, "{path}");
+    }
+    let found = t.find(&get("", "/shop/cart")).and_then(|f| f.prefix_len);
+    assert_eq!(found, Some("/shop".len()));
+}
+
+#[test]
+fn conditions_beside_the_path_decide_and_more_of_them_win() {
+    let header = |kind| HeaderMatchDraft { name: "X-Beta".into(), kind: Some(kind) };
+    let with = |headers: Vec<HeaderMatchDraft>, query: Vec<QueryMatchDraft>, methods: &[&str]| MatchDraft {
+        headers,
+        query,
+        methods: methods.iter().map(|m| (*m).to_owned()).collect(),
+        ..MatchDraft::default()
+    };
+    let q = QueryMatchDraft { name: "v".into(), kind: Some(ValueMatchDraft::Exact("a b".into())) };
+    let t = table(vec![
+        ("plain", draft(&[], vec![])),
+        ("post", draft(&[], vec![with(vec![], vec![], &["POST"])])),
+        ("beta", draft(&[], vec![with(vec![header(ValueMatchDraft::Present(true))], vec![], &[])])),
+        ("both", draft(&[], vec![with(vec![header(ValueMatchDraft::Prefix("y".into()))], vec![q], &[])])),
+    ]);
+    let mut head = get("", "/");
+    assert_eq!(taken(&t, &head), Some("plain"));
+    head.headers = vec![("x-beta", "yes")];
+    assert_eq!(taken(&t, &head), Some("beta"));
+    head.query = Some("u=1&v=a+b&v=c".into());
+    assert_eq!(taken(&t, &head), Some("both"));
+    head.method = "POST";
+    assert_eq!(taken(&t, &head), Some("post"), "a match that names methods comes before header conditions");
+}
+
+#[test]
+fn values_of_a_repeated_header_are_joined() {
+    let kind = Some(ValueMatchDraft::Exact("a,b".into()));
+    let header = HeaderMatchDraft { name: "x".into(), kind };
+    let m = MatchDraft { headers: vec![header], ..MatchDraft::default() };
+    let t = table(vec![("r", draft(&[], vec![m]))]);
+    let mut head = get("", "/");
+    head.headers = vec![("x", "a"), ("x", "b")];
+    assert_eq!(taken(&t, &head), Some("r"));
+}
+
+#[test]
+fn of_equals_the_first_name_wins() {
+    let t = table(vec![("b", draft(&[], vec![])), ("a", draft(&[], vec![]))]);
+    assert_eq!(taken(&t, &get("", "/")), Some("a"));
+}
+
+/// The definition, word for word: of all matches that hold, the first by the rules of precedence.
+fn slow<'a>(routes: &'a [(RouteName, RouteSpec)], head: &Head) -> Option<&'a str> {
+    let host_rank = |p: &HostPattern| match p {
+        HostPattern::Exact(h) => (*h == head.host).then_some((0, Reverse(0))),
+        HostPattern::Below(h) => head
+            .host
+            .strip_suffix(h.as_str())
+            .is_some_and(|r| r.ends_with('.'))
+            .then_some((1, Reverse(h.len()))),
+    };
+    let path_holds = |m: &RouteMatch| match m.path() {
+        PathMatch::Exact(p) => *p == head.path,
+        PathMatch::Prefix(p) => head.path == *p || head.path.starts_with(&format!("{p}/")),
+        PathMatch::Regex(r) => r.is_match(head.path.as_bytes()),
+    };
+    routes
+        .iter()
+        .flat_map(|(name, spec)| (0..spec.matches().len()).map(move |i| (name, spec, i)))
+        .filter(|(_, s, i)| path_holds(&s.matches()[*i]) && s.matches()[*i].rest_holds(head))
+        .filter_map(|(n, s, i)| {
+            let any = s.hosts().is_empty().then_some((2, Reverse(0)));
+            let host = s.hosts().iter().filter_map(host_rank).min().or(any)?;
+            Some(((host, precedence(n, s, i)), n.id()))
+        })
+        .min_by(|a, b| a.0.cmp(&b.0))
+        .map(|(_, id)| id)
+}
+
+fn path_strategy() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", ""]), 0..4)
+        .prop_map(|s| format!("/{}", s.join("/")))
+}
+
+fn match_strategy() -> impl Strategy<Value = MatchDraft> {
+    prop_oneof![
+        path_strategy().prop_map(|p| exact(&p)),
+        path_strategy().prop_map(|p| prefix(&p)),
+        prop::sample::select(vec!["/a.*", "/[ab]+", ".*b", "/a/b"]).prop_map(regex),
+        Just(MatchDraft { methods: vec!["POST".into()], ..MatchDraft::default() }),
+    ]
+}
+
+fn route_strategy() -> impl Strategy<Value = RouteDraft> {
+    let host = prop::sample::select(vec!["x.y.z", "*.y.z", "*.z", "z"]);
+    let hosts = prop::collection::vec(host, 0..3);
+    (hosts, prop::collection::vec(match_strategy(), 0..3), -1i32..2).prop_map(|(h, m, priority)| {
+        let mut d = draft(&h, m);
+        d.priority = priority;
+        d
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_table_finds_what_the_definition_finds(
+        drafts in prop::collection::vec(route_strategy(), 0..12),
+        host in prop::sample::select(vec!["x.y.z", "a.y.z", "z", "b.z", "other", ""]),
+        path in path_strategy(),
+        method in prop::sample::select(vec!["GET", "POST"]),
+    ) {
+        let routes: Vec<_> = drafts.iter().enumerate().map(|(i, d)| {
+            (RouteName::from_id(&format!("r{i}")).expect("id"), RouteSpec::parse(d).expect("valid"))
+        }).collect();
+        let t = RouteTable::build(routes.iter().map(|(n, s)| Arc::new(Named(n.clone(), s.clone()))));
+        let mut head = get(host, &path);
+        head.method = method;
+        prop_assert_eq!(taken(&t, &head), slow(&routes, &head));
+    }
+}

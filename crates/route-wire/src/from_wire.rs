@@ -1,0 +1,176 @@
+//! From the contract to drafts.
+
+use hotswap_api::route::v1 as wire;
+use hotswap_core::Violations;
+use hotswap_matcher::{
+    BackendDraft, BackendsDraft, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft,
+    LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RewriteDraft,
+    RouteDraft, TimeoutsDraft, ValueMatchDraft,
+};
+
+/// Something that the contract has and this build can't do yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotBuilt {
+    /// The field that asks for it, as "health_check".
+    pub field: String,
+    /// What it is, for people.
+    pub what: &'static str,
+}
+
+/// Why a message could not become a draft.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It holds values that the contract does not have.
+    Invalid(Violations),
+    /// It asks for what this build can't do yet.
+    NotBuilt(NotBuilt),
+}
+
+/// A route's content; name and output-only fields are left aside.
+pub fn route_from_wire(route: &wire::Route) -> Result<RouteDraft, Unfit> {
+    let (forward, redirect) = match &route.action {
+        None => (None, None),
+        Some(wire::route::Action::Forward(f)) => (Some(forward(f)?), None),
+        Some(wire::route::Action::Redirect(r)) => (None, Some(redirect_draft(r))),
+    };
+    Ok(RouteDraft {
+        display_name: route.display_name.clone(),
+        labels: route.labels.clone(),
+        hosts: route.hosts.clone(),
+        matches: route.matches.iter().map(match_draft).collect(),
+        priority: route.priority,
+        forward,
+        redirect,
+        request_headers: route.request_headers.as_ref().map(edits),
+        response_headers: route.response_headers.as_ref().map(edits),
+    })
+}
+
+/// A pool's content; name and output-only fields are left aside.
+pub fn pool_from_wire(pool: &wire::Pool) -> Result<PoolDraft, Unfit> {
+    let not_built = |field: &str, what| Err(Unfit::NotBuilt(NotBuilt { field: field.into(), what }));
+    if pool.health_check.is_some() {
+        return not_built("health_check", "active health checks");
+    }
+    if pool.circuit_breaker.is_some() {
+        return not_built("circuit_breaker", "circuit breakers");
+    }
+    Ok(PoolDraft {
+        display_name: pool.display_name.clone(),
+        labels: pool.labels.clone(),
+        backends: pool.backends.iter().map(backend).collect(),
+        load_balancing: load_balancing(pool.load_balancing, "load_balancing")?,
+        connect_timeout_ms: pool.connect_timeout_ms,
+    })
+}
+
+fn load_balancing(value: i32, field: &str) -> Result<LoadBalancingDraft, Unfit> {
+    let not_built = |what| Err(Unfit::NotBuilt(NotBuilt { field: field.into(), what }));
+    match wire::LoadBalancing::try_from(value) {
+        Ok(wire::LoadBalancing::Unspecified | wire::LoadBalancing::RoundRobin) => {
+            Ok(LoadBalancingDraft::RoundRobin)
+        }
+        Ok(wire::LoadBalancing::WeightedRoundRobin) => Ok(LoadBalancingDraft::WeightedRoundRobin),
+        Ok(wire::LoadBalancing::LeastConnections) => not_built("least connections"),
+        Ok(wire::LoadBalancing::IpHash) => not_built("IP hash"),
+        Err(_) => Err(Unfit::Invalid(Violations::one(field, "is not a value of LoadBalancing"))),
+    }
+}
+
+fn backend(b: &wire::Backend) -> BackendDraft {
+    BackendDraft { address: b.address.clone(), weight: b.weight }
+}
+
+fn forward(f: &wire::Forward) -> Result<ForwardDraft, Unfit> {
+    let (pool, inline) = match &f.target {
+        None => (None, None),
+        Some(wire::forward::Target::Pool(p)) => (Some(p.clone()), None),
+        Some(wire::forward::Target::Inline(i)) => {
+            let field = "forward.inline.load_balancing";
+            let inline = BackendsDraft {
+                backends: i.backends.iter().map(backend).collect(),
+                load_balancing: load_balancing(i.load_balancing, field)?,
+                connect_timeout_ms: i.connect_timeout_ms,
+            };
+            (None, Some(inline))
+        }
+    };
+    let rewrite = f.rewrite.as_ref().map(|r| {
+        let (full_path, replace_prefix) = match &r.path {
+            None => (None, None),
+            Some(wire::rewrite::Path::FullPath(p)) => (Some(p.clone()), None),
+            Some(wire::rewrite::Path::ReplacePrefix(p)) => (None, Some(p.clone())),
+        };
+        RewriteDraft { full_path, replace_prefix, host: r.host.clone() }
+    });
+    let timeouts = f.timeouts.as_ref().map(|t| TimeoutsDraft {
+        first_byte_ms: t.first_byte_ms,
+        total_ms: t.total_ms,
+        idle_ms: t.idle_ms,
+    });
+    Ok(ForwardDraft { pool, inline, rewrite, timeouts })
+}
+
+fn redirect_draft(r: &wire::Redirect) -> RedirectDraft {
+    let (full_path, replace_prefix) = match &r.path {
+        None => (None, None),
+        Some(wire::redirect::Path::FullPath(p)) => (Some(p.clone()), None),
+        Some(wire::redirect::Path::ReplacePrefix(p)) => (None, Some(p.clone())),
+    };
+    RedirectDraft {
+        status: r.status,
+        scheme: r.scheme.clone(),
+        host: r.host.clone(),
+        port: r.port,
+        full_path,
+        replace_prefix,
+        drop_query: r.drop_query,
+    }
+}
+
+fn match_draft(m: &wire::RouteMatch) -> MatchDraft {
+    use wire::path_match::Kind as Path;
+    let path = m.path.as_ref().map(|p| match &p.kind {
+        // An empty path condition is a mistake; as an empty exact path it is named as one.
+        None => PathMatchDraft::Exact(String::new()),
+        Some(Path::Exact(t)) => PathMatchDraft::Exact(t.clone()),
+        Some(Path::Prefix(t)) => PathMatchDraft::Prefix(t.clone()),
+        Some(Path::Regex(t)) => PathMatchDraft::Regex(t.clone()),
+    });
+    MatchDraft {
+        path,
+        methods: m.methods.clone(),
+        headers: m.headers.iter().map(header_match).collect(),
+        query: m.query.iter().map(query_match).collect(),
+    }
+}
+
+fn header_match(h: &wire::HeaderMatch) -> HeaderMatchDraft {
+    use wire::header_match::Kind;
+    let kind = h.kind.as_ref().map(|k| match k {
+        Kind::Exact(t) => ValueMatchDraft::Exact(t.clone()),
+        Kind::Prefix(t) => ValueMatchDraft::Prefix(t.clone()),
+        Kind::Regex(t) => ValueMatchDraft::Regex(t.clone()),
+        Kind::Present(p) => ValueMatchDraft::Present(*p),
+    });
+    HeaderMatchDraft { name: h.name.clone(), kind }
+}
+
+fn query_match(q: &wire::QueryMatch) -> QueryMatchDraft {
+    use wire::query_match::Kind;
+    let kind = q.kind.as_ref().map(|k| match k {
+        Kind::Exact(t) => ValueMatchDraft::Exact(t.clone()),
+        Kind::Regex(t) => ValueMatchDraft::Regex(t.clone()),
+        Kind::Present(p) => ValueMatchDraft::Present(*p),
+    });
+    QueryMatchDraft { name: q.name.clone(), kind }
+}
+
+fn edits(e: &wire::HeaderEdits) -> HeaderEditsDraft {
+    let header = |h: &wire::Header| HeaderDraft { name: h.name.clone(), value: h.value.clone() };
+    HeaderEditsDraft {
+        remove: e.remove.clone(),
+        set: e.set.iter().map(header).collect(),
+        add: e.add.iter().map(header).collect(),
+    }
+}

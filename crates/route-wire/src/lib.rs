@@ -1,0 +1,14 @@
+//! The one conversion between the contract's routes and pools and the matcher's drafts. The control plane
+//! parses with it what users send, the proxy what the control plane sends, the command line what it explains.
+//!
+//! From the wire it is fallible only where the contract can say more than this build can do; everything else
+//! is the business of `RouteSpec::parse`. To the wire it is total.
+
+mod from_wire;
+mod to_wire;
+
+pub use from_wire::{NotBuilt, Unfit, pool_from_wire, route_from_wire};
+pub use to_wire::{pool_to_wire, route_to_wire};
+
+#[cfg(test)]
+mod tests;

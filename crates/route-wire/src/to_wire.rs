@@ -1,0 +1,143 @@
+//! From drafts to the contract.
+
+use hotswap_api::route::v1 as wire;
+use hotswap_matcher::{
+    BackendDraft, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, LoadBalancingDraft,
+    MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RouteDraft, ValueMatchDraft,
+};
+
+/// A route with its content and name; output-only fields are unset.
+pub fn route_to_wire(name: &str, draft: &RouteDraft) -> wire::Route {
+    let action = match (&draft.forward, &draft.redirect) {
+        (Some(f), _) => Some(wire::route::Action::Forward(forward(f))),
+        (None, Some(r)) => Some(wire::route::Action::Redirect(redirect(r))),
+        (None, None) => None,
+    };
+    wire::Route {
+        name: name.to_owned(),
+        display_name: draft.display_name.clone(),
+        labels: draft.labels.clone(),
+        hosts: draft.hosts.clone(),
+        matches: draft.matches.iter().map(route_match).collect(),
+        priority: draft.priority,
+        action,
+        request_headers: draft.request_headers.as_ref().map(edits),
+        response_headers: draft.response_headers.as_ref().map(edits),
+        ..wire::Route::default()
+    }
+}
+
+/// A pool with its content and name; output-only fields are unset.
+pub fn pool_to_wire(name: &str, draft: &PoolDraft) -> wire::Pool {
+    wire::Pool {
+        name: name.to_owned(),
+        display_name: draft.display_name.clone(),
+        labels: draft.labels.clone(),
+        backends: draft.backends.iter().map(backend).collect(),
+        load_balancing: load_balancing(draft.load_balancing),
+        connect_timeout_ms: draft.connect_timeout_ms,
+        ..wire::Pool::default()
+    }
+}
+
+fn load_balancing(draft: LoadBalancingDraft) -> i32 {
+    let value = match draft {
+        LoadBalancingDraft::RoundRobin => wire::LoadBalancing::RoundRobin,
+        LoadBalancingDraft::WeightedRoundRobin => wire::LoadBalancing::WeightedRoundRobin,
+    };
+    value.into()
+}
+
+fn backend(b: &BackendDraft) -> wire::Backend {
+    wire::Backend { address: b.address.clone(), weight: b.weight }
+}
+
+fn forward(f: &ForwardDraft) -> wire::Forward {
+    let target = match (&f.pool, &f.inline) {
+        (Some(pool), _) => Some(wire::forward::Target::Pool(pool.clone())),
+        (None, Some(i)) => Some(wire::forward::Target::Inline(wire::InlineBackends {
+            backends: i.backends.iter().map(backend).collect(),
+            load_balancing: load_balancing(i.load_balancing),
+            connect_timeout_ms: i.connect_timeout_ms,
+        })),
+        (None, None) => None,
+    };
+    let rewrite = f.rewrite.as_ref().map(|r| wire::Rewrite {
+        path: match (&r.full_path, &r.replace_prefix) {
+            (Some(p), _) => Some(wire::rewrite::Path::FullPath(p.clone())),
+            (None, Some(p)) => Some(wire::rewrite::Path::ReplacePrefix(p.clone())),
+            (None, None) => None,
+        },
+        host: r.host.clone(),
+    });
+    let timeouts = f.timeouts.as_ref().map(|t| wire::Timeouts {
+        first_byte_ms: t.first_byte_ms,
+        total_ms: t.total_ms,
+        idle_ms: t.idle_ms,
+    });
+    wire::Forward { target, rewrite, timeouts }
+}
+
+fn redirect(r: &RedirectDraft) -> wire::Redirect {
+    wire::Redirect {
+        status: r.status,
+        scheme: r.scheme.clone(),
+        host: r.host.clone(),
+        port: r.port,
+        path: match (&r.full_path, &r.replace_prefix) {
+            (Some(p), _) => Some(wire::redirect::Path::FullPath(p.clone())),
+            (None, Some(p)) => Some(wire::redirect::Path::ReplacePrefix(p.clone())),
+            (None, None) => None,
+        },
+        drop_query: r.drop_query,
+    }
+}
+
+fn route_match(m: &MatchDraft) -> wire::RouteMatch {
+    use wire::path_match::Kind as Path;
+    let path = m.path.as_ref().map(|p| wire::PathMatch {
+        kind: Some(match p {
+            PathMatchDraft::Exact(t) => Path::Exact(t.clone()),
+            PathMatchDraft::Prefix(t) => Path::Prefix(t.clone()),
+            PathMatchDraft::Regex(t) => Path::Regex(t.clone()),
+        }),
+    });
+    wire::RouteMatch {
+        path,
+        methods: m.methods.clone(),
+        headers: m.headers.iter().map(header_match).collect(),
+        query: m.query.iter().map(query_match).collect(),
+    }
+}
+
+fn header_match(h: &HeaderMatchDraft) -> wire::HeaderMatch {
+    use wire::header_match::Kind;
+    let kind = h.kind.as_ref().map(|k| match k {
+        ValueMatchDraft::Exact(t) => Kind::Exact(t.clone()),
+        ValueMatchDraft::Prefix(t) => Kind::Prefix(t.clone()),
+        ValueMatchDraft::Regex(t) => Kind::Regex(t.clone()),
+        ValueMatchDraft::Present(p) => Kind::Present(*p),
+    });
+    wire::HeaderMatch { name: h.name.clone(), kind }
+}
+
+fn query_match(q: &QueryMatchDraft) -> wire::QueryMatch {
+    use wire::query_match::Kind;
+    let kind = q.kind.as_ref().and_then(|k| match k {
+        ValueMatchDraft::Exact(t) => Some(Kind::Exact(t.clone())),
+        ValueMatchDraft::Regex(t) => Some(Kind::Regex(t.clone())),
+        ValueMatchDraft::Present(p) => Some(Kind::Present(*p)),
+        // No valid query condition is by prefix.
+        ValueMatchDraft::Prefix(_) => None,
+    });
+    wire::QueryMatch { name: q.name.clone(), kind }
+}
+
+fn edits(e: &HeaderEditsDraft) -> wire::HeaderEdits {
+    let header = |h: &HeaderDraft| wire::Header { name: h.name.clone(), value: h.value.clone() };
+    wire::HeaderEdits {
+        remove: e.remove.clone(),
+        set: e.set.iter().map(header).collect(),
+        add: e.add.iter().map(header).collect(),
+    }
+}

@@ -1,0 +1,197 @@
+//! The layer around every call: token, role, request id, metrics, one log line for a failure.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hotswap_auth::{Access, AuthError, OpContext, Verifier, authorize, row};
+use hotswap_core::{Clock, Ids, Timestamp};
+use hotswap_telemetry::GrpcMetrics;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use tonic::body::Body;
+use tonic::transport::server::TcpConnectInfo;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+use uuid::Uuid;
+
+use crate::WireError;
+use crate::expiry::ExpiringBody;
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// Lets a call pass when its token and the permission table say so; cheap to clone.
+#[derive(Clone)]
+pub struct AuthLayer {
+    state: Arc<State>,
+}
+
+struct State {
+    verifier: Verifier,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    metrics: GrpcMetrics,
+}
+
+impl AuthLayer {
+    /// A layer that verifies tokens with `verifier` and counts calls in `metrics`.
+    pub fn new(verifier: Verifier, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>, metrics: GrpcMetrics) -> Self {
+        Self { state: Arc::new(State { verifier, clock, ids, metrics }) }
+    }
+}
+
+impl<S> Layer<S> for AuthLayer {
+    type Service = AuthService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AuthService { inner, state: Arc::clone(&self.state) }
+    }
+}
+
+/// A service behind [`AuthLayer`].
+#[derive(Clone)]
+pub struct AuthService<S> {
+    inner: S,
+    state: Arc<State>,
+}
+
+impl<S> Service<Request<Body>> for AuthService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let state = Arc::clone(&self.state);
+        let started = Instant::now();
+        let path = request.uri().path().to_owned();
+        let request_id = request_id(request.headers()).unwrap_or_else(|| state.ids.uuid());
+        let admitted = state.admit(&mut request, &path, request_id);
+        // The service that was polled ready is the one to call; its clone takes its place.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            let mut response = match admitted {
+                Ok(None) => inner.call(request).await?,
+                Ok(Some(expires)) => state.bounded(inner.call(request).await?, expires),
+                Err(error) => Status::from(error).into_http(),
+            };
+            state.close(&path, request_id, started, &mut response);
+            Ok(response)
+        })
+    }
+}
+
+impl State {
+    /// When the caller's token ends, where the RPC needs one.
+    fn admit(
+        &self,
+        request: &mut Request<Body>,
+        path: &str,
+        request_id: Uuid,
+    ) -> Result<Option<Timestamp>, WireError> {
+        let row = row(path);
+        if row.is_some_and(|r| r.access == Access::Open) {
+            return Ok(None);
+        }
+        let token = bearer(request.headers()).ok_or(AuthError::TokenMissing).map_err(|e| refusal(&e))?;
+        let principal = self.verifier.verify(token, self.clock.now()).map_err(|e| refusal(&e))?;
+        // A path without a row is no RPC of ours: the router behind answers UNIMPLEMENTED.
+        if let Some(row) = row {
+            authorize(&principal, row).map_err(|e| refusal(&e))?;
+        }
+        let expires = principal.expires;
+        let source = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let context = OpContext { principal, request_id, method: path.to_owned(), source };
+        request.extensions_mut().insert(context);
+        Ok(Some(expires))
+    }
+
+    /// The response, ended with the token.
+    fn bounded(&self, response: Response<Body>, expires: Timestamp) -> Response<Body> {
+        let left = u64::try_from(expires.0.saturating_sub(self.clock.now().0)).unwrap_or(0);
+        let over = Status::from(refusal(&AuthError::TokenExpired));
+        response.map(|body| Body::new(ExpiringBody::new(body, Duration::from_micros(left), over)))
+    }
+
+    fn close(&self, path: &str, request_id: Uuid, started: Instant, response: &mut Response<Body>) {
+        if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
+        // Paths that are no RPC share one label: callers must not choose how many series there are.
+        let label = if row(path).is_some() { path } else { "/unknown" };
+        self.metrics.observe(label, code_name(code), started.elapsed().as_secs_f64());
+        if code != Code::Ok {
+            tracing::info!(method = label, %request_id, code = code_name(code), "call failed");
+        }
+    }
+}
+
+fn refusal(error: &AuthError) -> WireError {
+    let code = match error {
+        AuthError::TokenMissing
+        | AuthError::TokenMalformed(_)
+        | AuthError::TokenAlgorithm
+        | AuthError::TokenSignature
+        | AuthError::TokenAudience
+        | AuthError::TokenExpired => Code::Unauthenticated,
+        AuthError::RoleMissing { .. } => Code::PermissionDenied,
+    };
+    WireError::new(code, error.reason(), error.to_string())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn request_id(headers: &HeaderMap) -> Option<Uuid> {
+    headers.get(REQUEST_ID)?.to_str().ok()?.parse().ok()
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "ok",
+        Code::Cancelled => "cancelled",
+        Code::Unknown => "unknown",
+        Code::InvalidArgument => "invalid_argument",
+        Code::DeadlineExceeded => "deadline_exceeded",
+        Code::NotFound => "not_found",
+        Code::AlreadyExists => "already_exists",
+        Code::PermissionDenied => "permission_denied",
+        Code::ResourceExhausted => "resource_exhausted",
+        Code::FailedPrecondition => "failed_precondition",
+        Code::Aborted => "aborted",
+        Code::OutOfRange => "out_of_range",
+        Code::Unimplemented => "unimplemented",
+        Code::Internal => "internal",
+        Code::Unavailable => "unavailable",
+        Code::DataLoss => "data_loss",
+        Code::Unauthenticated => "unauthenticated",
+    }
+}
+
+/// The context that [`AuthLayer`] put on a request.
+///
+/// # Errors
+/// INTERNAL where the service is not behind the layer.
+pub fn op_context<T>(request: &tonic::Request<T>) -> Result<OpContext, Status> {
+    request.extensions().get::<OpContext>().cloned().ok_or_else(|| {
+        Status::from(WireError::new(
+            Code::Internal,
+            "INTERNAL",
+            "the call did not pass the authorization layer",
+        ))
+    })
+}

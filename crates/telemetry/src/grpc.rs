@@ -1,0 +1,39 @@
+//! Metrics of gRPC servers.
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
+
+use crate::{Metrics, MetricsError};
+
+/// Counts calls. The labels are bounded: `method` comes from the permission table, `code` from gRPC.
+#[derive(Clone, Debug)]
+pub struct GrpcMetrics {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+}
+
+impl GrpcMetrics {
+    /// Declares the metrics.
+    ///
+    /// # Errors
+    /// Where they are declared already.
+    pub fn register(metrics: &Metrics) -> Result<Self, MetricsError> {
+        let requests = IntCounterVec::new(
+            Opts::new("hotswap_rpc_requests_total", "Calls answered, by method and status code."),
+            &["method", "code"],
+        )?;
+        let buckets = vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+        let help = "Time to the head of the answer, in seconds.";
+        let options = HistogramOpts::new("hotswap_rpc_duration_seconds", help).buckets(buckets);
+        let duration = HistogramVec::new(options, &["method"])?;
+        metrics.register(requests.clone())?;
+        metrics.register(duration.clone())?;
+        Ok(Self { requests, duration })
+    }
+
+    /// Counts one call: the path of the RPC, the name of the status code, the seconds it took.
+    pub fn observe(&self, path: &str, code: &str, seconds: f64) {
+        let method = path.trim_start_matches('/');
+        self.requests.with_label_values(&[method, code]).inc();
+        self.duration.with_label_values(&[method]).observe(seconds);
+    }
+}

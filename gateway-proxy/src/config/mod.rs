@@ -1,0 +1,142 @@
+//! The compiled configuration: immutable, built off the hot path, swapped in whole. A request keeps the one
+//! that it began with.
+//!
+//! Routes and pools stand in numbered slots. A slot keeps its number for as long as its resource lives, so a
+//! change costs the parts that changed, and what a core keeps beside a pool (the balancing state, the
+//! connections) finds it again by number.
+
+mod catalog;
+
+use std::sync::Arc;
+
+use hotswap_core::RouteName;
+use hotswap_matcher::{Action, Backends, Forward, HeaderEdits, Redirect, RouteSpec, RouteTable, Routed};
+use http::HeaderValue;
+
+pub use catalog::Catalog;
+
+/// A route, ready to serve.
+#[derive(Debug)]
+pub struct RouteEntry {
+    name: RouteName,
+    spec: Arc<RouteSpec>,
+    slot: usize,
+    /// The pool's slot; `None` for a redirect.
+    pool: Option<usize>,
+    /// The Host that the backend sees, where the route sets one.
+    rewrite_host: Option<HeaderValue>,
+}
+
+/// A pool, or the inline backends of a route.
+#[derive(Debug)]
+pub struct PoolEntry {
+    name: String,
+    backends: Backends,
+}
+
+/// A whole configuration.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    revision: Option<i64>,
+    table: RouteTable<RouteEntry>,
+    routes: Vec<Option<Arc<RouteEntry>>>,
+    pools: Vec<Option<Arc<PoolEntry>>>,
+}
+
+// === impl RouteEntry ===
+
+impl RouteEntry {
+    /// What it does with a request.
+    pub fn action(&self) -> &Action {
+        self.spec.action()
+    }
+
+    /// Its number in this configuration; see [`Compiled::route`].
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// How it forwards; `None`: it redirects.
+    pub fn forward(&self) -> Option<&Forward> {
+        match self.spec.action() {
+            Action::Forward(forward) => Some(forward),
+            Action::Redirect(_) => None,
+        }
+    }
+
+    /// How it redirects; `None`: it forwards.
+    pub fn redirect(&self) -> Option<&Redirect> {
+        match self.spec.action() {
+            Action::Redirect(redirect) => Some(redirect),
+            Action::Forward(_) => None,
+        }
+    }
+
+    /// The slot of its pool; `None`: it redirects.
+    pub fn pool(&self) -> Option<usize> {
+        self.pool
+    }
+
+    /// Edits of the request's headers.
+    pub fn request_headers(&self) -> &HeaderEdits {
+        self.spec.request_headers()
+    }
+
+    /// Edits of the response's headers.
+    pub fn response_headers(&self) -> &HeaderEdits {
+        self.spec.response_headers()
+    }
+
+    /// The Host that the backend sees; `None`: the one that the client sent.
+    pub fn rewrite_host(&self) -> Option<&HeaderValue> {
+        self.rewrite_host.as_ref()
+    }
+}
+
+impl Routed for RouteEntry {
+    fn name(&self) -> &RouteName {
+        &self.name
+    }
+
+    fn spec(&self) -> &RouteSpec {
+        &self.spec
+    }
+}
+
+// === impl PoolEntry ===
+
+impl PoolEntry {
+    /// "pools/{pool}", or "routes/{route}" for the inline backends of a route.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its backends; there may be none.
+    pub fn backends(&self) -> &Backends {
+        &self.backends
+    }
+}
+
+// === impl Compiled ===
+
+impl Compiled {
+    /// The revision it was compiled from; `None`: there is no configuration yet.
+    pub fn revision(&self) -> Option<i64> {
+        self.revision
+    }
+
+    /// The routes, to be looked up.
+    pub fn table(&self) -> &RouteTable<RouteEntry> {
+        &self.table
+    }
+
+    /// A route by its slot.
+    pub fn route(&self, slot: usize) -> Option<&Arc<RouteEntry>> {
+        self.routes.get(slot)?.as_ref()
+    }
+
+    /// A pool by its slot; `None`: it does not exist.
+    pub fn pool(&self, slot: usize) -> Option<&Arc<PoolEntry>> {
+        self.pools.get(slot)?.as_ref()
+    }
+}

@@ -1,0 +1,146 @@
+//! What to do with a request: pure, without I/O, a clock or an HTTP library. An engine reads a head, asks
+//! here, and carries the answer out.
+//!
+//! ```text
+//!   head ─► path sound? ─► a route takes it? ─► redirect ─────────────► Respond
+//!             │ no             │ no           └► pool ─► backend ─────► Forward(Plan)
+//!             ▼                ▼                   │ none takes requests
+//!          BAD_PATH         NO_ROUTE               ▼
+//!                                            NO_BACKEND, POOL_MISSING
+//! ```
+
+pub mod path;
+mod redirect;
+mod targets;
+
+use std::time::Duration;
+
+use hotswap_matcher::{Address, RequestHead, Timeouts};
+use http::{HeaderValue, StatusCode};
+
+pub use targets::{Resolve, Targets};
+
+use crate::config::Compiled;
+use crate::reason::Reason;
+
+/// What is done with a request.
+#[derive(Debug)]
+pub enum Decision<H> {
+    /// The gateway answers by itself.
+    Respond(LocalReply),
+    /// A backend answers.
+    Forward(Plan<H>),
+}
+
+/// An answer of the gateway's own.
+#[derive(Debug)]
+pub enum LocalReply {
+    /// Something is wrong.
+    Failure {
+        /// What.
+        reason: Reason,
+        /// The route, where one took the request.
+        route: Option<usize>,
+    },
+    /// The route redirects.
+    Redirect {
+        /// A 3xx.
+        status: StatusCode,
+        /// Where to.
+        location: HeaderValue,
+        /// The route's slot.
+        route: usize,
+    },
+}
+
+/// How to forward a request. `H` is the engine's handle of a backend.
+#[derive(Debug)]
+pub struct Plan<H> {
+    /// The route's slot.
+    pub route: usize,
+    /// The backend.
+    pub backend: H,
+    /// Limit for connecting.
+    pub connect_timeout: Duration,
+    /// Limits of the exchange.
+    pub timeouts: Timeouts,
+    /// The path and query that the backend sees; `None`: as sent.
+    pub path: Option<String>,
+}
+
+/// How the request's address was written; what a redirect keeps comes from here.
+#[derive(Clone, Copy, Debug)]
+pub struct Authority<'a> {
+    /// The port that the client wrote beside the host.
+    pub port: Option<u16>,
+    /// The host as the matcher sees it.
+    pub host: &'a str,
+}
+
+/// Decides. `targets` is what the core keeps of the pools: their balance, and the handles of their backends.
+pub fn decide<H: Clone, R: Resolve<Handle = H>>(
+    config: &Compiled,
+    head: &impl RequestHead,
+    port: Option<u16>,
+    targets: &mut Targets<H>,
+    resolve: &mut R,
+) -> Decision<H> {
+    if config.revision().is_none() {
+        return failure(Reason::NoConfig, None);
+    }
+    if path::has_dot_segment(head.path().as_bytes()) {
+        return failure(Reason::BadPath, None);
+    }
+    let Some(found) = config.table().find(head) else {
+        return failure(Reason::NoRoute, None);
+    };
+    let route = found.route.slot();
+    let Some(forward) = found.route.forward() else {
+        let authority = Authority { port, host: head.host() };
+        return match found
+            .route
+            .redirect()
+            .and_then(|r| redirect::reply(r, head, authority, found.prefix_len))
+        {
+            Some((status, location)) => Decision::Respond(LocalReply::Redirect { status, location, route }),
+            None => failure(Reason::BadRequest, Some(route)),
+        };
+    };
+    let Some(pool) = found.route.pool().and_then(|slot| Some((slot, config.pool(slot)?))) else {
+        return failure(Reason::PoolMissing, Some(route));
+    };
+    let Some(backend) = targets.pick(pool.0, pool.1, resolve) else {
+        return failure(Reason::NoBackend, Some(route));
+    };
+    let path = forward
+        .rewrite
+        .path
+        .as_ref()
+        .map(|rewrite| path::rewritten(rewrite, head.path(), head.query(), found.prefix_len));
+    Decision::Forward(Plan {
+        route,
+        backend,
+        connect_timeout: pool.1.backends().connect_timeout,
+        timeouts: forward.timeouts,
+        path,
+    })
+}
+
+fn failure<H>(reason: Reason, route: Option<usize>) -> Decision<H> {
+    Decision::Respond(LocalReply::Failure { reason, route })
+}
+
+/// A handle that is the address itself, for engines that need no more, and for tests.
+#[derive(Debug, Default)]
+pub struct ByAddress;
+
+impl Resolve for ByAddress {
+    type Handle = Address;
+
+    fn resolve(&mut self, address: &Address) -> Address {
+        address.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! What a core keeps of the pools it has used, outside the configuration.
+
+use std::sync::Arc;
+
+use hotswap_matcher::Address;
+
+use crate::balance::Picker;
+use crate::config::{Compiled, PoolEntry};
+
+/// Gives the engine's handle of a backend; the same one for the same address.
+pub trait Resolve {
+    /// The handle.
+    type Handle;
+
+    /// The handle of the backend at `address`.
+    fn resolve(&mut self, address: &Address) -> Self::Handle;
+}
+
+/// The pools that a core has used: their balance, and the handles of their backends.
+#[derive(Debug)]
+pub struct Targets<H> {
+    core: usize,
+    pools: Vec<Option<Bound<H>>>,
+}
+
+#[derive(Debug)]
+struct Bound<H> {
+    entry: Arc<PoolEntry>,
+    picker: Picker,
+    handles: Vec<H>,
+}
+
+impl<H: Clone> Targets<H> {
+    /// Nothing yet, for the core of this number.
+    pub fn new(core: usize) -> Self {
+        Self { core, pools: Vec::new() }
+    }
+
+    /// Chooses a backend of the pool in `slot`; `None`: none takes requests.
+    pub fn pick<R: Resolve<Handle = H>>(
+        &mut self,
+        slot: usize,
+        entry: &Arc<PoolEntry>,
+        resolve: &mut R,
+    ) -> Option<H> {
+        if self.pools.len() <= slot {
+            self.pools.resize_with(slot + 1, || None);
+        }
+        let place = self.pools.get_mut(slot)?;
+        if !place.as_ref().is_some_and(|b| Arc::ptr_eq(&b.entry, entry)) {
+            *place = Some(Bound::new(place.as_ref(), entry, self.core, resolve));
+        }
+        let bound = place.as_mut()?;
+        let chosen = bound.picker.pick()?;
+        bound.handles.get(chosen).cloned()
+    }
+
+    #[cfg(test)]
+    pub(super) fn known(&self) -> usize {
+        self.pools.iter().flatten().count()
+    }
+
+    /// Lets go of the pools that a new configuration does not have. The handles of backends that are in no
+    /// pool any more go with them.
+    pub fn forget_removed(&mut self, config: &Compiled) {
+        for (slot, place) in self.pools.iter_mut().enumerate() {
+            let gone = |b: &Bound<H>| config.pool(slot).is_none_or(|now| now.name() != b.entry.name());
+            if place.as_ref().is_some_and(gone) {
+                *place = None;
+            }
+        }
+    }
+}
+
+impl<H> Bound<H> {
+    fn new<R: Resolve<Handle = H>>(
+        old: Option<&Self>,
+        entry: &Arc<PoolEntry>,
+        core: usize,
+        resolve: &mut R,
+    ) -> Self {
+        let backends = entry.backends();
+        let picker = match old {
+            Some(old) if old.entry.name() == entry.name() => {
+                Picker::carry(&old.picker, old.entry.backends(), backends)
+            }
+            _ => Picker::new(backends, core),
+        };
+        let handles = backends.backends.iter().map(|b| resolve.resolve(&b.address)).collect();
+        Self { entry: Arc::clone(entry), picker, handles }
+    }
+}

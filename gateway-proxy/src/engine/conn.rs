@@ -1,0 +1,395 @@
+//! A client connection: its place in the exchange, its deadline, and what is noted of the exchange for the
+//! log. The parts of an exchange (the reading and writing of the socket, the service, the two bodies) all
+//! hold it; nothing here waits.
+//!
+//! ```text
+//!        bytes come            head is whole            response's head        both bodies ended
+//!  Idle ────────────► Head ────────────────► Exchange ──────────────────► Body ─────────────────► Idle
+//!  client idle        client head            idle while the request's     idle (route)
+//!                                            body comes, then first byte
+//!                                            └───────── total (route) ─────────┘
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, Method, StatusCode, Uri};
+
+use super::core::{Backend, Config, Core, route_of};
+use crate::access_log::Entry;
+use crate::reason::Reason;
+
+/// Where a connection is in its exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing is under way.
+    Idle,
+    /// A part of a head has come.
+    Head,
+    /// The request is with the gateway or the backend; the response's head has not been written.
+    Exchange,
+    /// The response's head is out.
+    Body,
+}
+
+/// What the deadline guards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    Client,
+    FirstByte,
+    Total,
+    Idle,
+}
+
+/// Limits of one exchange, in ms.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ExchangeLimits {
+    pub(super) first_byte: u64,
+    pub(super) total: Option<u64>,
+    pub(super) idle: u64,
+}
+
+/// A client connection.
+pub(super) struct Conn {
+    pub(super) core: Rc<Core>,
+    /// The client's address, as X-Forwarded-For wants it.
+    pub(super) client: HeaderValue,
+    slot: usize,
+    phase: Cell<Phase>,
+    limit: Cell<Limit>,
+    total: Cell<u64>,
+    limits: Cell<ExchangeLimits>,
+    /// Counts exchanges: a body that outlives its own must not touch the next.
+    turn: Cell<u32>,
+    request_open: Cell<bool>,
+    response_open: Cell<bool>,
+    /// Something of a response may still lie in hyper's buffer.
+    unflushed: Cell<bool>,
+    /// The socket is to be reset, so that the client sees that the end is none.
+    abort: Cell<bool>,
+    /// The client may still be sending a body that nobody reads: the socket is closed with patience.
+    linger: Cell<bool>,
+    record: RefCell<Option<Record>>,
+}
+
+/// What is noted of an exchange.
+pub(super) struct Record {
+    began: Instant,
+    method: Method,
+    host: Option<HeaderValue>,
+    uri: Uri,
+    route: Option<(Config, usize)>,
+    backend: Option<Backend>,
+    status: Option<StatusCode>,
+    reason: Option<Reason>,
+    bytes: u64,
+}
+
+impl Conn {
+    pub(super) fn new(core: Rc<Core>, peer: SocketAddr) -> Self {
+        core.opened();
+        let slot = core.timers.take_slot();
+        let client = HeaderValue::try_from(peer.ip().to_canonical().to_string());
+        let conn = Self {
+            // An address is always a valid value.
+            client: client.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            slot,
+            phase: Cell::new(Phase::Idle),
+            limit: Cell::new(Limit::Client),
+            total: Cell::new(u64::MAX),
+            limits: Cell::new(ExchangeLimits { first_byte: 0, total: None, idle: 0 }),
+            turn: Cell::new(0),
+            request_open: Cell::new(false),
+            response_open: Cell::new(false),
+            unflushed: Cell::new(false),
+            abort: Cell::new(false),
+            linger: Cell::new(false),
+            record: RefCell::new(None),
+            core,
+        };
+        conn.arm(Limit::Client, conn.core.limits.client_idle_ms);
+        conn
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(super) fn set_waker(&self, waker: &Waker) {
+        self.core.timers.set_waker(self.slot, waker);
+    }
+
+    pub(super) fn expired(&self) -> bool {
+        self.core.timers.expired(self.slot)
+    }
+
+    fn arm(&self, limit: Limit, ms: u64) {
+        let deadline = self.core.timers.after(ms);
+        let total = self.total.get();
+        if total < deadline {
+            self.limit.set(Limit::Total);
+            self.core.timers.arm(self.slot, total);
+        } else {
+            self.limit.set(limit);
+            self.core.timers.arm(self.slot, deadline);
+        }
+    }
+
+    fn go_idle(&self) {
+        self.phase.set(Phase::Idle);
+        self.total.set(u64::MAX);
+        self.arm(Limit::Client, self.core.limits.client_idle_ms);
+    }
+
+    // === the socket ===
+
+    /// Bytes came from the client.
+    pub(super) fn on_read(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.phase.set(Phase::Head);
+            self.arm(Limit::Client, self.core.limits.client_head_ms);
+        }
+    }
+
+    /// Bytes went to the client.
+    pub(super) fn on_write(&self) {
+        match self.phase.get() {
+            Phase::Body => self.arm(Limit::Idle, self.limits.get().idle),
+            Phase::Idle => self.arm(Limit::Client, self.core.limits.client_idle_ms),
+            Phase::Head | Phase::Exchange => {}
+        }
+    }
+
+    /// All that hyper had to write is with the kernel.
+    pub(super) fn on_flushed(&self) {
+        self.unflushed.set(false);
+    }
+
+    /// Whether what hyper writes now is an answer of its own, to a head that it could not read.
+    pub(super) fn writes_by_itself(&self) -> bool {
+        self.phase.get() == Phase::Head && !self.unflushed.get()
+    }
+
+    pub(super) fn aborts(&self) -> bool {
+        self.abort.get()
+    }
+
+    pub(super) fn set_abort(&self) {
+        self.abort.set(true);
+    }
+
+    pub(super) fn lingers(&self) -> bool {
+        self.linger.get()
+    }
+
+    /// The socket must stay until the client has read the answer, although it may still be sending.
+    pub(super) fn set_linger(&self) {
+        self.linger.set(true);
+    }
+
+    /// Ends a connection whose time is up: with a reset where the end could be taken for a clean one.
+    pub(super) fn cut(&self) {
+        match self.phase.get() {
+            Phase::Idle => {
+                if self.unflushed.get() {
+                    self.abort.set(true);
+                }
+            }
+            Phase::Head => self.core.metrics.failed(Reason::ClientTimeout),
+            Phase::Exchange | Phase::Body => {
+                self.note_failure(self.limit_reason());
+                self.abort.set(true);
+            }
+        }
+    }
+
+    // === an exchange ===
+
+    /// A head is whole: an exchange begins. Its number tells its bodies from those of others.
+    pub(super) fn begin(&self, method: &Method, uri: &Uri, has_body: bool) -> u32 {
+        self.phase.set(Phase::Exchange);
+        self.turn.set(self.turn.get().wrapping_add(1));
+        self.request_open.set(has_body);
+        self.response_open.set(true);
+        // Until a route sets its own.
+        self.arm(Limit::Client, self.core.limits.client_idle_ms);
+        *self.record.borrow_mut() = Some(Record {
+            began: Instant::now(),
+            method: method.clone(),
+            host: None,
+            uri: uri.clone(),
+            route: None,
+            backend: None,
+            status: None,
+            reason: None,
+            bytes: 0,
+        });
+        self.turn.get()
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = self.record.borrow_mut().as_mut() {
+            change(record);
+        }
+    }
+
+    pub(super) fn note_host(&self, host: Option<HeaderValue>) {
+        self.note(|r| r.host = host);
+    }
+
+    pub(super) fn note_route(&self, config: &Config, slot: usize) {
+        self.note(|r| r.route = Some((Rc::clone(config), slot)));
+    }
+
+    /// The first reason stays: what follows is its consequence.
+    pub(super) fn note_failure(&self, reason: Reason) {
+        self.note(|r| r.reason = r.reason.or(Some(reason)));
+    }
+
+    pub(super) fn failure(&self) -> Option<Reason> {
+        self.record.borrow().as_ref().and_then(|r| r.reason)
+    }
+
+    /// The request goes to a backend.
+    pub(super) fn forward(&self, backend: &Backend, limits: ExchangeLimits) {
+        self.note(|r| r.backend = Some(Rc::clone(backend)));
+        self.limits.set(limits);
+        self.total.set(limits.total.map_or(u64::MAX, |ms| self.core.timers.after(ms)));
+        self.wait_for_response();
+    }
+
+    fn wait_for_response(&self) {
+        let limits = self.limits.get();
+        if self.request_open.get() {
+            self.arm(Limit::Idle, limits.idle);
+        } else {
+            self.arm(Limit::FirstByte, limits.first_byte);
+        }
+    }
+
+    /// Waits for `future`, but not longer than the deadline.
+    pub(super) async fn race<F: Future>(&self, future: F) -> Result<F::Output, Reason> {
+        let mut future = pin!(future);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(done) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(done));
+            }
+            if self.expired() { Poll::Ready(Err(self.limit_reason())) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    fn limit_reason(&self) -> Reason {
+        match self.limit.get() {
+            Limit::FirstByte => Reason::FirstByteTimeout,
+            Limit::Total => Reason::TotalTimeout,
+            Limit::Idle => Reason::IdleTimeout,
+            Limit::Client => Reason::ClientTimeout,
+        }
+    }
+
+    /// Bytes of the request's body moved.
+    pub(super) fn request_moved(&self, turn: u32) {
+        if turn == self.turn.get() && self.request_open.get() {
+            self.arm(Limit::Idle, self.limits.get().idle);
+        }
+    }
+
+    /// The request's body has ended, or nobody reads it any more.
+    pub(super) fn request_ended(&self, turn: u32) {
+        if turn != self.turn.get() || !self.request_open.replace(false) {
+            return;
+        }
+        match self.phase.get() {
+            Phase::Exchange => self.wait_for_response(),
+            Phase::Body if !self.response_open.get() => self.go_idle(),
+            Phase::Body | Phase::Idle | Phase::Head => {}
+        }
+    }
+
+    pub(super) fn request_is_open(&self) -> bool {
+        self.request_open.get()
+    }
+
+    /// The response's head goes out. One of the gateway's own has no route's limits.
+    pub(super) fn respond(&self, status: StatusCode, by_backend: bool) {
+        self.note(|r| r.status = Some(status));
+        self.unflushed.set(true);
+        self.phase.set(Phase::Body);
+        if by_backend {
+            self.arm(Limit::Idle, self.limits.get().idle);
+        } else {
+            self.total.set(u64::MAX);
+            let idle = self.core.limits.client_idle_ms;
+            self.limits.set(ExchangeLimits { first_byte: idle, total: None, idle });
+            self.arm(Limit::Client, idle);
+        }
+    }
+
+    /// Bytes of the response's body moved.
+    pub(super) fn response_moved(&self, turn: u32, bytes: usize) {
+        if turn == self.turn.get() {
+            self.note(|r| r.bytes += bytes as u64);
+            self.arm(Limit::Idle, self.limits.get().idle);
+        }
+    }
+
+    /// The response is with hyper to its end, or will never be.
+    pub(super) fn response_ended(&self, turn: u32, whole: bool) {
+        if turn != self.turn.get() || !self.response_open.replace(false) {
+            return;
+        }
+        if !whole {
+            self.note_failure(Reason::ClientGone);
+        }
+        self.close_record();
+        self.unflushed.set(true);
+        if self.request_open.get() {
+            // It may go on: the client has its answer, but the backend may still want the rest.
+            self.set_linger();
+        } else {
+            self.go_idle();
+        }
+    }
+
+    fn close_record(&self) {
+        let Some(record) = self.record.borrow_mut().take() else { return };
+        let took = record.began.elapsed();
+        self.core.metrics.ended(record.status, record.reason, took);
+        if self.core.log.wants(record.reason) {
+            self.core.log.log(record.into_entry(took));
+        }
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        if self.record.borrow().is_some() {
+            self.note_failure(Reason::ClientGone);
+            self.close_record();
+        }
+        self.core.timers.free_slot(self.slot);
+        self.core.closed();
+    }
+}
+
+impl Record {
+    fn into_entry(self, took: Duration) -> Entry {
+        Entry {
+            method: self.method,
+            host: self.host,
+            uri: self.uri,
+            route: self.route.and_then(|(config, slot)| route_of(&config, slot).cloned()),
+            backend: self.backend.map(|b| b.text().clone()),
+            status: self.status,
+            reason: self.reason,
+            took,
+            bytes: self.bytes,
+        }
+    }
+}

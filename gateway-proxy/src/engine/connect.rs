@@ -1,0 +1,110 @@
+//! Connections to backends: opened here, lent to one exchange, given back or cut.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::client::conn::http1;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+
+use super::body::RequestBody;
+use super::core::{Backend, Core};
+use super::io::BackendIo;
+use crate::reason::Reason;
+use crate::upstream::Reusable;
+
+/// A head of a response, in bytes, at most.
+const MAX_RESPONSE_HEAD: usize = 64 * 1024;
+
+/// An open connection. Its other half is a task, which hyper drives.
+pub(super) struct Connection {
+    send: http1::SendRequest<RequestBody>,
+    task: AbortHandle,
+}
+
+/// A connection that an exchange uses. Dropped, it is cut: only one that was given back is whole.
+pub(super) struct Lease {
+    connection: Option<Connection>,
+    backend: Backend,
+}
+
+impl Reusable for Connection {
+    fn is_ready(&self) -> bool {
+        self.send.is_ready()
+    }
+}
+
+impl Lease {
+    /// One that is open already; `None`: there is none.
+    pub(super) fn reuse(backend: &Backend) -> Option<Self> {
+        let connection = backend.checkout()?;
+        Some(Self { connection: Some(connection), backend: Rc::clone(backend) })
+    }
+
+    /// A new one.
+    pub(super) async fn open(backend: &Backend, core: &Rc<Core>, timeout: Duration) -> Result<Self, Reason> {
+        let opened = match tokio::time::timeout(timeout, connect(backend, core)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => {
+                tracing::debug!(backend = %backend.text(), %error, "connect failed");
+                Err(Reason::ConnectFailed)
+            }
+            Err(_) => Err(Reason::ConnectTimeout),
+        };
+        match &opened {
+            Ok(_) => core.metrics.connects.add(1),
+            Err(_) => core.metrics.connect_failures.add(1),
+        }
+        Ok(Self { connection: Some(opened?), backend: Rc::clone(backend) })
+    }
+
+    /// What takes the request; `None` only after the end.
+    pub(super) fn sender(&mut self) -> Option<&mut http1::SendRequest<RequestBody>> {
+        self.connection.as_mut().map(|c| &mut c.send)
+    }
+
+    /// The exchange is over, and both sides of it came to their end. `now` is the core's time in ms.
+    pub(super) fn give_back(mut self, now: u64) {
+        if let Some(connection) = self.connection.take() {
+            self.backend.checkin(connection, now);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.task.abort();
+        }
+    }
+}
+
+async fn connect(backend: &Backend, core: &Rc<Core>) -> io::Result<Connection> {
+    let stream = open_socket(backend.text()).await?;
+    stream.set_nodelay(true)?;
+    let io = BackendIo::new(stream, Rc::clone(core));
+    let handshake = http1::Builder::new().max_header_size(MAX_RESPONSE_HEAD).handshake(io).await;
+    let (send, driver) = handshake.map_err(io::Error::other)?;
+    let task = tokio::task::spawn_local(async move {
+        // Its exchange learns of a failure from the other half.
+        let _ = driver.await;
+    });
+    Ok(Connection { send, task: task.abort_handle() })
+}
+
+/// Tries the addresses of a name in turn.
+async fn open_socket(address: &str) -> io::Result<TcpStream> {
+    if let Ok(address) = address.parse::<SocketAddr>() {
+        return TcpStream::connect(address).await;
+    }
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in tokio::net::lookup_host(address).await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,130 @@
+//! What the tasks of one core share. It never leaves its thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Cache};
+use tokio::sync::Notify;
+
+use super::Limits;
+use super::connect::Connection;
+use super::timers::Timers;
+use crate::access_log::AccessLog;
+use crate::config::{Compiled, RouteEntry};
+use crate::decide::Targets;
+use crate::metrics::CoreMetrics;
+use crate::upstream::{Upstream, Upstreams};
+
+/// Connections to backends that nobody used for so long are closed, in ms.
+const UPSTREAM_IDLE_MS: u64 = 30_000;
+
+/// A backend, as this core knows it.
+pub(super) type Backend = Rc<Upstream<Connection>>;
+/// The configuration that a request began with. Handing it on does not touch memory that cores share.
+pub(super) type Config = Rc<Arc<Compiled>>;
+
+/// A core.
+pub(super) struct Core {
+    pub(super) timers: Timers,
+    pub(super) metrics: Arc<CoreMetrics>,
+    pub(super) log: AccessLog,
+    pub(super) limits: Limits,
+    pub(super) upstreams: RefCell<Upstreams<Connection>>,
+    pub(super) targets: RefCell<Targets<Backend>>,
+    /// Small writes of several pieces are put together here.
+    pub(super) scratch: RefCell<Vec<u8>>,
+    config: RefCell<Held>,
+    draining: Cell<bool>,
+    open: Cell<usize>,
+    all_closed: Notify,
+}
+
+struct Held {
+    cache: Cache<Arc<ArcSwap<Compiled>>, Arc<Compiled>>,
+    current: Config,
+}
+
+impl Core {
+    pub(super) fn new(
+        index: usize,
+        config: Arc<ArcSwap<Compiled>>,
+        limits: Limits,
+        metrics: Arc<CoreMetrics>,
+        log: AccessLog,
+    ) -> Self {
+        let mut cache = Cache::new(config);
+        let current = Rc::new(Arc::clone(cache.load()));
+        Self {
+            timers: Timers::new(),
+            metrics,
+            log,
+            limits,
+            upstreams: RefCell::default(),
+            targets: RefCell::new(Targets::new(index)),
+            scratch: RefCell::default(),
+            config: RefCell::new(Held { cache, current }),
+            draining: Cell::new(false),
+            open: Cell::new(0),
+            all_closed: Notify::new(),
+        }
+    }
+
+    /// The configuration for a request that begins now.
+    pub(super) fn config(&self) -> Config {
+        let mut held = self.config.borrow_mut();
+        let Held { cache, current } = &mut *held;
+        let latest = cache.load();
+        if !Arc::ptr_eq(latest, current) {
+            *current = Rc::new(Arc::clone(latest));
+            self.targets.borrow_mut().forget_removed(latest);
+        }
+        Rc::clone(current)
+    }
+
+    /// The work of a tick; once a second the idle connections are looked through.
+    pub(super) fn tick(&self, sweep: bool) {
+        self.timers.tick();
+        if sweep {
+            // Also lets go of pools that no request has asked for since they were removed.
+            let _ = self.config();
+            self.upstreams.borrow_mut().sweep(self.timers.now().saturating_sub(UPSTREAM_IDLE_MS));
+        }
+    }
+
+    pub(super) fn opened(&self) {
+        self.open.set(self.open.get() + 1);
+        self.metrics.accepted.add(1);
+        self.metrics.active.add(1);
+    }
+
+    pub(super) fn closed(&self) {
+        self.open.set(self.open.get().saturating_sub(1));
+        self.metrics.active.sub(1);
+        if self.open.get() == 0 {
+            self.all_closed.notify_waiters();
+        }
+    }
+
+    /// Lets every connection end after what it is doing.
+    pub(super) fn start_drain(&self) {
+        self.draining.set(true);
+        self.timers.wake_all();
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Waits until no client connection is open.
+    pub(super) async fn all_closed(&self) {
+        while self.open.get() > 0 {
+            self.all_closed.notified().await;
+        }
+    }
+}
+
+/// A route of the configuration that a request holds.
+pub(super) fn route_of(config: &Config, slot: usize) -> Option<&Arc<RouteEntry>> {
+    config.route(slot)
+}

@@ -1,0 +1,182 @@
+//! The counts as the registry wants them.
+
+use std::sync::atomic::Ordering;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+
+use super::{BUCKETS_US, CLASSES, CoreMetrics, Count, GatewayMetrics};
+use crate::reason::Reason;
+
+/// Adds the cores up when it is asked.
+#[derive(Debug)]
+pub struct Collected {
+    metrics: GatewayMetrics,
+    desc: Vec<Desc>,
+}
+
+impl Collected {
+    /// For a registry.
+    ///
+    /// # Errors
+    /// Where a description is invalid.
+    pub fn new(metrics: GatewayMetrics) -> Result<Self, prometheus::Error> {
+        let desc = families(&metrics)
+            .iter()
+            .map(|f| Desc::new(f.name().to_owned(), f.help().to_owned(), vec![], Default::default()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { metrics, desc })
+    }
+}
+
+impl Collector for Collected {
+    fn desc(&self) -> Vec<&Desc> {
+        self.desc.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        families(&self.metrics)
+    }
+}
+
+fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
+    let c = &m.control;
+    let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+    let one = |name, help, of: fn(&CoreMetrics) -> &Count| counter(name, help, vec![(None, m.sum(of))]);
+    let classes = CLASSES.iter().enumerate().map(|(i, class)| {
+        let sum = m.cores.iter().filter_map(|core| core.classes.get(i)).map(Count::get).sum();
+        (Some(("class", *class)), sum)
+    });
+    let reasons = Reason::ALL.iter().map(|reason| {
+        let of = |core: &CoreMetrics| core.failed.get(*reason as usize).map_or(0, Count::get);
+        (Some(("reason", reason.code())), m.cores.iter().map(|core| of(core)).sum())
+    });
+    let connects = vec![
+        (Some(("result", "ok")), m.sum(|c| &c.connects)),
+        (Some(("result", "failed")), m.sum(|c| &c.connect_failures)),
+    ];
+    vec![
+        counter("gateway_requests_total", "Exchanges ended, by the class of the status.", classes.collect()),
+        counter(
+            "gateway_requests_failed_total",
+            "Exchanges that the gateway answered by itself or had to cut, by reason code.",
+            reasons.collect(),
+        ),
+        duration(m),
+        gauge("gateway_active_connections", "Client connections open.", m.sum(|c| &c.active) as f64),
+        one("gateway_connections_total", "Client connections accepted.", |c| &c.accepted),
+        counter("gateway_upstream_connects_total", "Connections to backends, by result.", connects),
+        one("gateway_upstream_reuses_total", "Exchanges on a backend connection that was open.", |c| {
+            &c.reuses
+        }),
+        one("gateway_upstream_retries_total", "Exchanges sent anew on a fresh connection.", |c| &c.retries),
+        gauge(
+            "gateway_config_revision",
+            "Revision that is served; 0: none yet.",
+            c.revision.load(Ordering::Relaxed) as f64,
+        ),
+        counter(
+            "gateway_config_applied_total",
+            "Snapshots and deltas applied.",
+            vec![(None, load(&c.applied))],
+        ),
+        counter("gateway_config_refused_total", "Resources refused.", vec![(None, load(&c.refused))]),
+        gauge("gateway_control_plane_connected", "1: the watch is connected.", load(&c.connected) as f64),
+        counter(
+            "gateway_access_log_dropped_total",
+            "Lines of the access log that were dropped.",
+            vec![(None, load(&c.log_dropped))],
+        ),
+    ]
+}
+
+type Sample = (Option<(&'static str, &'static str)>, u64);
+
+fn counter(name: &str, help: &str, samples: Vec<Sample>) -> MetricFamily {
+    let metrics = samples.into_iter().map(|(label, value)| {
+        let mut counter = Counter::default();
+        counter.set_value(value as f64);
+        let mut metric = Metric::default();
+        metric.set_counter(counter);
+        metric.set_label(label.into_iter().map(pair).collect());
+        metric
+    });
+    family(name, help, MetricType::COUNTER, metrics.collect())
+}
+
+fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    family(name, help, MetricType::GAUGE, vec![Metric::from_gauge(gauge)])
+}
+
+fn duration(m: &GatewayMetrics) -> MetricFamily {
+    let in_bucket = |i: usize| m.cores.iter().filter_map(|c| c.buckets.get(i)).map(Count::get).sum::<u64>();
+    let mut cumulative = 0;
+    let mut buckets = Vec::with_capacity(BUCKETS_US.len());
+    for (i, bound) in BUCKETS_US.iter().enumerate() {
+        cumulative += in_bucket(i);
+        let mut bucket = Bucket::default();
+        bucket.set_cumulative_count(cumulative);
+        bucket.set_upper_bound(*bound as f64 / 1e6);
+        buckets.push(bucket);
+    }
+    let mut histogram = Histogram::default();
+    histogram.set_sample_count(cumulative + in_bucket(BUCKETS_US.len()));
+    histogram.set_sample_sum(m.sum(|c| &c.duration_us) as f64 / 1e6);
+    histogram.set_bucket(buckets);
+    let mut metric = Metric::default();
+    metric.set_histogram(histogram);
+    let help = "From the head of the request to the last byte of the response.";
+    family("gateway_request_duration_seconds", help, MetricType::HISTOGRAM, vec![metric])
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn pair((name, value): (&str, &str)) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.to_owned());
+    pair
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn a_scrape_adds_the_cores_up() {
+        let metrics = GatewayMetrics::new(2);
+        for core in &metrics.cores {
+            core.ended(Some(StatusCode::OK), None, Duration::from_micros(300));
+            core.ended(Some(StatusCode::BAD_GATEWAY), Some(Reason::ConnectFailed), Duration::from_secs(60));
+        }
+        metrics.cores[1].ended(None, Some(Reason::ClientGone), Duration::ZERO);
+        let registry = hotswap_telemetry::Metrics::new();
+        registry.register(Collected::new(metrics).expect("valid")).expect("free");
+        let text = registry.encode().expect("text");
+        for line in [
+            r#"gateway_requests_total{class="2xx"} 2"#,
+            r#"gateway_requests_total{class="5xx"} 2"#,
+            r#"gateway_requests_total{class="none"} 1"#,
+            r#"gateway_requests_failed_total{reason="CONNECT_FAILED"} 2"#,
+            r#"gateway_request_duration_seconds_bucket{le="0.00025"} 1"#,
+            r#"gateway_request_duration_seconds_bucket{le="0.0005"} 3"#,
+            r#"gateway_request_duration_seconds_bucket{le="+Inf"} 5"#,
+            "gateway_config_revision 0",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+}

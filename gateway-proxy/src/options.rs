@@ -1,0 +1,189 @@
+//! Options of the gateway. The `hotswap` binary has them too, for `hotswap gateway` and `hotswap up`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use hotswap_core::check_id;
+use hotswap_runtime::StartError;
+
+use crate::access_log::AccessLogMode;
+use crate::engine::Limits;
+
+/// The smallest head limit: hyper's buffer begins with as much.
+const MIN_HEAD_BYTES: usize = 8 * 1024;
+
+/// Options of the gateway.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Gateway")]
+pub struct GatewayOptions {
+    /// Where clients connect; port 0 takes a free one.
+    #[arg(long, env = "HOTSWAP_GATEWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub gateway_listen: SocketAddr,
+
+    /// Where /metrics, /healthz and /readyz are served; port 0 takes a free one.
+    #[arg(
+        long,
+        env = "HOTSWAP_GATEWAY_ADMIN_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8090"
+    )]
+    pub gateway_admin_listen: SocketAddr,
+
+    /// The control plane that gives the configuration.
+    #[arg(long, env = "HOTSWAP_CONTROL_PLANE", value_name = "URL", default_value = "http://127.0.0.1:7400")]
+    pub control_plane: String,
+
+    /// File with the token for the control plane. It is read anew for each connection.
+    #[arg(long, env = "HOTSWAP_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+
+    /// The name of this gateway in the fleet, stable over restarts.
+    #[arg(long, env = "HOTSWAP_PROXY_NAME", value_name = "NAME", default_value = "gateway")]
+    pub proxy_name: String,
+
+    /// A label of this gateway in the fleet, as zone=a. May be given several times.
+    #[arg(long = "label", env = "HOTSWAP_LABELS", value_name = "KEY=VALUE", value_delimiter = ',')]
+    pub labels: Vec<Label>,
+
+    /// Threads that serve traffic, one runtime each. Default: one for each core of the machine.
+    #[arg(long, env = "HOTSWAP_GATEWAY_WORKERS", value_name = "NUMBER")]
+    pub gateway_workers: Option<usize>,
+
+    /// What the access log holds: off, errors (exchanges with a reason code) or all.
+    #[arg(long, env = "HOTSWAP_ACCESS_LOG", value_name = "MODE", default_value = "errors")]
+    pub access_log: AccessLogMode,
+
+    /// File that the access log is appended to. Default: standard output.
+    #[arg(long, env = "HOTSWAP_ACCESS_LOG_FILE", value_name = "FILE")]
+    pub access_log_file: Option<PathBuf>,
+
+    /// The largest head of a request, in bytes, at least 8,192; a larger one gets 431.
+    #[arg(long, env = "HOTSWAP_MAX_HEAD_BYTES", value_name = "BYTES", default_value_t = 64 * 1024)]
+    pub max_head_bytes: usize,
+
+    /// The most headers that a request may have; more get 431.
+    #[arg(long, env = "HOTSWAP_MAX_HEADERS", value_name = "NUMBER", default_value_t = 100)]
+    pub max_headers: usize,
+
+    /// The largest body of a request, in bytes; a larger one gets 413. 0: no limit.
+    #[arg(long, env = "HOTSWAP_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 0)]
+    pub max_body_bytes: u64,
+
+    /// How long a connection may wait for its next request, in ms.
+    #[arg(long, env = "HOTSWAP_CLIENT_IDLE_MS", value_name = "MS", default_value_t = 60_000)]
+    pub client_idle_ms: u64,
+
+    /// How long the head of a request may take, from its first byte, in ms.
+    #[arg(long, env = "HOTSWAP_CLIENT_HEAD_MS", value_name = "MS", default_value_t = 10_000)]
+    pub client_head_ms: u64,
+
+    /// How long open exchanges may take to end when the gateway stops, in ms.
+    #[arg(long, env = "HOTSWAP_DRAIN_DEADLINE_MS", value_name = "MS", default_value_t = 10_000)]
+    pub drain_deadline_ms: u64,
+
+    /// File that is written once the gateway listens: {"listen": "…", "admin_listen": "…"}.
+    #[arg(long, env = "HOTSWAP_READY_FILE", value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// A label, as "zone=a".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// 1 to 63 lower-case letters, digits and hyphens.
+    pub key: String,
+    /// At most 200 characters.
+    pub value: String,
+}
+
+impl FromStr for Label {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').ok_or("must be key=value, as zone=a")?;
+        check_id(key).map_err(|e| e.to_string())?;
+        if value.chars().count() > 200 {
+            return Err("the value must be at most 200 characters".into());
+        }
+        Ok(Self { key: key.to_owned(), value: value.to_owned() })
+    }
+}
+
+impl GatewayOptions {
+    /// How many cores serve traffic.
+    pub fn workers(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.gateway_workers.unwrap_or_else(all).max(1)
+    }
+
+    /// The limits towards clients.
+    ///
+    /// # Errors
+    /// Where a number is out of its range, or the name is no name.
+    pub fn limits(&self) -> Result<Limits, StartError> {
+        let wrong = |what: &str| Err(StartError::Option(what.to_owned()));
+        if self.max_head_bytes < MIN_HEAD_BYTES {
+            return wrong("--max-head-bytes must be at least 8192");
+        }
+        if self.max_headers == 0 || self.max_headers > 10_000 {
+            return wrong("--max-headers must be 1 to 10000");
+        }
+        if check_id(&self.proxy_name).is_err() {
+            return wrong(
+                "--proxy-name must be 1 to 63 lower-case letters, digits and hyphens, as \"gateway\"",
+            );
+        }
+        Ok(Limits {
+            max_head_bytes: self.max_head_bytes,
+            max_headers: self.max_headers,
+            max_body_bytes: Some(self.max_body_bytes).filter(|n| *n > 0),
+            client_idle_ms: self.client_idle_ms,
+            client_head_ms: self.client_head_ms,
+            drain_deadline: Duration::from_millis(self.drain_deadline_ms),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        gateway: GatewayOptions,
+    }
+
+    fn parsed(args: &[&str]) -> Result<GatewayOptions, clap::Error> {
+        Cli::try_parse_from(std::iter::once(&"gateway").chain(args)).map(|c| c.gateway)
+    }
+
+    #[test]
+    fn defaults_are_valid() {
+        let options = parsed(&[]).expect("parses");
+        let limits = options.limits().expect("valid");
+        assert_eq!((limits.max_headers, limits.max_body_bytes), (100, None));
+        assert!(options.workers() >= 1);
+    }
+
+    #[test]
+    fn labels_are_checked() {
+        let options = parsed(&["--label", "zone=a,rack=7", "--label", "tier="]).expect("parses");
+        let labels: Vec<_> = options.labels.iter().map(|l| (l.key.as_str(), l.value.as_str())).collect();
+        assert_eq!(labels, [("zone", "a"), ("rack", "7"), ("tier", "")]);
+        assert!(parsed(&["--label", "Zone=a"]).is_err());
+        assert!(parsed(&["--label", "zone"]).is_err());
+    }
+
+    #[test]
+    fn what_can_not_work_is_one_clear_line() {
+        let options = parsed(&["--max-head-bytes", "100"]).expect("parses");
+        assert_eq!(
+            options.limits().expect_err("small").to_string(),
+            "--max-head-bytes must be at least 8192"
+        );
+    }
+}

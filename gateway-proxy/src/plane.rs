@@ -1,0 +1,104 @@
+//! The data plane as a whole: its sockets, a thread for each core, and the configuration that they share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use hotswap_core::SystemClock;
+use hotswap_runtime::{StartError, listen};
+use tokio::sync::watch;
+
+use crate::access_log::AccessLog;
+use crate::config::Compiled;
+use crate::engine::{CoreSetup, run_core};
+use crate::metrics::GatewayMetrics;
+use crate::options::GatewayOptions;
+
+/// A running data plane. Dropped, it drains.
+#[derive(Debug)]
+pub struct DataPlane {
+    listen: SocketAddr,
+    config: Arc<ArcSwap<Compiled>>,
+    metrics: GatewayMetrics,
+    stop: watch::Sender<bool>,
+    cores: Vec<JoinHandle<()>>,
+}
+
+impl DataPlane {
+    /// Binds, and starts the cores. They answer 503 until there is a configuration.
+    ///
+    /// # Errors
+    /// Where the address is taken, an option is wrong, or a thread or the log can't be started.
+    pub fn start(options: &GatewayOptions) -> Result<Self, StartError> {
+        let limits = options.limits()?;
+        let count = options.workers();
+        let listeners = listen::bind_shared(options.gateway_listen, count, "gateway", "--gateway-listen")?;
+        let listen = listeners.first().and_then(|l| l.local_addr().ok()).unwrap_or(options.gateway_listen);
+        let metrics = GatewayMetrics::new(count);
+        let config = Arc::new(ArcSwap::from_pointee(Compiled::default()));
+        let control = Arc::clone(&metrics.control);
+        let log =
+            AccessLog::start(options.access_log, options.access_log_file.as_ref(), SystemClock, control)
+                .map_err(|e| StartError::failed("opening the access log")(e.into()))?;
+        let (stop, _) = watch::channel(false);
+        let mut plane = Self { listen, config, metrics, stop, cores: Vec::with_capacity(count) };
+        for (index, (listener, metrics)) in listeners.into_iter().zip(plane.metrics.cores.clone()).enumerate()
+        {
+            let setup = CoreSetup {
+                index,
+                listener,
+                config: Arc::clone(&plane.config),
+                limits,
+                metrics,
+                log: log.clone(),
+                stop: plane.stop.subscribe(),
+            };
+            let run = move || {
+                if let Err(error) = run_core(setup) {
+                    tracing::error!(core = index, %error, "a core ended");
+                }
+            };
+            let thread = std::thread::Builder::new().name(format!("gateway-{index}")).spawn(run);
+            plane.cores.push(thread.map_err(|e| StartError::failed("starting a core")(e.into()))?);
+        }
+        Ok(plane)
+    }
+
+    /// Where it listens.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &GatewayMetrics {
+        &self.metrics
+    }
+
+    /// The configuration. A store takes effect for every request that begins after it.
+    pub fn config(&self) -> &Arc<ArcSwap<Compiled>> {
+        &self.config
+    }
+
+    /// Stops accepting, and lets open exchanges end under the deadline. It does not wait.
+    pub fn stop(&self) {
+        // No receiver: the cores have ended.
+        let _ = self.stop.send(true);
+    }
+
+    /// Waits until every core has ended; it blocks the thread.
+    pub fn join(mut self) {
+        self.stop();
+        for core in self.cores.drain(..) {
+            if core.join().is_err() {
+                tracing::error!("a core panicked");
+            }
+        }
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,95 @@
+//! Why the gateway answered by itself, or why an exchange did not end well. The codes are stable: they stand
+//! in the header `x-hotswap-reason`, in the access log and in `gateway_requests_failed_total`.
+
+use http::StatusCode;
+
+macro_rules! reasons {
+    ($( $(#[$doc:meta])* $variant:ident = $code:literal, $status:expr, $text:literal; )*) => {
+        /// A reason; each has a code, a status and a line for people.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(usize)]
+        pub enum Reason {
+            $( $(#[$doc])* $variant, )*
+        }
+
+        impl Reason {
+            /// All of them, in the order of their declaration.
+            pub const ALL: &[Self] = &[$( Self::$variant, )*];
+
+            /// The stable code, as "NO_ROUTE".
+            pub const fn code(self) -> &'static str {
+                match self { $( Self::$variant => $code, )* }
+            }
+
+            /// The status that the client gets, where it still can get one.
+            pub const fn status(self) -> StatusCode {
+                match self { $( Self::$variant => $status, )* }
+            }
+
+            /// The body of the answer: one line, nothing of the inside.
+            pub const fn text(self) -> &'static str {
+                match self { $( Self::$variant => concat!($text, "\n"), )* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The head breaks the rules of HTTP.
+    BadRequest = "BAD_REQUEST", StatusCode::BAD_REQUEST, "the request is malformed";
+    /// The path has a "." or ".." segment, plain or percent-encoded.
+    BadPath = "BAD_PATH", StatusCode::BAD_REQUEST, "the path has a dot segment";
+    /// The target is longer than the gateway reads.
+    UriTooLong = "URI_TOO_LONG", StatusCode::URI_TOO_LONG, "the request target is too long";
+    /// The head has more bytes or headers than allowed.
+    HeadTooLarge = "HEAD_TOO_LARGE", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large";
+    /// The body has more bytes than allowed.
+    BodyTooLarge = "BODY_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, "the body is too large";
+    /// The head did not arrive in time.
+    ClientTimeout = "CLIENT_TIMEOUT", StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time";
+    /// The request asks for what the gateway does not do: CONNECT, a transfer coding other than chunked.
+    Unsupported = "UNSUPPORTED", StatusCode::NOT_IMPLEMENTED, "the gateway does not support this";
+    /// No route takes the request.
+    NoRoute = "NO_ROUTE", StatusCode::NOT_FOUND, "no route takes this request";
+    /// The gateway has no configuration yet.
+    NoConfig = "NO_CONFIG", StatusCode::SERVICE_UNAVAILABLE, "the gateway has no configuration yet";
+    /// The route's pool does not exist.
+    PoolMissing = "POOL_MISSING", StatusCode::SERVICE_UNAVAILABLE, "the route has no pool";
+    /// The pool has no backend that takes requests.
+    NoBackend = "NO_BACKEND", StatusCode::SERVICE_UNAVAILABLE, "no backend takes requests";
+    /// No connection to the backend could be opened.
+    ConnectFailed = "CONNECT_FAILED", StatusCode::BAD_GATEWAY, "the backend can't be reached";
+    /// The backend closed the connection before the head of its response.
+    BackendClosed = "BACKEND_CLOSED", StatusCode::BAD_GATEWAY, "the backend closed the connection";
+    /// What the backend sent is not HTTP/1.1.
+    BackendProtocol = "BACKEND_PROTOCOL", StatusCode::BAD_GATEWAY, "the backend's response is malformed";
+    /// No connection to the backend was open in time.
+    ConnectTimeout = "CONNECT_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the backend can't be reached in time";
+    /// The head of the response did not come in time.
+    FirstByteTimeout = "FIRST_BYTE_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the backend did not answer in time";
+    /// The whole exchange took too long.
+    TotalTimeout = "TOTAL_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the exchange took too long";
+    /// A body stood still for too long.
+    IdleTimeout = "IDLE_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the exchange stood still for too long";
+    /// The backend cut its body short: the client's connection is cut as well.
+    BackendCut = "BACKEND_CUT", StatusCode::BAD_GATEWAY, "the backend cut its response short";
+    /// The client went away before the end; only the log and the metrics see it.
+    ClientGone = "CLIENT_GONE", StatusCode::BAD_REQUEST, "the client went away";
+}
+
+/// The header that carries the code.
+pub const HEADER: http::HeaderName = http::HeaderName::from_static("x-hotswap-reason");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_their_index_is_their_place() {
+        for (i, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, i);
+            assert_eq!(Reason::ALL.iter().filter(|r| r.code() == reason.code()).count(), 1);
+            assert!(reason.text().ends_with('\n') && reason.status().as_u16() >= 400);
+        }
+    }
+}

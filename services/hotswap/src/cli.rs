@@ -1,0 +1,253 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use hotswap_auth::Role;
+use hotswap_gateway::options::GatewayOptions;
+use hotswap_telemetry::{LogFormat, LogOptions};
+
+use crate::client::ClientArgs;
+use crate::commands::parse_ttl;
+use crate::output::Format;
+
+/// Live changes of routes, policies, configuration, plugins and schemas, without a failed request.
+#[derive(Debug, Parser)]
+#[command(name = "hotswap", version, about, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// A file with options, as `listen = "127.0.0.1:7400"`. Default: hotswap.toml, if it is there
+    #[arg(long, global = true, env = "HOTSWAP_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 other failure, 2 bad command line or input, 3 conflict, 4 not found,
+5 unavailable, 6 denied.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the suite: control plane and gateway, on an embedded store
+    #[command(
+        after_help = "Every option is also a variable (HOTSWAP_DATA_DIR for --data-dir) and a key in\n\
+                            hotswap.toml (data-dir). Port 0 takes a free port and says which."
+    )]
+    Up(Up),
+    /// Run services of the control plane alone
+    Serve(Serve),
+    /// Run the data plane alone
+    Gateway(Gateway),
+    /// Make a token with the key in a data folder
+    Token(Token),
+    /// Show routes or pools
+    #[command(after_help = "Examples:\n  hotswap get routes --filter 'labels.team = \"web\"'\n  \
+                            hotswap get routes/shop -o yaml")]
+    Get(Get),
+    /// Tell everything about one route or pool
+    Describe(Describe),
+    /// Make routes and pools what files say
+    #[command(after_help = "Documents are the API's JSON or YAML with `kind: Route` or `kind: Pool`.\n\
+                            Pools are written before routes. A document with an etag is refused where\n\
+                            the resource has changed since.")]
+    Apply(Apply),
+    /// Delete routes or pools
+    Delete(Delete),
+}
+
+/// `get`.
+#[derive(Args, Debug)]
+pub(crate) struct Get {
+    /// `routes` or `pools`, with names behind it; or `routes/NAME`
+    #[arg(required = true, value_name = "TYPE [NAME] | TYPE/NAME")]
+    pub(crate) resources: Vec<String>,
+    /// Show only what meets these conditions (AIP-160), as `name : "shop" AND labels.team = "web"`
+    #[arg(long, default_value = "", value_name = "FILTER")]
+    pub(crate) filter: String,
+    /// Order by name, create_time, update_time or revision, with ` desc` behind it for falling order
+    #[arg(long, default_value = "", value_name = "FIELD")]
+    pub(crate) order_by: String,
+    /// Show at most so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+    /// How to show them
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `describe`.
+#[derive(Args, Debug)]
+pub(crate) struct Describe {
+    /// `routes/NAME` or `pools/NAME`
+    #[arg(required = true, value_name = "TYPE NAME | TYPE/NAME")]
+    pub(crate) resources: Vec<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `apply`.
+#[derive(Args, Debug)]
+pub(crate) struct Apply {
+    /// A file, a folder of .yaml, .yml and .json files, or - for standard input
+    #[arg(short, long = "filename", required = true, value_name = "FILE|DIR|-")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Check everything, write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Calls at once
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `delete`.
+#[derive(Args, Debug)]
+pub(crate) struct Delete {
+    /// `routes/NAME` or `pools/NAME`
+    #[arg(required = true, value_name = "TYPE NAME | TYPE/NAME")]
+    pub(crate) resources: Vec<String>,
+    /// Delete it only if it still has this etag
+    #[arg(long, default_value = "", value_name = "ETAG")]
+    pub(crate) etag: String,
+    /// Check everything, delete nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// No failure if it does not exist
+    #[arg(long)]
+    pub(crate) ignore_not_found: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// What every process of the control plane takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServerArgs {
+    /// The folder that holds the store, the key and tokens; one process uses it at a time
+    #[arg(long, env = "HOTSWAP_DATA_DIR", default_value = "hotswap-data", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+/// What every server logs.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LogArgs {
+    /// What is logged to standard error: off, error, warn, info, debug, or a filter as "info,hotswap=debug".
+    /// Default: info; with --demo: warn
+    #[arg(long, env = "HOTSWAP_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    /// The form of the log: text or json
+    #[arg(long, env = "HOTSWAP_LOG_FORMAT", default_value = "text", value_name = "FORM")]
+    log_format: LogFormat,
+}
+
+impl LogArgs {
+    /// What is logged; `default` is the filter where none is given.
+    pub(crate) fn options(&self, default: &str) -> LogOptions {
+        let filter = self.log.clone().unwrap_or_else(|| default.to_owned());
+        LogOptions { format: self.log_format, filter }
+    }
+}
+
+impl Up {
+    /// What is logged. A story that people read is not mixed with what only matters when something is wrong.
+    pub(crate) fn log(&self) -> LogOptions {
+        self.server.log.options(if self.demo { "warn" } else { "info" })
+    }
+}
+
+/// `up`.
+#[derive(Args, Debug)]
+pub(crate) struct Up {
+    /// Play a story on it: a route moves between two backends while requests flow
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// End after the story
+    #[arg(long, requires = "demo")]
+    pub(crate) exit: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Where the control plane listens
+    #[arg(long, env = "HOTSWAP_LISTEN", default_value = "127.0.0.1:7400", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// Where the control plane shows /metrics, /healthz and /readyz
+    #[arg(long, env = "HOTSWAP_ADMIN_LISTEN", default_value = "127.0.0.1:7490", value_name = "ADDRESS")]
+    pub(crate) admin_listen: SocketAddr,
+    /// Where the gateway listens
+    #[arg(long, env = "HOTSWAP_GATEWAY_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub(crate) gateway_listen: SocketAddr,
+    /// Where the gateway shows /metrics, /healthz and /readyz
+    #[arg(
+        long,
+        env = "HOTSWAP_GATEWAY_ADMIN_LISTEN",
+        default_value = "127.0.0.1:8090",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) gateway_admin_listen: SocketAddr,
+}
+
+/// `serve`.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// The services to run. This build has: route
+    #[arg(required = true, value_name = "SERVICE", value_parser = parse_service)]
+    pub(crate) services: Vec<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Where they listen
+    #[arg(long, env = "HOTSWAP_LISTEN", default_value = "127.0.0.1:7401", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// Where they show /metrics, /healthz and /readyz
+    #[arg(long, env = "HOTSWAP_ADMIN_LISTEN", default_value = "127.0.0.1:7491", value_name = "ADDRESS")]
+    pub(crate) admin_listen: SocketAddr,
+}
+
+/// A service that this build has.
+fn parse_service(name: &str) -> Result<String, String> {
+    match name {
+        "route" => Ok(name.to_owned()),
+        "policy" | "config" | "plugin" | "migration" => {
+            Err("this service is not built yet; there is: route".to_owned())
+        }
+        _ => Err("there is no such service; there is: route".to_owned()),
+    }
+}
+
+/// `token`.
+#[derive(Args, Debug)]
+pub(crate) struct Token {
+    /// What its bearer is trusted with: admin, operator, developer, config_manager, viewer, gateway or
+    /// plugin_host. May be given several times
+    #[arg(long = "role", required = true, value_name = "ROLE")]
+    pub(crate) roles: Vec<Role>,
+    /// Who its bearer is; the history of changes shows it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) subject: String,
+    /// The tenant that its bearer acts for. Default: the platform
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// How long it is valid: 90s, 15m, 12h, 30d
+    #[arg(long, default_value = "1h", value_name = "TIME", value_parser = parse_ttl)]
+    pub(crate) ttl: Duration,
+    /// The data folder that holds the key
+    #[arg(long, env = "HOTSWAP_DATA_DIR", default_value = "hotswap-data", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// `gateway`.
+#[derive(Args, Debug)]
+pub(crate) struct Gateway {
+    #[command(flatten)]
+    pub(crate) gateway: GatewayOptions,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    /// End when standard input ends: for the process that supervises this one
+    #[arg(long, hide = true)]
+    pub(crate) exit_on_stdin_close: bool,
+}

@@ -1,0 +1,185 @@
+//! Routes and pools in few words: the columns of tables, and the parts that `describe` shares.
+
+use hotswap_api::route::v1::{
+    Backend, Forward, LoadBalancing, PathMatch, Pool, Redirect, Route, RouteMatch, forward, path_match,
+    redirect, route,
+};
+use prost_types::Timestamp;
+
+pub(crate) const ROUTE: &[&str] = &["NAME", "HOSTS", "MATCHES", "TARGET", "PRIORITY", "REVISION", "AGE"];
+pub(crate) const POOL: &[&str] = &["NAME", "STRATEGY", "BACKENDS", "REVISION", "AGE"];
+
+pub(crate) fn route(route: &Route, now: i64) -> Vec<String> {
+    vec![
+        route.name.clone(),
+        first_of(route.hosts.iter().cloned(), "*"),
+        first_of(route.matches.iter().map(match_words), "*"),
+        target(route),
+        route.priority.to_string(),
+        route.revision.to_string(),
+        age(route.create_time.as_ref(), now),
+    ]
+}
+
+pub(crate) fn pool(pool: &Pool, now: i64) -> Vec<String> {
+    vec![
+        pool.name.clone(),
+        strategy(pool.load_balancing).to_owned(),
+        first_of(pool.backends.iter().map(|b| b.address.clone()), "none"),
+        pool.revision.to_string(),
+        age(pool.create_time.as_ref(), now),
+    ]
+}
+
+/// The first of several, and how many more there are.
+fn first_of(mut items: impl ExactSizeIterator<Item = String>, none: &str) -> String {
+    let more = items.len().saturating_sub(1);
+    match items.next() {
+        None => none.to_owned(),
+        Some(first) if more == 0 => first,
+        Some(first) => format!("{first} +{more}"),
+    }
+}
+
+/// A match in a few characters, as "GET /shop/*".
+fn match_words(m: &RouteMatch) -> String {
+    let mut words = Vec::new();
+    if !m.methods.is_empty() {
+        words.push(m.methods.join(","));
+    }
+    words.push(path(m.path.as_ref()));
+    let conditions = m.headers.len() + m.query.len();
+    if conditions > 0 {
+        words.push(format!("({conditions} more)"));
+    }
+    words.join(" ")
+}
+
+/// A condition on the path: "/a" exact, "/a/*" prefix, "~^/a" regex, "*" any.
+pub(crate) fn path(m: Option<&PathMatch>) -> String {
+    match m.and_then(|p| p.kind.as_ref()) {
+        None => "*".to_owned(),
+        Some(path_match::Kind::Exact(path)) => path.clone(),
+        Some(path_match::Kind::Prefix(path)) => format!("{}/*", path.trim_end_matches('/')),
+        Some(path_match::Kind::Regex(regex)) => format!("~{regex}"),
+    }
+}
+
+/// Where a route leads.
+pub(crate) fn target(route: &Route) -> String {
+    match &route.action {
+        None => "none".to_owned(),
+        Some(route::Action::Forward(forward)) => forward_words(forward),
+        Some(route::Action::Redirect(away)) => redirect(away),
+    }
+}
+
+fn forward_words(forward: &Forward) -> String {
+    match &forward.target {
+        None => "none".to_owned(),
+        Some(forward::Target::Pool(pool)) => pool.clone(),
+        Some(forward::Target::Inline(inline)) => {
+            first_of(inline.backends.iter().map(|b| b.address.clone()), "none")
+        }
+    }
+}
+
+/// A redirect, as "redirect 302 https://a.example".
+pub(crate) fn redirect(r: &Redirect) -> String {
+    let status = if r.status == 0 { 302 } else { r.status };
+    let scheme = if r.scheme.is_empty() { String::new() } else { format!("{}://", r.scheme) };
+    let port = if r.port == 0 { String::new() } else { format!(":{}", r.port) };
+    let path = match &r.path {
+        None => "",
+        Some(redirect::Path::FullPath(path) | redirect::Path::ReplacePrefix(path)) => path,
+    };
+    format!("redirect {status} {scheme}{}{port}{path}", r.host).trim_end().to_owned()
+}
+
+/// The name of a strategy, as people say it.
+pub(crate) fn strategy(number: i32) -> &'static str {
+    match LoadBalancing::try_from(number) {
+        Ok(LoadBalancing::Unspecified | LoadBalancing::RoundRobin) => "round robin",
+        Ok(LoadBalancing::WeightedRoundRobin) => "weighted round robin",
+        Ok(LoadBalancing::LeastConnections) => "least connections",
+        Ok(LoadBalancing::IpHash) => "ip hash",
+        Err(_) => "unknown",
+    }
+}
+
+/// A backend, with its weight where it has one.
+pub(crate) fn backend(backend: &Backend) -> String {
+    match backend.weight {
+        None => backend.address.clone(),
+        Some(weight) => format!("{} (weight {weight})", backend.address),
+    }
+}
+
+/// How long ago, in one unit: "12s", "5m", "3h", "8d". A moment ahead of this machine's clock is "0s".
+pub(crate) fn age(at: Option<&Timestamp>, now: i64) -> String {
+    let Some(at) = at else { return "-".to_owned() };
+    let seconds = now.saturating_sub(at.seconds).max(0);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hotswap_api::route::v1::InlineBackends;
+
+    use super::*;
+
+    #[test]
+    fn a_route_is_told_in_a_row() {
+        let prefix = PathMatch { kind: Some(path_match::Kind::Prefix("/shop".into())) };
+        let one = RouteMatch {
+            path: Some(prefix),
+            methods: vec!["GET".into(), "PUT".into()],
+            ..Default::default()
+        };
+        let subject = Route {
+            name: "routes/shop".into(),
+            hosts: vec!["a.example".into(), "b.example".into()],
+            matches: vec![one],
+            action: Some(route::Action::Forward(Forward {
+                target: Some(forward::Target::Pool("pools/shop".into())),
+                ..Forward::default()
+            })),
+            revision: 12,
+            create_time: Some(Timestamp { seconds: 1_000, nanos: 0 }),
+            ..Route::default()
+        };
+        assert_eq!(
+            route(&subject, 4_600),
+            ["routes/shop", "a.example +1", "GET,PUT /shop/*", "pools/shop", "0", "12", "60m"]
+        );
+    }
+
+    #[test]
+    fn targets_are_told_in_few_words() {
+        let inline = InlineBackends {
+            backends: vec![Backend { address: "10.0.0.1:80".into(), weight: None }],
+            ..Default::default()
+        };
+        let to = Forward { target: Some(forward::Target::Inline(inline)), ..Forward::default() };
+        let at = |action| target(&Route { action: Some(action), ..Route::default() });
+        assert_eq!(at(route::Action::Forward(to)), "10.0.0.1:80");
+        let away =
+            Redirect { scheme: "https".into(), host: "a.example".into(), port: 8443, ..Redirect::default() };
+        assert_eq!(at(route::Action::Redirect(away)), "redirect 302 https://a.example:8443");
+        assert_eq!(
+            at(route::Action::Redirect(Redirect { status: 308, ..Redirect::default() })),
+            "redirect 308"
+        );
+    }
+
+    #[test]
+    fn the_root_prefix_is_every_path_below_it() {
+        let root = PathMatch { kind: Some(path_match::Kind::Prefix("/".into())) };
+        assert_eq!(path(Some(&root)), "/*");
+    }
+}

@@ -1,0 +1,79 @@
+//! `hotswap get`.
+
+use hotswap_api::route::v1::{Pool, Route};
+use hotswap_core::{Clock as _, SystemClock};
+
+use super::target::Target;
+use crate::cli::Get;
+use crate::client::Api;
+use crate::exit::Failure;
+use crate::output::{self, Format};
+use crate::resource::{Query, Resource, ResourceKind};
+
+/// Rows asked for at once: the most that a page holds.
+const PAGE: u32 = 1_000;
+
+pub(super) async fn run(args: &Get) -> Result<(), Failure> {
+    let target = Target::parse(&args.resources)?;
+    if matches!(target, Target::Some(_)) && !(args.filter.is_empty() && args.order_by.is_empty()) {
+        return Err(Failure::usage("--filter and --order-by are for lists, not for names"));
+    }
+    let api = args.client.connect().await?;
+    match target {
+        Target::All(ResourceKind::Route) => list::<Route>(&api, args).await,
+        Target::All(ResourceKind::Pool) => list::<Pool>(&api, args).await,
+        Target::Some(names) => named(&api, &names, args.output).await,
+    }
+}
+
+async fn list<R: Resource>(api: &Api, args: &Get) -> Result<(), Failure> {
+    let items = all::<R>(api, &args.filter, &args.order_by, args.limit).await?;
+    output::many(&items, args.output, SystemClock.now().seconds())
+}
+
+/// Every resource that meets the filter, page by page, up to a limit.
+pub(super) async fn all<R: Resource>(
+    api: &Api,
+    filter: &str,
+    order_by: &str,
+    limit: Option<u32>,
+) -> Result<Vec<R>, Failure> {
+    let mut left = limit.unwrap_or(u32::MAX);
+    let mut items = Vec::new();
+    let mut page_token = String::new();
+    while left > 0 {
+        let page_size = i32::try_from(left.min(PAGE)).unwrap_or_default();
+        let (filter, order_by) = (filter.to_owned(), order_by.to_owned());
+        let (page, next) = R::list(api, Query { filter, order_by, page_size, page_token }).await?;
+        left = left.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
+        items.extend(page);
+        if next.is_empty() {
+            break;
+        }
+        page_token = next;
+    }
+    Ok(items)
+}
+
+async fn named(api: &Api, names: &[(ResourceKind, String)], format: Format) -> Result<(), Failure> {
+    let now = SystemClock.now().seconds();
+    let (mut routes, mut pools) = (Vec::new(), Vec::new());
+    for (kind, name) in names {
+        match kind {
+            ResourceKind::Route => routes.push(one::<Route>(api, name).await?),
+            ResourceKind::Pool => pools.push(one::<Pool>(api, name).await?),
+        }
+    }
+    match (routes.as_slice(), pools.as_slice()) {
+        ([route], []) => output::one(route, format, now),
+        ([], [pool]) => output::one(pool, format, now),
+        (routes, []) => output::many(routes, format, now),
+        ([], pools) => output::many(pools, format, now),
+        _ => Err(Failure::usage("routes and pools can't be shown together; ask for them one by one")),
+    }
+}
+
+/// One resource; a failure says which.
+pub(super) async fn one<R: Resource>(api: &Api, name: &str) -> Result<R, Failure> {
+    R::get(api, name.to_owned()).await.map_err(|status| Failure::from(status).about(name))
+}

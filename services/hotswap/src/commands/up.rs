@@ -1,0 +1,76 @@
+//! `hotswap up`.
+
+use hotswap_runtime::{Supervisor, stop_on_signals};
+
+use crate::child::{Gateway, GatewayPlan};
+use crate::cli::Up;
+use crate::demo::{self, Shell, Stage};
+use crate::exit::Failure;
+use crate::output;
+use crate::suite::{Suite, SuiteOptions};
+
+pub(super) async fn run(args: &Up) -> Result<(), Failure> {
+    super::start_log(&args.log())?;
+    let supervisor = Supervisor::new();
+    stop_on_signals(&supervisor)?;
+    let options = SuiteOptions {
+        data_dir: args.server.data_dir.clone(),
+        listen: args.listen,
+        admin_listen: args.admin_listen,
+    };
+    let suite = Suite::start(&options, &supervisor).await?;
+    suite.readiness.not_ready("gateway", "starting");
+    let outcome = play(args, &suite, &supervisor).await;
+    if outcome.is_err() || args.exit {
+        supervisor.request_stop(None);
+    }
+    let ended = suite.until_stopped().await;
+    outcome.and(ended)
+}
+
+/// Starts the gateway, says where everything is, and plays the demo if it is asked for.
+async fn play(args: &Up, suite: &Suite, supervisor: &Supervisor) -> Result<(), Failure> {
+    let mut gateway = Gateway::start(plan(args, suite), supervisor)?;
+    // None: the process stops, and says why when it has.
+    let Some(addresses) = gateway.ready().await else { return Ok(()) };
+    suite.readiness.ready("gateway");
+    output::print(|out| {
+        let mut line = |name: &str, what: String| output::io_result(writeln!(out, "{name:15}{what}"));
+        line("control plane", format!("http://{} (gRPC)", suite.listen))?;
+        line("  admin", format!("http://{}/metrics", suite.admin_listen))?;
+        line("gateway", format!("http://{}", addresses.listen))?;
+        line("  admin", format!("http://{}/metrics", addresses.admin_listen))?;
+        line("data folder", suite.data_dir().display().to_string())?;
+        line("token", suite.admin_token().display().to_string())
+    })?;
+    if !args.demo {
+        return Ok(());
+    }
+    let stage = Stage {
+        gateway: addresses.listen,
+        token: std::fs::read_to_string(suite.admin_token()).map_err(Failure::other)?,
+        shell: Shell {
+            program: std::env::args().next().unwrap_or_else(|| "hotswap".to_owned()),
+            server: suite.listen,
+            token_file: suite.admin_token(),
+        },
+        supervisor: supervisor.clone(),
+        stays: !args.exit,
+    };
+    let shutdown = supervisor.shutdown();
+    tokio::select! {
+        told = demo::run(&stage) => told,
+        () = shutdown.cancelled() => Err(Failure::other("the demo was stopped before its end")),
+    }
+}
+
+fn plan(args: &Up, suite: &Suite) -> GatewayPlan {
+    GatewayPlan {
+        control_plane: suite.listen,
+        data_dir: suite.data_dir(),
+        token_file: suite.gateway_token(),
+        listen: args.gateway_listen,
+        admin_listen: args.gateway_admin_listen,
+        log: args.log(),
+    }
+}

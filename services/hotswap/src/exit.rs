@@ -1,0 +1,226 @@
+//! How a command ends: its exit code, and what it says of a failure.
+
+use std::fmt::{self, Write as _};
+use std::process::ExitCode;
+
+use hotswap_rpc::ClientError;
+use hotswap_runtime::StartError;
+use tonic::{Code, Status};
+
+/// The exit codes, which the README documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Something that has no code of its own.
+    Other = 1,
+    /// A command line or an input that breaks the rules.
+    Usage = 2,
+    /// A conflict with what is there: stale, taken or in the wrong state.
+    Conflict = 3,
+    /// What was asked for is not there.
+    NotFound = 4,
+    /// The control plane can't be reached, or did not answer in time.
+    Unavailable = 5,
+    /// No token, a bad one, or one without the role.
+    Denied = 6,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// A failure as people read it. Its parts beyond the message are printed each on a line of their own.
+/// Boxed, so that results stay small.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
+    exit: Exit,
+    message: String,
+    reason: Option<String>,
+    violations: Vec<(String, String)>,
+    hint: Option<String>,
+    request_id: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self(Box::new(Parts {
+            exit,
+            message: message.into(),
+            reason: None,
+            violations: Vec::new(),
+            hint: None,
+            request_id: None,
+        }))
+    }
+
+    /// The exit code.
+    pub(crate) fn exit(&self) -> Exit {
+        self.0.exit
+    }
+
+    /// An input that breaks the rules.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Something that has no code of its own.
+    pub(crate) fn other(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Other, message.to_string())
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// A fault of one field.
+    pub(crate) fn violation(mut self, field: impl Into<String>, message: impl Into<String>) -> Self {
+        self.0.violations.push((field.into(), message.into()));
+        self
+    }
+
+    /// Says first what it is about, as "routes/shop", unless the message does.
+    pub(crate) fn about(mut self, what: impl fmt::Display) -> Self {
+        let what = what.to_string();
+        if !self.0.message.starts_with(&what) {
+            self.0.message = format!("{what}: {}", self.0.message);
+        }
+        self
+    }
+
+    /// Whether anything can be said of fields.
+    pub(crate) fn has_violations(&self) -> bool {
+        !self.0.violations.is_empty()
+    }
+
+    /// Whether nothing is wrong but this field.
+    pub(crate) fn is_only_about(&self, field: &str) -> bool {
+        self.has_violations() && self.0.violations.iter().all(|(f, _)| f == field)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&one_line(&self.0.message))?;
+        if let Some(reason) = &self.0.reason {
+            write!(f, "\n  reason: {reason}")?;
+        }
+        for (field, message) in &self.0.violations {
+            let field = if field.is_empty() { "(whole)" } else { field };
+            write!(f, "\n  {field}: {}", one_line(message))?;
+        }
+        if let Some(hint) = &self.0.hint {
+            write!(f, "\n  hint: {}", one_line(hint))?;
+        }
+        if let Some(id) = &self.0.request_id {
+            write!(f, "\n  request id: {id}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A text of somebody else's on one line, without control characters that could drive a terminal.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.trim().chars() {
+        match c {
+            '\n' | '\t' => out.push(' '),
+            c if c.is_control() => drop(write!(out, "\\u{{{:x}}}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        let error = ClientError::from(&status);
+        // The message repeats the violations, which get lines of their own here.
+        let message = error.message.strip_suffix(&error.violations.to_string()).unwrap_or(&error.message);
+        let message = message.trim_end_matches([':', ' ']);
+        let message = if message.is_empty() { error.code.description() } else { message };
+        let retry = error.retry_after.map(|after| format!("try again in {} ms", after.as_millis()));
+        Self(Box::new(Parts {
+            exit: exit_of(error.code),
+            message: message.to_owned(),
+            reason: some(error.reason),
+            violations: error.violations.iter().map(|v| (v.field.clone(), v.message.clone())).collect(),
+            hint: retry.or_else(|| hint_for(error.code).map(str::to_owned)),
+            request_id: some(error.request_id),
+        }))
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let exit = if matches!(error, StartError::Option(_)) { Exit::Usage } else { Exit::Other };
+        Self::new(exit, error.to_string())
+    }
+}
+
+fn some(text: String) -> Option<String> {
+    if text.is_empty() { None } else { Some(text) }
+}
+
+fn exit_of(code: Code) -> Exit {
+    match code {
+        Code::InvalidArgument | Code::OutOfRange => Exit::Usage,
+        Code::Aborted | Code::AlreadyExists | Code::FailedPrecondition => Exit::Conflict,
+        Code::NotFound => Exit::NotFound,
+        Code::Unavailable | Code::DeadlineExceeded => Exit::Unavailable,
+        Code::PermissionDenied | Code::Unauthenticated => Exit::Denied,
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::ResourceExhausted
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss => Exit::Other,
+    }
+}
+
+fn hint_for(code: Code) -> Option<&'static str> {
+    if code == Code::Unauthenticated {
+        Some("give a valid token with --token-file or HOTSWAP_TOKEN; `hotswap token` makes one")
+    } else if code == Code::Unavailable {
+        Some("is the control plane running? `hotswap up` starts it; --server says where it is")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hotswap_core::Violations;
+    use hotswap_rpc::WireError;
+
+    use super::*;
+
+    #[test]
+    fn every_violation_stands_on_its_own_line_and_only_there() {
+        let mut violations = Violations::one("route.hosts[0]", "must be a host name");
+        violations.add("route.priority", "must be at most 1,000,000");
+        let mut status = Status::from(WireError::invalid(violations));
+        status.metadata_mut().insert("x-request-id", "0190-1".parse().expect("ASCII"));
+        let failure = Failure::from(status).about("routes/shop");
+        assert_eq!(failure.exit(), Exit::Usage);
+        assert_eq!(
+            failure.to_string(),
+            "routes/shop: the request is not valid\n  reason: INVALID_INPUT\n  \
+             route.hosts[0]: must be a host name\n  route.priority: must be at most 1,000,000\n  \
+             request id: 0190-1"
+        );
+    }
+
+    #[test]
+    fn a_message_cannot_drive_the_terminal() {
+        let failure = Failure::from(Status::not_found("no \u{1b}[31mred\nline"));
+        assert_eq!(failure.to_string(), "no \\u{1b}[31mred line");
+        assert_eq!(failure.exit(), Exit::NotFound);
+    }
+}

@@ -1,0 +1,190 @@
+//! Documents that `apply` takes: files, folders or standard input; streams of YAML or JSON. Everything is
+//! read and checked before anything is written.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use hotswap_api::route::v1::{Pool, Route};
+use serde_json::Value;
+use serde_saphyr::Spanned;
+
+use crate::exit::Failure;
+use crate::proto_json::{descriptor, read};
+use crate::resource::Resource;
+
+/// What was read, in its order.
+#[derive(Debug, Default)]
+pub(crate) struct Manifest {
+    pub(crate) pools: Vec<Pool>,
+    pub(crate) routes: Vec<Route>,
+}
+
+/// Where a document stands.
+#[derive(Clone, Debug)]
+struct Place {
+    file: String,
+    /// Counted from 1.
+    document: usize,
+    /// Counted from 1; 0: not known.
+    line: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, document {}", self.file, self.document)?;
+        if self.line > 0 { write!(f, " (line {})", self.line) } else { Ok(()) }
+    }
+}
+
+/// Reads all sources.
+///
+/// # Errors
+/// Every fault of every document, so that they can be mended at once.
+pub(crate) fn load(sources: &[PathBuf]) -> Result<Manifest, Vec<Failure>> {
+    let mut documents = Vec::new();
+    let mut failures = Vec::new();
+    for source in sources {
+        match read_source(source) {
+            Ok(found) => documents.extend(found),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let mut reader = Reader::default();
+    for (place, value) in documents {
+        if let Err(failure) = reader.take(&place, value) {
+            failures.push(failure.about(&place));
+        }
+    }
+    if failures.is_empty() && reader.seen.is_empty() {
+        failures.push(Failure::usage("there is no document to apply"));
+    }
+    if failures.is_empty() { Ok(reader.manifest) } else { Err(failures) }
+}
+
+fn read_source(source: &Path) -> Result<Vec<(Place, Value)>, Failure> {
+    if source == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|e| Failure::usage(format!("can't read standard input: {e}")))?;
+        return parse("standard input", &text);
+    }
+    let mut documents = Vec::new();
+    for file in files(source)? {
+        let text = std::fs::read_to_string(&file).map_err(|e| unreadable(&file, &e))?;
+        documents.extend(parse(&file.display().to_string(), &text)?);
+    }
+    Ok(documents)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("can't read {}: {error}", path.display()))
+}
+
+/// The file itself, or the YAML and JSON files below a folder, sorted; hidden ones are left out.
+fn files(source: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if !source.is_dir() {
+        return Ok(vec![source.to_owned()]);
+    }
+    let mut found = Vec::new();
+    let mut folders = vec![source.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).map_err(|e| unreadable(&folder, &e))? {
+            let entry = entry.map_err(|e| unreadable(&folder, &e))?;
+            let path = entry.path();
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            // A link to a folder is not followed: it could lead back.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    if found.is_empty() {
+        return Err(Failure::usage(format!("{} holds no .yaml, .yml or .json file", source.display())));
+    }
+    Ok(found)
+}
+
+/// Splits a text into documents. An array at the top holds one document an item.
+fn parse(file: &str, text: &str) -> Result<Vec<(Place, Value)>, Failure> {
+    let bad = |e: &dyn fmt::Display| Failure::usage(format!("{file}: {e}"));
+    let start = text.trim_start();
+    let mut values = Vec::new();
+    if start.starts_with(['{', '[']) {
+        for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
+            values.push((0, value.map_err(|e| bad(&e))?));
+        }
+    } else {
+        let options = serde_saphyr::options! {
+            // Limits against hostile documents; these are the user's own, and there may be 100,000.
+            budget: None,
+            emit_comments: false,
+            with_snippet: false,
+        };
+        let spanned: Vec<Spanned<Value>> =
+            serde_saphyr::from_str_multiple_with_options(text, options).map_err(|e| bad(&e))?;
+        for value in spanned {
+            values.push((value.referenced.line(), value.value));
+        }
+    }
+    let flat = values.into_iter().flat_map(|(line, value)| match value {
+        Value::Array(items) => items.into_iter().map(|item| (line, item)).collect(),
+        value => vec![(line, value)],
+    });
+    let place = |(i, (line, value))| (Place { file: file.to_owned(), document: i + 1, line }, value);
+    Ok(flat.filter(|(_, value)| !value.is_null()).enumerate().map(place).collect())
+}
+
+/// Turns documents into resources, and finds a name that stands twice.
+#[derive(Default)]
+struct Reader {
+    manifest: Manifest,
+    seen: HashMap<String, Place>,
+}
+
+impl Reader {
+    fn take(&mut self, place: &Place, mut value: Value) -> Result<(), Failure> {
+        let Some(fields) = value.as_object_mut() else {
+            return Err(Failure::usage("is not a map of fields"));
+        };
+        let kind = fields.remove("kind");
+        match kind.as_ref().and_then(Value::as_str) {
+            Some(Route::KIND) => {
+                let route = self.resource(place, &value)?;
+                self.manifest.routes.push(route);
+            }
+            Some(Pool::KIND) => {
+                let pool = self.resource(place, &value)?;
+                self.manifest.pools.push(pool);
+            }
+            Some(other) => {
+                return Err(Failure::usage(format!("kind \"{other}\" is unknown; use Route or Pool")));
+            }
+            None => return Err(Failure::usage("has no kind; use `kind: Route` or `kind: Pool`")),
+        }
+        Ok(())
+    }
+
+    fn resource<R: Resource>(&mut self, place: &Place, value: &Value) -> Result<R, Failure> {
+        let resource: R = read(&descriptor(R::MESSAGE)?, value)?;
+        if resource.name().is_empty() {
+            let form = format!("is required, as \"{}/ID\"", R::COLLECTION);
+            return Err(Failure::usage("does not fit the contract").violation("name", form));
+        }
+        if let Some(first) = self.seen.insert(resource.name().to_owned(), place.clone()) {
+            return Err(Failure::usage(format!("{} stands twice; first in {first}", resource.name())));
+        }
+        Ok(resource)
+    }
+}
+
+#[cfg(test)]
+#[path = "manifest_tests.rs"]
+mod tests;

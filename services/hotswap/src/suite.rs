@@ -1,0 +1,136 @@
+//! The control plane in one process: the data folder, the store, the services, and what they are served on.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotswap_auth::{LocalKey, Verifier};
+use hotswap_core::{Clock, Ids, SystemClock, SystemIds};
+use hotswap_route::RouteServer;
+use hotswap_rpc::AuthLayer;
+use hotswap_runtime::admin::{self, Readiness};
+use hotswap_runtime::grpc::GrpcServer;
+use hotswap_runtime::{DataDir, DrainReport, StartError, Supervisor, TaskKind, listen};
+use hotswap_telemetry::{GrpcMetrics, Metrics};
+use tokio::net::TcpListener;
+
+use crate::client::ADMIN_TOKEN;
+use crate::exit::Failure;
+use crate::tokens::{GATEWAY_TOKEN, TokenKeeper};
+
+/// How long everything may take to end; the gateway's own drain lies within it.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// Where the suite lives.
+#[derive(Clone, Debug)]
+pub(crate) struct SuiteOptions {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin_listen: SocketAddr,
+}
+
+/// A control plane that is serving.
+pub(crate) struct Suite {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin_listen: SocketAddr,
+    pub(crate) readiness: Readiness,
+    dir: Arc<DataDir>,
+    route: RouteServer,
+    supervisor: Supervisor,
+}
+
+impl Suite {
+    /// Binds, opens and serves, in this order: a taken port must not leave a data folder behind, and nobody
+    /// is answered before the store is open.
+    pub(crate) async fn start(options: &SuiteOptions, supervisor: &Supervisor) -> Result<Self, StartError> {
+        let grpc = listen::bind(options.listen, "control plane", "--listen")?;
+        let page = listen::bind(options.admin_listen, "control plane admin", "--admin-listen")?;
+        let dir = Arc::new(DataDir::open(&options.data_dir)?);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ids: Arc<dyn Ids> = Arc::new(SystemIds);
+
+        let key = LocalKey::load_or_create(dir.path())
+            .map_err(|e| StartError::failed("opening the signing key")(e.into()))?;
+        let key = Arc::new(key);
+        let keeper =
+            TokenKeeper::new(Arc::clone(&dir), Arc::clone(&key), Arc::clone(&clock), Arc::clone(&ids));
+        keeper.renew()?;
+        let route = RouteServer::open(dir.path(), Arc::clone(&clock), Arc::clone(&ids), supervisor).await?;
+
+        let (listen, admin_listen) = (address(&grpc)?, address(&page)?);
+        let (metrics, readiness) = (Metrics::new(), Readiness::default());
+        let counted = GrpcMetrics::register(&metrics)
+            .map_err(|e| StartError::failed("registering metrics")(e.into()))?;
+        let layer = AuthLayer::new(Verifier::new(key), clock, ids, counted);
+        serve(grpc, &route, layer, supervisor).await?;
+        let admin = admin::serve(page, metrics, readiness.clone(), supervisor.shutdown());
+        supervisor.spawn("admin page", TaskKind::Essential, admin);
+        keeper.keep(supervisor);
+        Ok(Self { listen, admin_listen, readiness, dir, route, supervisor: supervisor.clone() })
+    }
+
+    /// The data folder.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
+    /// The file with the administrator's token.
+    pub(crate) fn admin_token(&self) -> PathBuf {
+        self.dir.path().join(ADMIN_TOKEN)
+    }
+
+    /// The file with the gateway's token.
+    pub(crate) fn gateway_token(&self) -> PathBuf {
+        self.dir.path().join(GATEWAY_TOKEN)
+    }
+
+    /// Waits until the process is to stop, and ends everything in good order.
+    ///
+    /// # Errors
+    /// Where it stops without having been asked to.
+    pub(crate) async fn until_stopped(self) -> Result<(), Failure> {
+        self.supervisor.shutdown().cancelled().await;
+        let DrainReport { aborted, reason } = self.supervisor.drain(DRAIN).await;
+        if !aborted.is_empty() {
+            tracing::warn!(tasks = aborted.join(", "), "tasks did not end in time");
+        }
+        self.route.close().await;
+        match reason {
+            None => Ok(()),
+            Some(why) => Err(Failure::other(why)),
+        }
+    }
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|e| StartError::failed("reading an address")(e.into()))
+}
+
+/// Serves gRPC, with health and reflection.
+async fn serve(
+    listener: TcpListener,
+    route: &RouteServer,
+    layer: AuthLayer,
+    supervisor: &Supervisor,
+) -> Result<(), StartError> {
+    let server = GrpcServer::new(route.routes(), hotswap_api::FILE_DESCRIPTOR_SET)?;
+    let health = server.health();
+    for service in SERVICES {
+        health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
+    }
+    let shutdown = supervisor.shutdown();
+    supervisor.spawn("control plane", TaskKind::Essential, async move {
+        if let Err(error) = server.serve(listener, layer, shutdown).await {
+            tracing::error!(%error, "control plane ended");
+        }
+    });
+    Ok(())
+}
+
+/// The services that this build has.
+const SERVICES: [&str; 3] = [
+    "hotswap.route.v1.RouteService",
+    "hotswap.gateway.v1.ConfigDistributionService",
+    "hotswap.gateway.v1.FleetService",
+];

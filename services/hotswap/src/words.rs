@@ -1,0 +1,209 @@
+//! Routes and pools in full, for `describe`: names of properties, each with its values.
+
+use hotswap_api::rollout::v1::Standing;
+use hotswap_api::route::v1::{
+    CircuitBreaker, Forward, HeaderEdits, HealthCheck, Pool, Redirect, Rewrite, Route, RouteMatch, Timeouts,
+    forward, header_match, query_match, rewrite, route,
+};
+use prost_types::Timestamp;
+
+use crate::columns;
+
+type Lines = Vec<(&'static str, Vec<String>)>;
+
+/// Everything about a route.
+pub(crate) fn route(route: &Route) -> Lines {
+    let mut lines = head(&route.name, &route.display_name, route.labels.iter());
+    lines.push(("Hosts", or(&route.hosts, "any")));
+    let matches: Vec<_> = route.matches.iter().map(match_line).collect();
+    lines.push(("Matches", or(&matches, "every request")));
+    lines.push(("Priority", vec![route.priority.to_string()]));
+    match &route.action {
+        None => {}
+        Some(route::Action::Forward(forward)) => forward_lines(forward, &mut lines),
+        Some(route::Action::Redirect(redirect)) => lines.push(("Redirect", vec![redirect_line(redirect)])),
+    }
+    edits("Request headers", route.request_headers.as_ref(), &mut lines);
+    edits("Response headers", route.response_headers.as_ref(), &mut lines);
+    standing(route.standing.as_ref(), &mut lines);
+    tail(route.revision, &route.etag, &route.uid, &mut lines);
+    lines.push(("Created", vec![moment(route.create_time.as_ref())]));
+    lines.push(("Updated", vec![moment(route.update_time.as_ref())]));
+    lines
+}
+
+/// Everything about a pool.
+pub(crate) fn pool(pool: &Pool) -> Lines {
+    let mut lines = head(&pool.name, &pool.display_name, pool.labels.iter());
+    lines.push(("Strategy", vec![columns::strategy(pool.load_balancing).to_owned()]));
+    let backends: Vec<_> = pool.backends.iter().map(columns::backend).collect();
+    lines.push(("Backends", or(&backends, "none: requests are answered with 503")));
+    lines.push(("Connect limit", vec![limit(pool.connect_timeout_ms, 2_000)]));
+    lines.push(("Health check", vec![pool.health_check.as_ref().map_or("none".into(), health)]));
+    lines.push(("Breaker", vec![pool.circuit_breaker.as_ref().map_or("none".into(), breaker)]));
+    standing(pool.standing.as_ref(), &mut lines);
+    tail(pool.revision, &pool.etag, &pool.uid, &mut lines);
+    lines.push(("Created", vec![moment(pool.create_time.as_ref())]));
+    lines.push(("Updated", vec![moment(pool.update_time.as_ref())]));
+    lines
+}
+
+/// A moment in UTC, to the second.
+pub(crate) fn moment(at: Option<&Timestamp>) -> String {
+    at.map_or("-".to_owned(), |at| Timestamp { nanos: 0, ..*at }.to_string())
+}
+
+fn head<'a>(name: &str, display: &str, labels: impl Iterator<Item = (&'a String, &'a String)>) -> Lines {
+    let mut lines = vec![("Name", vec![name.to_owned()])];
+    if !display.is_empty() {
+        lines.push(("Display name", vec![display.to_owned()]));
+    }
+    lines.push(("Labels", labels.map(|(key, value)| format!("{key}={value}")).collect()));
+    lines
+}
+
+fn tail(revision: i64, etag: &str, uid: &str, lines: &mut Lines) {
+    lines.push(("Revision", vec![revision.to_string()]));
+    lines.push(("Etag", vec![etag.to_owned()]));
+    lines.push(("UID", vec![uid.to_owned()]));
+}
+
+fn or(items: &[String], none: &str) -> Vec<String> {
+    if items.is_empty() { vec![none.to_owned()] } else { items.to_vec() }
+}
+
+/// A limit in ms; 0 stands for the default.
+fn limit(ms: u32, default: u32) -> String {
+    if ms == 0 { format!("{default} ms (default)") } else { format!("{ms} ms") }
+}
+
+fn match_line(m: &RouteMatch) -> String {
+    let mut parts = vec![format!("path {}", columns::path(m.path.as_ref()))];
+    if !m.methods.is_empty() {
+        parts.push(format!("method {}", m.methods.join(" or ")));
+    }
+    for header in &m.headers {
+        use header_match::Kind;
+        parts.push(match &header.kind {
+            None => format!("header {}", header.name),
+            Some(Kind::Exact(value)) => format!("header {} = {value:?}", header.name),
+            Some(Kind::Prefix(value)) => format!("header {} begins with {value:?}", header.name),
+            Some(Kind::Regex(value)) => format!("header {} ~ {value}", header.name),
+            Some(Kind::Present(there)) => presence("header", &header.name, *there),
+        });
+    }
+    for query in &m.query {
+        use query_match::Kind;
+        parts.push(match &query.kind {
+            None => format!("query {}", query.name),
+            Some(Kind::Exact(value)) => format!("query {} = {value:?}", query.name),
+            Some(Kind::Regex(value)) => format!("query {} ~ {value}", query.name),
+            Some(Kind::Present(there)) => presence("query", &query.name, *there),
+        });
+    }
+    parts.join(", ")
+}
+
+fn presence(what: &str, name: &str, there: bool) -> String {
+    let verb = if there { "is there" } else { "is not there" };
+    format!("{what} {name} {verb}")
+}
+
+fn forward_lines(forward: &Forward, lines: &mut Lines) {
+    match &forward.target {
+        None => {}
+        Some(forward::Target::Pool(pool)) => lines.push(("Forward", vec![format!("to {pool}")])),
+        Some(forward::Target::Inline(inline)) => {
+            let strategy = columns::strategy(inline.load_balancing);
+            let mut to = vec![format!("to backends of its own, {strategy}")];
+            to.extend(inline.backends.iter().map(columns::backend));
+            lines.push(("Forward", to));
+            lines.push(("Connect limit", vec![limit(inline.connect_timeout_ms, 2_000)]));
+        }
+    }
+    if let Some(rewrite) = &forward.rewrite {
+        lines.push(("Rewrite", rewrite_lines(rewrite)));
+    }
+    let Timeouts { first_byte_ms, total_ms, idle_ms } = forward.timeouts.unwrap_or_default();
+    let total = if total_ms == 0 { "none".to_owned() } else { format!("{total_ms} ms") };
+    let first = format!("first byte {}", limit(first_byte_ms, 15_000));
+    let idle = format!("idle {}", limit(idle_ms, 60_000));
+    lines.push(("Limits", vec![first, format!("total {total}"), idle]));
+}
+
+fn rewrite_lines(rewrite: &Rewrite) -> Vec<String> {
+    let mut out = Vec::new();
+    match &rewrite.path {
+        None => {}
+        Some(rewrite::Path::FullPath(path)) => out.push(format!("path to {path}")),
+        Some(rewrite::Path::ReplacePrefix(path)) => out.push(format!("matched prefix to {path}")),
+    }
+    if !rewrite.host.is_empty() {
+        out.push(format!("host to {}", rewrite.host));
+    }
+    out
+}
+
+fn redirect_line(redirect: &Redirect) -> String {
+    let words = columns::redirect(redirect);
+    if redirect.drop_query { format!("{words}, without the query") } else { words }
+}
+
+fn edits(title: &'static str, edits: Option<&HeaderEdits>, lines: &mut Lines) {
+    let Some(edits) = edits else { return };
+    let mut out: Vec<_> = edits.remove.iter().map(|name| format!("remove {name}")).collect();
+    out.extend(edits.set.iter().map(|h| format!("set {}: {}", h.name, h.value)));
+    out.extend(edits.add.iter().map(|h| format!("add {}: {}", h.name, h.value)));
+    lines.push((title, out));
+}
+
+fn health(check: &HealthCheck) -> String {
+    let path = if check.path.is_empty() { "/" } else { &check.path };
+    format!("GET {path} every {}", limit(check.interval_ms, 10_000))
+}
+
+fn breaker(breaker: &CircuitBreaker) -> String {
+    let failures = if breaker.failure_threshold == 0 { 5 } else { breaker.failure_threshold };
+    format!("opens after {failures} failures in a row, for {}", limit(breaker.open_ms, 30_000))
+}
+
+fn standing(standing: Option<&Standing>, lines: &mut Lines) {
+    let Some(s) = standing else { return };
+    let live = if s.live_revision == 0 { "none".to_owned() } else { format!("revision {}", s.live_revision) };
+    lines.push(("Live", vec![live]));
+    if s.candidate_revision != 0 {
+        let (whole, rest) = (s.candidate_share_bps / 100, s.candidate_share_bps % 100);
+        let line = format!("revision {} at {whole}.{rest:02} %, {}", s.candidate_revision, s.rollout);
+        lines.push(("Candidate", vec![line]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hotswap_api::route::v1::{HeaderMatch, PathMatch, QueryMatch, path_match};
+
+    use super::*;
+
+    #[test]
+    fn every_condition_of_a_match_is_told() {
+        let subject = RouteMatch {
+            path: Some(PathMatch { kind: Some(path_match::Kind::Exact("/a".into())) }),
+            methods: vec!["GET".into(), "HEAD".into()],
+            headers: vec![HeaderMatch {
+                name: "x-a".into(),
+                kind: Some(header_match::Kind::Exact("1".into())),
+            }],
+            query: vec![QueryMatch { name: "q".into(), kind: Some(query_match::Kind::Present(false)) }],
+        };
+        assert_eq!(
+            match_line(&subject),
+            "path /a, method GET or HEAD, header x-a = \"1\", query q is not there"
+        );
+    }
+
+    #[test]
+    fn a_limit_that_is_not_set_shows_the_default() {
+        assert_eq!(limit(0, 2_000), "2000 ms (default)");
+        assert_eq!(limit(5, 2_000), "5 ms");
+    }
+}

@@ -1,0 +1,9 @@
+//! The binary as a user meets it: real processes, real sockets, real files.
+
+#![cfg(test)]
+
+mod client;
+mod harness;
+mod scale;
+mod start;
+mod suite;

@@ -1,0 +1,63 @@
+//! Why a use case refuses.
+
+use hotswap_core::Violations;
+use hotswap_store::StoreError;
+
+/// A refusal, with what the caller needs to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The input breaks the contract.
+    #[error("the input is not valid: {0}")]
+    Invalid(Violations),
+    /// There is no such resource.
+    #[error("{name} does not exist")]
+    NotFound {
+        /// The name.
+        name: String,
+    },
+    /// There is no such revision of the resource.
+    #[error("{name} has no revision at or before {revision}")]
+    RevisionNotFound {
+        /// The name.
+        name: String,
+        /// The revision asked for.
+        revision: i64,
+    },
+    /// The name is taken.
+    #[error("{name} exists already")]
+    AlreadyExists {
+        /// The name.
+        name: String,
+    },
+    /// The etag is of an older content.
+    #[error("{name} was changed since it was read: its etag is {current} now; read it again")]
+    StaleEtag {
+        /// The name.
+        name: String,
+        /// The current etag.
+        current: String,
+    },
+    /// Routes send to the pool.
+    #[error("{name} is in use by {}", users.join(", "))]
+    PoolInUse {
+        /// The pool.
+        name: String,
+        /// Up to 10 routes.
+        users: Vec<String>,
+    },
+    /// The request id was used for something else.
+    #[error("the request_id {request_id} was used for another request")]
+    RequestIdReused {
+        /// The id.
+        request_id: String,
+    },
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+}
+
+impl From<Violations> for Error {
+    fn from(violations: Violations) -> Self {
+        Self::Invalid(violations)
+    }
+}

@@ -1,0 +1,35 @@
+//! The use cases, one a file. Each takes the caller's context first; authorization happened at the edge, by
+//! the permission table, and without it there is no context.
+
+mod create;
+mod delete;
+mod diff;
+mod error;
+mod feed;
+mod query;
+mod revisions;
+mod update;
+mod write;
+
+use std::sync::Arc;
+
+use hotswap_core::{Clock, Ids};
+use hotswap_store::Db;
+
+pub(crate) use create::Create;
+pub(crate) use delete::Delete;
+pub(crate) use diff::Diff;
+pub use error::Error;
+pub(crate) use feed::{Batch, Start};
+pub(crate) use query::List;
+pub(crate) use revisions::ListRevisions;
+pub(crate) use update::Update;
+pub(crate) use write::WriteOptions;
+
+/// What the use cases stand on; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) db: Db,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+}

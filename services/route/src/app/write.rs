@@ -1,0 +1,95 @@
+//! What all writes share: options, repeated requests, and the check that a needed pool is there.
+
+use hotswap_auth::OpContext;
+use hotswap_core::{PoolName, ResourceName as _, Violations};
+use hotswap_store::{RequestKey, Tx};
+use uuid::Uuid;
+
+use super::{App, Error};
+use crate::domain::{Content, Resource};
+use crate::store;
+
+/// How a write is meant.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WriteOptions {
+    /// Checked, not written.
+    pub(crate) validate_only: bool,
+    /// Makes a repeated call safe.
+    pub(crate) request_id: Option<Uuid>,
+    /// Hash of the request without its id.
+    pub(crate) fingerprint: String,
+}
+
+impl WriteOptions {
+    pub(super) fn key(&self, ctx: &OpContext) -> Option<RequestKey> {
+        let request_id = self.request_id?.to_string();
+        let fingerprint = format!("{} {}", ctx.method, self.fingerprint);
+        Some(RequestKey { actor: ctx.actor().to_owned(), request_id, fingerprint })
+    }
+}
+
+impl App {
+    /// The revision that the same request made before, if it did.
+    pub(super) async fn repeated(
+        &self,
+        tx: &mut Tx,
+        key: Option<&RequestKey>,
+    ) -> Result<Option<hotswap_store::KeptRequest>, Error> {
+        let Some(key) = key else { return Ok(None) };
+        match tx.kept_request(key, self.clock.now()).await? {
+            Some(kept) if kept.fingerprint != key.fingerprint => {
+                Err(Error::RequestIdReused { request_id: key.request_id.clone() })
+            }
+            kept => Ok(kept),
+        }
+    }
+
+    /// The resource as the same request left it before, if it did.
+    pub(super) async fn repeated_write<C: Content>(
+        &self,
+        tx: &mut Tx,
+        key: Option<&RequestKey>,
+    ) -> Result<Option<Resource<C>>, Error> {
+        let Some(kept) = self.repeated(tx, key).await? else { return Ok(None) };
+        let gone = || Error::NotFound { name: kept.name.clone() };
+        let name = C::Name::parse(&kept.name).map_err(|_| gone())?;
+        let record = store::revision_at::<C>(tx, &name, kept.revision).await?;
+        record.and_then(|r| r.resource).map(Some).ok_or_else(gone)
+    }
+
+    /// Writes a new content under the next revision, unless it is only to be checked.
+    pub(super) async fn land<C: Content>(
+        &self,
+        ctx: &OpContext,
+        mut tx: Tx,
+        mut resource: Resource<C>,
+        options: &WriteOptions,
+        key: Option<&RequestKey>,
+    ) -> Result<Resource<C>, Error> {
+        if options.validate_only {
+            return Ok(resource);
+        }
+        resource.revision = tx.next_revision(store::SCOPE).await?;
+        store::put(&mut tx, &resource, ctx.actor()).await?;
+        if let Some(key) = key {
+            tx.keep_request(key, resource.full_name(), resource.revision, self.clock.now()).await?;
+        }
+        tx.commit().await?;
+        Ok(resource)
+    }
+}
+
+/// Faults of content, its pool's absence among them.
+pub(super) async fn check<C: Content>(tx: &mut Tx, content: &C) -> Result<(), Error> {
+    let mut v = Violations::new();
+    if let Err(faults) = content.validate() {
+        v.nest(C::FIELD, faults);
+    }
+    if let Some(pool) = content.pool()
+        && PoolName::parse(pool).is_ok()
+        && !store::exists(tx, pool).await?
+    {
+        v.add(format!("{}.forward.pool", C::FIELD), format!("{pool} does not exist"));
+    }
+    v.into_result().map_err(Error::Invalid)
+}

@@ -1,0 +1,139 @@
+//! What routes and pools have in common: content that is named, validated, stored and compared alike.
+
+use hotswap_core::{Comparison, PoolName, ResourceName, RouteName, Violations};
+use hotswap_matcher::{
+    BackendsDraft, ForwardDraft, HeaderEditsDraft, PoolDraft, PoolSpec, RedirectDraft, RewriteDraft,
+    RouteDraft, RouteSpec, TimeoutsDraft,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// The content of a resource. The drafts are kept, not the specs: they are what the user wrote.
+pub trait Content:
+    Serialize + DeserializeOwned + Clone + Default + PartialEq + Send + Sync + 'static
+{
+    /// The name of such a resource.
+    type Name: ResourceName + Send + Sync + 'static;
+
+    /// The field of a request that holds it, as "route".
+    const FIELD: &'static str;
+
+    /// Fields that a filter may name.
+    const FILTER_FIELDS: &'static [&'static str];
+
+    /// Members of oneofs, by the path of the message that holds them: setting one clears the others.
+    const ONEOFS: &'static [(&'static str, &'static [&'static str])];
+
+    /// Every fault, each with its field.
+    fn validate(&self) -> Result<(), Violations>;
+
+    /// The pool it needs.
+    fn pool(&self) -> Option<&str>;
+
+    /// An instance with every optional message set, so that field masks can be checked against it.
+    fn shape() -> Self;
+
+    /// Whether a condition of a filter holds.
+    fn satisfies(&self, name: &str, condition: &Comparison) -> bool;
+}
+
+impl Content for RouteDraft {
+    type Name = RouteName;
+    const FIELD: &'static str = "route";
+    const FILTER_FIELDS: &'static [&'static str] = &["name", "display_name", "labels.*", "hosts", "pool"];
+    const ONEOFS: &'static [(&'static str, &'static [&'static str])] = &[
+        ("", &["forward", "redirect"]),
+        ("forward", &["pool", "inline"]),
+        ("forward.rewrite", &["full_path", "replace_prefix"]),
+        ("redirect", &["full_path", "replace_prefix"]),
+    ];
+
+    fn validate(&self) -> Result<(), Violations> {
+        RouteSpec::parse(self).map(drop)
+    }
+
+    fn pool(&self) -> Option<&str> {
+        self.forward.as_ref()?.pool.as_deref()
+    }
+
+    fn shape() -> Self {
+        let text = || Some(String::new());
+        Self {
+            forward: Some(ForwardDraft {
+                pool: text(),
+                inline: Some(BackendsDraft::default()),
+                rewrite: Some(RewriteDraft {
+                    full_path: text(),
+                    replace_prefix: text(),
+                    ..RewriteDraft::default()
+                }),
+                timeouts: Some(TimeoutsDraft::default()),
+            }),
+            redirect: Some(RedirectDraft {
+                full_path: text(),
+                replace_prefix: text(),
+                ..RedirectDraft::default()
+            }),
+            request_headers: Some(HeaderEditsDraft::default()),
+            response_headers: Some(HeaderEditsDraft::default()),
+            ..Self::default()
+        }
+    }
+
+    fn satisfies(&self, name: &str, condition: &Comparison) -> bool {
+        match condition.field.as_str() {
+            "name" => condition.holds([name]),
+            "display_name" => condition.holds([self.display_name.as_str()]),
+            "hosts" => condition.holds(self.hosts.iter().map(String::as_str)),
+            "pool" => condition.holds(self.pool()),
+            field => condition.holds(label(&self.labels, field)),
+        }
+    }
+}
+
+impl Content for PoolDraft {
+    type Name = PoolName;
+    const FIELD: &'static str = "pool";
+    const FILTER_FIELDS: &'static [&'static str] = &["name", "display_name", "labels.*", "address"];
+    const ONEOFS: &'static [(&'static str, &'static [&'static str])] = &[];
+
+    fn validate(&self) -> Result<(), Violations> {
+        PoolSpec::parse(self).map(drop)
+    }
+
+    fn pool(&self) -> Option<&str> {
+        None
+    }
+
+    fn shape() -> Self {
+        Self::default()
+    }
+
+    fn satisfies(&self, name: &str, condition: &Comparison) -> bool {
+        match condition.field.as_str() {
+            "name" => condition.holds([name]),
+            "display_name" => condition.holds([self.display_name.as_str()]),
+            "address" => condition.holds(self.backends.iter().map(|b| b.address.as_str())),
+            field => condition.holds(label(&self.labels, field)),
+        }
+    }
+}
+
+fn label<'a>(labels: &'a std::collections::BTreeMap<String, String>, field: &str) -> Option<&'a str> {
+    labels.get(field.strip_prefix("labels.")?).map(String::as_str)
+}
+
+/// Content of either kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AnyContent {
+    /// A route's.
+    Route(Box<RouteDraft>),
+    /// A pool's.
+    Pool(PoolDraft),
+}
+
+/// Content as JSON; drafts always have a JSON form.
+pub(super) fn to_json(content: &impl Serialize) -> Value {
+    serde_json::to_value(content).unwrap_or_default()
+}

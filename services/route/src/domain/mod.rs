@@ -1,0 +1,11 @@
+//! Routes and pools as the service thinks of them: pure, no transport, no database.
+
+mod content;
+mod difference;
+mod mask;
+mod resource;
+
+pub use content::{AnyContent, Content};
+pub use difference::{Difference, differences};
+pub use mask::Mask;
+pub use resource::{AnyResource, Resource, RevisionRecord};

@@ -1,0 +1,151 @@
+//! Between the contract and the domain.
+
+use hotswap_api::rollout::v1::{Landing, Standing};
+use hotswap_api::route::v1 as wire;
+use hotswap_core::{Timestamp, Violations};
+use hotswap_matcher::{PoolDraft, RouteDraft};
+use hotswap_route_wire::{Unfit, pool_from_wire, pool_to_wire, route_from_wire, route_to_wire};
+use hotswap_rpc::WireError;
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+use tonic::Status;
+
+use super::status::unfit;
+use crate::app::WriteOptions;
+use crate::domain::{AnyContent, AnyResource, Content, Difference, Resource, RevisionRecord};
+
+/// How a kind of content stands in the contract.
+pub(super) trait Wire: Content {
+    /// The resource's message.
+    type Message: Message + Default + Clone;
+    /// The message of one of its revisions.
+    type Revision;
+
+    fn from_message(message: &Self::Message) -> Result<Self, Unfit>;
+    fn to_message(resource: &Resource<Self>) -> Self::Message;
+    fn to_revision(record: &RevisionRecord<Self>) -> Self::Revision;
+}
+
+impl Wire for RouteDraft {
+    type Message = wire::Route;
+    type Revision = wire::RouteRevision;
+
+    fn from_message(message: &wire::Route) -> Result<Self, Unfit> {
+        route_from_wire(message)
+    }
+
+    fn to_message(r: &Resource<Self>) -> wire::Route {
+        wire::Route {
+            etag: r.etag().as_str().to_owned(),
+            revision: r.revision.0,
+            uid: r.uid.to_string(),
+            create_time: Some(time(r.created_at)),
+            update_time: Some(time(r.updated_at)),
+            standing: Some(live(r)),
+            ..route_to_wire(r.full_name(), &r.content)
+        }
+    }
+
+    fn to_revision(record: &RevisionRecord<Self>) -> wire::RouteRevision {
+        wire::RouteRevision {
+            revision: record.revision.0,
+            route: record.resource.as_ref().map(Self::to_message),
+            create_time: Some(time(record.written_at)),
+            actor: record.actor.clone(),
+        }
+    }
+}
+
+impl Wire for PoolDraft {
+    type Message = wire::Pool;
+    type Revision = wire::PoolRevision;
+
+    fn from_message(message: &wire::Pool) -> Result<Self, Unfit> {
+        pool_from_wire(message)
+    }
+
+    fn to_message(r: &Resource<Self>) -> wire::Pool {
+        wire::Pool {
+            etag: r.etag().as_str().to_owned(),
+            revision: r.revision.0,
+            uid: r.uid.to_string(),
+            create_time: Some(time(r.created_at)),
+            update_time: Some(time(r.updated_at)),
+            standing: Some(live(r)),
+            ..pool_to_wire(r.full_name(), &r.content)
+        }
+    }
+
+    fn to_revision(record: &RevisionRecord<Self>) -> wire::PoolRevision {
+        wire::PoolRevision {
+            revision: record.revision.0,
+            pool: record.resource.as_ref().map(Self::to_message),
+            create_time: Some(time(record.written_at)),
+            actor: record.actor.clone(),
+        }
+    }
+}
+
+/// Every write lands live, so the newest revision is the live one.
+fn live<C: Content>(r: &Resource<C>) -> Standing {
+    Standing { live_revision: r.revision.0, ..Standing::default() }
+}
+
+pub(super) fn time(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.seconds(), nanos: at.subsec_nanos() }
+}
+
+/// The content of a request, which must be there.
+pub(super) fn content<C: Wire>(message: Option<&C::Message>) -> Result<C, Status> {
+    let missing = || WireError::invalid(Violations::one(C::FIELD, "must be set"));
+    C::from_message(message.ok_or_else(missing)?).map_err(|e| unfit(C::FIELD, e))
+}
+
+/// The options of a write. `request` is the whole request with its request_id taken out.
+pub(super) fn options(
+    landing: i32,
+    validate_only: bool,
+    request_id: &str,
+    request: &impl Message,
+) -> Result<WriteOptions, Status> {
+    match Landing::try_from(landing) {
+        Ok(Landing::Unspecified | Landing::Live) => {}
+        Ok(Landing::Draft) => {
+            return Err(WireError::feature_not_built(
+                "landing",
+                "drafts, and the rollouts that expose them,",
+            )
+            .into());
+        }
+        Err(_) => return Err(invalid("landing", "is not a value of Landing")),
+    }
+    let id = match request_id {
+        "" => None,
+        text => Some(text.parse().map_err(|_| invalid("request_id", "must be a UUID"))?),
+    };
+    let hash = Sha256::digest(request.encode_to_vec());
+    let fingerprint = hash.iter().map(|b| format!("{b:02x}")).collect();
+    Ok(WriteOptions { validate_only, request_id: id, fingerprint })
+}
+
+fn invalid(field: &str, message: &str) -> Status {
+    WireError::invalid(Violations::one(field, message)).into()
+}
+
+pub(super) fn difference(d: Difference) -> wire::FieldDifference {
+    wire::FieldDifference {
+        path: d.path,
+        old_json: d.old.unwrap_or_default(),
+        new_json: d.new.unwrap_or_default(),
+    }
+}
+
+/// A resource as the watch sends it: its content, without what only people read.
+pub(super) fn distributed(r: &AnyResource) -> hotswap_api::gateway::v1::Resource {
+    use hotswap_api::gateway::v1::resource::Spec;
+    let spec = match &r.content {
+        AnyContent::Route(draft) => Spec::Route(route_to_wire(&r.name, draft)),
+        AnyContent::Pool(draft) => Spec::Pool(pool_to_wire(&r.name, draft)),
+    };
+    hotswap_api::gateway::v1::Resource { name: r.name.clone(), version: r.revision.0, spec: Some(spec) }
+}

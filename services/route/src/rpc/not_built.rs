@@ -1,0 +1,31 @@
+//! Methods that the contract has and this build does not: each answers UNIMPLEMENTED and says so.
+//! `cargo xtask status` reads this list.
+
+macro_rules! not_built {
+    ($($name:ident = $path:literal;)+) => {
+        $(pub(super) const $name: &str = $path;)+
+
+        /// Every method that is not built.
+        pub const NOT_BUILT: &[&str] = &[$($path),+];
+    };
+}
+
+not_built! {
+    EXPLAIN_REQUEST = "/hotswap.route.v1.RouteService/ExplainRequest";
+    SET_BACKEND_STATE = "/hotswap.route.v1.RouteService/SetBackendState";
+    CREATE_ROLLOUT = "/hotswap.rollout.v1.RolloutService/CreateRollout";
+    GET_ROLLOUT = "/hotswap.rollout.v1.RolloutService/GetRollout";
+    LIST_ROLLOUTS = "/hotswap.rollout.v1.RolloutService/ListRollouts";
+    WATCH_ROLLOUT = "/hotswap.rollout.v1.RolloutService/WatchRollout";
+    PROMOTE_ROLLOUT = "/hotswap.rollout.v1.RolloutService/PromoteRollout";
+    PAUSE_ROLLOUT = "/hotswap.rollout.v1.RolloutService/PauseRollout";
+    RESUME_ROLLOUT = "/hotswap.rollout.v1.RolloutService/ResumeRollout";
+    ROLLBACK_ROLLOUT = "/hotswap.rollout.v1.RolloutService/RollbackRollout";
+    APPROVE_ROLLOUT = "/hotswap.rollout.v1.RolloutService/ApproveRollout";
+    REJECT_ROLLOUT = "/hotswap.rollout.v1.RolloutService/RejectRollout";
+    LIST_MEASUREMENTS = "/hotswap.rollout.v1.RolloutService/ListMeasurements";
+    LIST_PENDING_APPROVALS = "/hotswap.rollout.v1.RolloutService/ListPendingApprovals";
+    LIST_EVENTS = "/hotswap.audit.v1.AuditService/ListEvents";
+    EXPORT_EVENTS = "/hotswap.audit.v1.AuditService/ExportEvents";
+    VERIFY_LOG = "/hotswap.audit.v1.AuditService/VerifyLog";
+}

@@ -1,0 +1,228 @@
+//! RouteService on the wire: each method reads its request, calls its use case, writes the answer.
+
+use hotswap_api::route::v1 as wire;
+use hotswap_api::route::v1::route_service_server::RouteService;
+use hotswap_auth::OpContext;
+use hotswap_matcher::{PoolDraft, RouteDraft};
+use hotswap_rpc::{not_built, op_context};
+use tonic::{Request, Response, Status};
+
+use super::convert::{Wire, content, difference, options};
+use super::not_built as built;
+use super::status::status;
+use crate::app::{App, Create, Delete, Diff, List, ListRevisions, Update};
+
+/// The service.
+pub(crate) struct RouteRpc {
+    pub(crate) app: App,
+}
+
+fn parts<T>(request: Request<T>) -> Result<(OpContext, T), Status> {
+    let ctx = op_context(&request)?;
+    Ok((ctx, request.into_inner()))
+}
+
+#[tonic::async_trait]
+impl RouteService for RouteRpc {
+    async fn create_route(
+        &self,
+        request: Request<wire::CreateRouteRequest>,
+    ) -> Result<Response<wire::CreateRouteResponse>, Status> {
+        let (ctx, mut message) = parts(request)?;
+        let id = std::mem::take(&mut message.request_id);
+        let options = options(message.landing, message.validate_only, &id, &message)?;
+        let content = content::<RouteDraft>(message.route.as_ref())?;
+        let input = Create { id: message.route_id, content, options };
+        let made = self.app.create(&ctx, input).await.map_err(status)?;
+        Ok(Response::new(wire::CreateRouteResponse { route: Some(RouteDraft::to_message(&made)) }))
+    }
+
+    async fn get_route(
+        &self,
+        request: Request<wire::GetRouteRequest>,
+    ) -> Result<Response<wire::GetRouteResponse>, Status> {
+        let (ctx, message) = parts(request)?;
+        let found = self.app.get::<RouteDraft>(&ctx, &message.name).await.map_err(status)?;
+        Ok(Response::new(wire::GetRouteResponse { route: Some(RouteDraft::to_message(&found)) }))
+    }
+
+    async fn list_routes(
+        &self,
+        request: Request<wire::ListRoutesRequest>,
+    ) -> Result<Response<wire::ListRoutesResponse>, Status> {
+        let (ctx, m) = parts(request)?;
+        let input =
+            List { page_size: m.page_size, page_token: m.page_token, filter: m.filter, order_by: m.order_by };
+        let (page, next_page_token) = self.app.list::<RouteDraft>(&ctx, input).await.map_err(status)?;
+        let routes = page.iter().map(RouteDraft::to_message).collect();
+        Ok(Response::new(wire::ListRoutesResponse { routes, next_page_token }))
+    }
+
+    async fn update_route(
+        &self,
+        request: Request<wire::UpdateRouteRequest>,
+    ) -> Result<Response<wire::UpdateRouteResponse>, Status> {
+        let (ctx, mut message) = parts(request)?;
+        let id = std::mem::take(&mut message.request_id);
+        let options = options(message.landing, message.validate_only, &id, &message)?;
+        let patch = content::<RouteDraft>(message.route.as_ref())?;
+        let route = message.route.unwrap_or_default();
+        let input = Update {
+            name: route.name,
+            etag: route.etag,
+            patch,
+            mask: message.update_mask.map(|m| m.paths),
+            allow_missing: message.allow_missing,
+            options,
+        };
+        let changed = self.app.update(&ctx, input).await.map_err(status)?;
+        Ok(Response::new(wire::UpdateRouteResponse { route: Some(RouteDraft::to_message(&changed)) }))
+    }
+
+    async fn delete_route(
+        &self,
+        request: Request<wire::DeleteRouteRequest>,
+    ) -> Result<Response<wire::DeleteRouteResponse>, Status> {
+        let (ctx, mut message) = parts(request)?;
+        let id = std::mem::take(&mut message.request_id);
+        let options = options(0, message.validate_only, &id, &message)?;
+        let input =
+            Delete { name: message.name, etag: message.etag, allow_missing: message.allow_missing, options };
+        let revision = self.app.delete::<RouteDraft>(&ctx, input).await.map_err(status)?.0;
+        Ok(Response::new(wire::DeleteRouteResponse { revision }))
+    }
+
+    async fn list_route_revisions(
+        &self,
+        request: Request<wire::ListRouteRevisionsRequest>,
+    ) -> Result<Response<wire::ListRouteRevisionsResponse>, Status> {
+        let (ctx, m) = parts(request)?;
+        let input = ListRevisions { name: m.name, page_size: m.page_size, page_token: m.page_token };
+        let (page, next_page_token) =
+            self.app.list_revisions::<RouteDraft>(&ctx, input).await.map_err(status)?;
+        let revisions = page.iter().map(RouteDraft::to_revision).collect();
+        Ok(Response::new(wire::ListRouteRevisionsResponse { revisions, next_page_token }))
+    }
+
+    async fn diff_route_revisions(
+        &self,
+        request: Request<wire::DiffRouteRevisionsRequest>,
+    ) -> Result<Response<wire::DiffRouteRevisionsResponse>, Status> {
+        let (ctx, m) = parts(request)?;
+        let input = Diff { name: m.name, from: m.from, to: m.to };
+        let found = self.app.diff::<RouteDraft>(&ctx, input).await.map_err(status)?;
+        Ok(Response::new(wire::DiffRouteRevisionsResponse {
+            from: found.from.0,
+            to: found.to.0,
+            differences: found.differences.into_iter().map(difference).collect(),
+        }))
+    }
+
+    async fn create_pool(
+        &self,
+        request: Request<wire::CreatePoolRequest>,
+    ) -> Result<Response<wire::CreatePoolResponse>, Status> {
+        let (ctx, mut message) = parts(request)?;
+        let id = std::mem::take(&mut message.request_id);
+        let options = options(message.landing, message.validate_only, &id, &message)?;
+        let content = content::<PoolDraft>(message.pool.as_ref())?;
+        let input = Create { id: message.pool_id, content, options };
+        let made = self.app.create(&ctx, input).await.map_err(status)?;
+        Ok(Response::new(wire::CreatePoolResponse { pool: Some(PoolDraft::to_message(&made)) }))
+    }
+
+    async fn get_pool(
+        &self,
+        request: Request<wire::GetPoolRequest>,
+    ) -> Result<Response<wire::GetPoolResponse>, Status> {
+        let (ctx, message) = parts(request)?;
+        let found = self.app.get::<PoolDraft>(&ctx, &message.name).await.map_err(status)?;
+        Ok(Response::new(wire::GetPoolResponse { pool: Some(PoolDraft::to_message(&found)) }))
+    }
+
+    async fn list_pools(
+        &self,
+        request: Request<wire::ListPoolsRequest>,
+    ) -> Result<Response<wire::ListPoolsResponse>, Status> {
+        let (ctx, m) = parts(request)?;
+        let input =
+            List { page_size: m.page_size, page_token: m.page_token, filter: m.filter, order_by: m.order_by };
+        let (page, next_page_token) = self.app.list::<PoolDraft>(&ctx, input).await.map_err(status)?;
+        let pools = page.iter().map(PoolDraft::to_message).collect();
+        Ok(Response::new(wire::ListPoolsResponse { pools, next_page_token }))
+    }
+
+    async fn update_pool(
+        &self,
+        request: Request<wire::UpdatePoolRequest>,
+    ) -> Result<Response<wire::UpdatePoolResponse>, Status> {
+        let (ctx, mut message) = parts(request)?;
+        let id = std::mem::take(&mut message.request_id);
+        let options = options(message.landing, message.validate_only, &id, &message)?;
+        let patch = content::<PoolDraft>(message.pool.as_ref())?;
+        let pool = message.pool.unwrap_or_default();
+        let input = Update {
+            name: pool.name,
+            etag: pool.etag,
+            patch,
+            mask: message.update_mask.map(|m| m.paths),
+            allow_missing: message.allow_missing,
+            options,
+        };
+        let changed = self.app.update(&ctx, input).await.map_err(status)?;
+        Ok(Response::new(wire::UpdatePoolResponse { pool: Some(PoolDraft::to_message(&changed)) }))
+    }
+
+    async fn delete_pool(
+        &self,
+        request: Request<wire::DeletePoolRequest>,
+    ) -> Result<Response<wire::DeletePoolResponse>, Status> {
+        let (ctx, mut message) = parts(request)?;
+        let id = std::mem::take(&mut message.request_id);
+        let options = options(0, message.validate_only, &id, &message)?;
+        let input =
+            Delete { name: message.name, etag: message.etag, allow_missing: message.allow_missing, options };
+        let revision = self.app.delete::<PoolDraft>(&ctx, input).await.map_err(status)?.0;
+        Ok(Response::new(wire::DeletePoolResponse { revision }))
+    }
+
+    async fn list_pool_revisions(
+        &self,
+        request: Request<wire::ListPoolRevisionsRequest>,
+    ) -> Result<Response<wire::ListPoolRevisionsResponse>, Status> {
+        let (ctx, m) = parts(request)?;
+        let input = ListRevisions { name: m.name, page_size: m.page_size, page_token: m.page_token };
+        let (page, next_page_token) =
+            self.app.list_revisions::<PoolDraft>(&ctx, input).await.map_err(status)?;
+        let revisions = page.iter().map(PoolDraft::to_revision).collect();
+        Ok(Response::new(wire::ListPoolRevisionsResponse { revisions, next_page_token }))
+    }
+
+    async fn diff_pool_revisions(
+        &self,
+        request: Request<wire::DiffPoolRevisionsRequest>,
+    ) -> Result<Response<wire::DiffPoolRevisionsResponse>, Status> {
+        let (ctx, m) = parts(request)?;
+        let input = Diff { name: m.name, from: m.from, to: m.to };
+        let found = self.app.diff::<PoolDraft>(&ctx, input).await.map_err(status)?;
+        Ok(Response::new(wire::DiffPoolRevisionsResponse {
+            from: found.from.0,
+            to: found.to.0,
+            differences: found.differences.into_iter().map(difference).collect(),
+        }))
+    }
+
+    async fn explain_request(
+        &self,
+        _request: Request<wire::ExplainRequestRequest>,
+    ) -> Result<Response<wire::ExplainRequestResponse>, Status> {
+        Err(not_built(built::EXPLAIN_REQUEST))
+    }
+
+    async fn set_backend_state(
+        &self,
+        _request: Request<wire::SetBackendStateRequest>,
+    ) -> Result<Response<wire::SetBackendStateResponse>, Status> {
+        Err(not_built(built::SET_BACKEND_STATE))
+    }
+}

@@ -1,0 +1,63 @@
+//! Each refusal of a use case as it goes over the wire, by name.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use std::time::Duration;
+
+use hotswap_route_wire::Unfit;
+use hotswap_rpc::WireError;
+use hotswap_store::StoreError;
+use tonic::{Code, Status};
+
+use crate::app::Error;
+
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+pub(super) fn status(error: Error) -> Status {
+    let message = error.to_string();
+    let wire = match error {
+        Error::Invalid(violations) => WireError::invalid(violations),
+        Error::NotFound { name } => WireError::new(Code::NotFound, "NOT_FOUND", message).with("name", name),
+        Error::RevisionNotFound { name, .. } => {
+            WireError::new(Code::NotFound, "REVISION_NOT_FOUND", message).with("name", name)
+        }
+        Error::AlreadyExists { name } => {
+            WireError::new(Code::AlreadyExists, "ALREADY_EXISTS", message).with("name", name)
+        }
+        Error::StaleEtag { name, current } => {
+            WireError::new(Code::Aborted, "STALE_ETAG", message).with("name", name).with("etag", current)
+        }
+        Error::PoolInUse { name, users } => WireError::new(Code::FailedPrecondition, "POOL_IN_USE", message)
+            .with("name", name)
+            .with("routes", users.join(",")),
+        Error::RequestIdReused { request_id } => {
+            WireError::new(Code::AlreadyExists, "REQUEST_ID_REUSED", message).with("request_id", request_id)
+        }
+        Error::Store(error) => store(&error),
+    };
+    wire.into()
+}
+
+fn store(error: &StoreError) -> WireError {
+    match error {
+        StoreError::Unavailable(_) => WireError::unavailable("the database is not available", RETRY_AFTER),
+        StoreError::Open { .. }
+        | StoreError::Schema { .. }
+        | StoreError::TooNew { .. }
+        | StoreError::Conflict(_)
+        | StoreError::Statement(_)
+        | StoreError::Inconsistent { .. }
+        | StoreError::Column { .. } => WireError::internal(error),
+    }
+}
+
+/// A message that can't become content; its fields lie under `prefix`.
+pub(super) fn unfit(prefix: &str, unfit: Unfit) -> Status {
+    match unfit {
+        Unfit::Invalid(inner) => {
+            let mut violations = hotswap_core::Violations::new();
+            violations.nest(prefix, inner);
+            WireError::invalid(violations).into()
+        }
+        Unfit::NotBuilt(n) => WireError::feature_not_built(&format!("{prefix}.{}", n.field), n.what).into(),
+    }
+}

@@ -1,0 +1,186 @@
+//! The configuration in the form in which it goes to proxies, kept in step with the store.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hotswap_api::gateway::v1::{Resource, ResumeToken};
+use hotswap_core::{Revision, SetDigest, StoreId};
+use hotswap_runtime::{Supervisor, TaskKind};
+use tokio::sync::watch;
+
+use crate::app::{App, Batch, Error, Start};
+use crate::rpc::convert::distributed;
+
+/// How many log entries are kept for deltas.
+const KEPT: usize = 100_000;
+
+/// How often the store is asked, should a wake-up get lost.
+const RECONCILE: Duration = Duration::from_secs(5);
+
+/// The feed; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Feed {
+    store_id: StoreId,
+    view: Arc<Mutex<View>>,
+    head: watch::Sender<Revision>,
+}
+
+struct View {
+    head: Revision,
+    resources: BTreeMap<String, Arc<Resource>>,
+    digest: SetDigest,
+    /// The revision from which on the log is whole.
+    floor: Revision,
+    log: VecDeque<(i64, String)>,
+}
+
+/// What leads from a revision to the head.
+pub(super) struct Step {
+    pub(super) to: ResumeToken,
+    pub(super) upserts: Vec<Arc<Resource>>,
+    pub(super) removes: Vec<String>,
+    pub(super) digest: SetDigest,
+}
+
+impl Feed {
+    /// Loads the configuration and follows the store from there.
+    pub(crate) async fn start(app: App, supervisor: &Supervisor) -> Result<Self, Error> {
+        // Subscribed before the load: a commit between the two wakes the follower.
+        let mut commits = app.db.watch_commits();
+        let view = View::load(app.feed_start().await?);
+        let feed = Self {
+            store_id: app.db.store_id(),
+            head: watch::Sender::new(view.head),
+            view: Arc::new(Mutex::new(view)),
+        };
+        let (this, shutdown) = (feed.clone(), supervisor.shutdown());
+        supervisor.spawn("gateway feed", TaskKind::Essential, async move {
+            loop {
+                tokio::select! {
+                    _ = commits.changed() => {}
+                    () = tokio::time::sleep(RECONCILE) => {}
+                    () = shutdown.cancelled() => return,
+                }
+                match app.feed_after(this.head()).await {
+                    Ok(batch) => this.apply(batch),
+                    Err(error) => tracing::warn!(%error, "the feed could not read the store; it tries again"),
+                }
+            }
+        });
+        Ok(feed)
+    }
+
+    /// The newest revision.
+    pub(crate) fn head(&self) -> Revision {
+        *self.head.borrow()
+    }
+
+    /// Waits for a head at or behind `revision`; ends, too, when the process does.
+    pub(crate) async fn reached(&self, revision: Revision) {
+        let _ = self.watch().wait_for(|head| *head >= revision).await;
+    }
+
+    /// Changes with the head.
+    pub(super) fn watch(&self) -> watch::Receiver<Revision> {
+        self.head.subscribe()
+    }
+
+    pub(super) fn store_id(&self) -> StoreId {
+        self.store_id
+    }
+
+    /// The head and its digest.
+    pub(super) fn place(&self) -> (ResumeToken, SetDigest) {
+        let view = self.lock();
+        (self.token(view.head), view.digest)
+    }
+
+    /// Everything, at the head.
+    pub(super) fn snapshot(&self) -> Step {
+        let view = self.lock();
+        Step {
+            to: self.token(view.head),
+            upserts: view.resources.values().cloned().collect(),
+            removes: Vec::new(),
+            digest: view.digest,
+        }
+    }
+
+    /// What changed behind `from`; `None`: the history from there is gone.
+    pub(super) fn since(&self, from: Revision) -> Option<Step> {
+        let view = self.lock();
+        if from < view.floor {
+            return None;
+        }
+        let begin = view.log.partition_point(|(revision, _)| *revision <= from.0);
+        let names: BTreeSet<&String> = view.log.range(begin..).map(|(_, name)| name).collect();
+        let mut upserts = Vec::new();
+        let mut removes = Vec::new();
+        for name in names {
+            match view.resources.get(name) {
+                Some(resource) => upserts.push(Arc::clone(resource)),
+                None => removes.push(name.clone()),
+            }
+        }
+        Some(Step { to: self.token(view.head), upserts, removes, digest: view.digest })
+    }
+
+    fn apply(&self, batch: Batch) {
+        let mut view = self.lock();
+        if batch.to <= view.head {
+            return;
+        }
+        for name in batch.removes {
+            view.take(&name);
+        }
+        for resource in batch.upserts {
+            view.put(distributed(&resource));
+        }
+        view.log.extend(batch.log);
+        while view.log.len() > KEPT {
+            if let Some((revision, _)) = view.log.pop_front() {
+                view.floor = Revision(revision);
+            }
+        }
+        view.head = batch.to;
+        drop(view);
+        self.head.send_replace(batch.to);
+    }
+
+    fn token(&self, revision: Revision) -> ResumeToken {
+        ResumeToken { store_id: self.store_id.to_string(), revision: revision.0 }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl View {
+    fn load(start: Start) -> Self {
+        let mut view = Self {
+            head: start.revision,
+            resources: BTreeMap::new(),
+            digest: SetDigest::default(),
+            floor: start.floor,
+            log: start.log.into(),
+        };
+        for resource in &start.resources {
+            view.put(distributed(resource));
+        }
+        view
+    }
+
+    fn put(&mut self, resource: Resource) {
+        self.take(&resource.name);
+        self.digest.insert(&resource.name, resource.version);
+        self.resources.insert(resource.name.clone(), Arc::new(resource));
+    }
+
+    fn take(&mut self, name: &str) {
+        if let Some(old) = self.resources.remove(name) {
+            self.digest.remove(&old.name, old.version);
+        }
+    }
+}

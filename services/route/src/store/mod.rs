@@ -1,0 +1,144 @@
+//! Routes and pools in the store. The rows are private; past here only domain types exist.
+
+mod row;
+pub(crate) mod sql;
+
+use hotswap_core::{PageSize, ResourceName as _, Revision, Timestamp};
+use hotswap_store::{Changes, StoreError, Tx, Value};
+
+use crate::domain::{AnyResource, Content, Resource, RevisionRecord};
+pub(crate) use sql::Order;
+
+/// The scope that counts the gateway configuration's revisions.
+pub(crate) const SCOPE: &str = "gateway";
+
+/// The resource of that name, if it is there.
+pub(crate) async fn get<C: Content>(tx: &mut Tx, name: &C::Name) -> Result<Option<Resource<C>>, StoreError> {
+    let row = tx.fetch_opt(sql::GET, &[name.as_str().into()]).await?;
+    row.as_ref().map(row::resource).transpose()
+}
+
+/// Whether a pool is there.
+pub(crate) async fn exists(tx: &mut Tx, name: &str) -> Result<bool, StoreError> {
+    Ok(tx.fetch_opt(sql::EXISTS, &[name.into()]).await?.is_some())
+}
+
+/// Up to 10 names of routes that send to a pool.
+pub(crate) async fn users_of(tx: &mut Tx, pool: &str) -> Result<Vec<String>, StoreError> {
+    let rows = tx.fetch_all(sql::USERS_OF, &[pool.into()]).await?;
+    rows.iter().map(|r| r.text("name")).collect()
+}
+
+/// Writes a resource and its revision. It takes the place of one of the same name.
+pub(crate) async fn put<C: Content>(tx: &mut Tx, r: &Resource<C>, actor: &str) -> Result<(), StoreError> {
+    let spec = row::spec(&r.content)?;
+    let values = [
+        r.full_name().into(),
+        C::Name::COLLECTION.into(),
+        r.uid.to_string().into(),
+        r.revision.into(),
+        r.created_at.into(),
+        r.updated_at.into(),
+        r.content.pool().map(str::to_owned).into(),
+        spec.as_str().into(),
+    ];
+    tx.execute(sql::PUT, &values).await?;
+    log(tx, r, r.updated_at, actor, Some(spec)).await
+}
+
+/// Deletes a resource, and writes the revision that did it.
+pub(crate) async fn delete<C: Content>(
+    tx: &mut Tx,
+    r: &Resource<C>,
+    revision: Revision,
+    at: Timestamp,
+    actor: &str,
+) -> Result<(), StoreError> {
+    tx.execute(sql::DELETE, &[r.full_name().into()]).await?;
+    log(tx, &Resource { revision, ..r.clone() }, at, actor, None).await
+}
+
+async fn log<C: Content>(
+    tx: &mut Tx,
+    r: &Resource<C>,
+    at: Timestamp,
+    actor: &str,
+    spec: Option<String>,
+) -> Result<(), StoreError> {
+    let values = [
+        r.full_name().into(),
+        r.revision.into(),
+        r.uid.to_string().into(),
+        r.created_at.into(),
+        at.into(),
+        actor.into(),
+        spec.into(),
+    ];
+    tx.execute(sql::PUT_REVISION, &values).await?;
+    tx.log_change(SCOPE, r.revision, r.full_name()).await
+}
+
+/// Rows of a list behind a key, in an order.
+pub(crate) async fn list<C: Content>(
+    tx: &mut Tx,
+    order: Order,
+    after: Option<(i64, String)>,
+    limit: usize,
+) -> Result<Vec<Resource<C>>, StoreError> {
+    let (number, name) = after.unwrap_or_else(|| order.start());
+    let limit = Value::Int(i64::try_from(limit).unwrap_or(i64::MAX));
+    let values = [C::Name::COLLECTION.into(), number.into(), name.into(), limit];
+    let rows = tx.fetch_all(order.sql(), &values).await?;
+    rows.iter().map(row::resource).collect()
+}
+
+/// Revisions of a name before `before`, newest first.
+pub(crate) async fn revisions<C: Content>(
+    tx: &mut Tx,
+    name: &C::Name,
+    before: Revision,
+    size: PageSize,
+) -> Result<Vec<RevisionRecord<C>>, StoreError> {
+    let limit = i64::try_from(size.get() + 1).unwrap_or(i64::MAX);
+    let rows = tx.fetch_all(sql::REVISIONS, &[name.as_str().into(), before.into(), limit.into()]).await?;
+    rows.iter().map(row::revision).collect()
+}
+
+/// What a name was at a revision of the configuration.
+pub(crate) async fn revision_at<C: Content>(
+    tx: &mut Tx,
+    name: &C::Name,
+    at: Revision,
+) -> Result<Option<RevisionRecord<C>>, StoreError> {
+    let before = Revision(at.0.saturating_add(1));
+    let rows = tx.fetch_all(sql::REVISIONS, &[name.as_str().into(), before.into(), 1.into()]).await?;
+    rows.first().map(row::revision).transpose()
+}
+
+/// Every route and pool, and the revision they are at.
+pub(crate) async fn everything(tx: &mut Tx) -> Result<(Revision, Vec<AnyResource>), StoreError> {
+    let revision = tx.revision(SCOPE).await?;
+    let rows = tx.fetch_all(sql::EVERYTHING, &[]).await?;
+    Ok((revision, rows.iter().map(row::any).collect::<Result<_, _>>()?))
+}
+
+/// The names touched behind a revision, and each resource that is still there.
+pub(crate) async fn changes_after(
+    tx: &mut Tx,
+    after: Revision,
+) -> Result<(Changes, Vec<AnyResource>), StoreError> {
+    let changes = tx.changes_after(SCOPE, after).await?;
+    let mut resources = Vec::new();
+    for name in &changes.names {
+        if let Some(row) = tx.fetch_opt(sql::GET, &[name.as_str().into()]).await? {
+            resources.push(row::any(&row)?);
+        }
+    }
+    Ok((changes, resources))
+}
+
+/// Revisions behind `after`, oldest first, with the name that each touched.
+pub(crate) async fn log_after(tx: &mut Tx, after: Revision) -> Result<Vec<(i64, String)>, StoreError> {
+    let rows = tx.fetch_all(sql::LOG_AFTER, &[SCOPE.into(), after.into()]).await?;
+    rows.iter().map(|r| Ok((r.int("revision")?, r.text("name")?))).collect()
+}

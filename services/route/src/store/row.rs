@@ -1,0 +1,65 @@
+//! Rows to domain types. A row that no version of this program writes is an error that names it.
+
+use hotswap_core::{ResourceName as _, Revision, Timestamp};
+use hotswap_store::{Row, StoreError};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::domain::{AnyContent, AnyResource, Content, Resource, RevisionRecord};
+
+const RESOURCES: &str = "gateway_resources";
+const REVISIONS: &str = "gateway_revisions";
+
+pub(super) fn spec<C: Content>(content: &C) -> Result<String, StoreError> {
+    serde_json::to_string(content).map_err(|_| StoreError::inconsistent(RESOURCES, "spec", "(to be written)"))
+}
+
+pub(super) fn resource<C: Content>(row: &Row) -> Result<Resource<C>, StoreError> {
+    let name = row.text("name")?;
+    Ok(Resource {
+        uid: uid(RESOURCES, row, &name)?,
+        revision: Revision(row.int("revision")?),
+        created_at: Timestamp(row.int("created_at")?),
+        updated_at: Timestamp(row.int("updated_at")?),
+        content: content(RESOURCES, &row.text("spec")?, &name)?,
+        name: C::Name::parse(&name).map_err(|_| StoreError::inconsistent(RESOURCES, "name", &name))?,
+    })
+}
+
+pub(super) fn revision<C: Content>(row: &Row) -> Result<RevisionRecord<C>, StoreError> {
+    let name = row.text("name")?;
+    let revision = Revision(row.int("revision")?);
+    let written_at = Timestamp(row.int("written_at")?);
+    let parsed = C::Name::parse(&name).map_err(|_| StoreError::inconsistent(REVISIONS, "name", &name))?;
+    let resource = match row.opt_text("spec")? {
+        None => None,
+        Some(text) => Some(Resource {
+            uid: uid(REVISIONS, row, &name)?,
+            revision,
+            created_at: Timestamp(row.int("created_at")?),
+            updated_at: written_at,
+            content: content(REVISIONS, &text, &name)?,
+            name: parsed,
+        }),
+    };
+    Ok(RevisionRecord { revision, resource, written_at, actor: row.text("actor")? })
+}
+
+pub(super) fn any(row: &Row) -> Result<AnyResource, StoreError> {
+    let name = row.text("name")?;
+    let spec = row.text("spec")?;
+    let content = match row.text("collection")?.as_str() {
+        "routes" => AnyContent::Route(Box::new(content(RESOURCES, &spec, &name)?)),
+        "pools" => AnyContent::Pool(content(RESOURCES, &spec, &name)?),
+        _ => return Err(StoreError::inconsistent(RESOURCES, "collection", name)),
+    };
+    Ok(AnyResource { revision: Revision(row.int("revision")?), content, name })
+}
+
+fn uid(table: &'static str, row: &Row, name: &str) -> Result<Uuid, StoreError> {
+    row.text("uid")?.parse().map_err(|_| StoreError::inconsistent(table, "uid", name))
+}
+
+fn content<T: DeserializeOwned>(table: &'static str, text: &str, name: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::inconsistent(table, "spec", name))
+}

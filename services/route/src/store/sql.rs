@@ -1,0 +1,123 @@
+//! The statements: one text for every database.
+
+macro_rules! columns {
+    ($rest:literal) => {
+        concat!(
+            "SELECT name, uid, revision, created_at, updated_at, spec, collection FROM gateway_resources ",
+            $rest
+        )
+    };
+}
+
+pub(crate) const GET: &str = columns!("WHERE name = $1");
+pub(crate) const EXISTS: &str = "SELECT name FROM gateway_resources WHERE name = $1";
+pub(crate) const EVERYTHING: &str = columns!("ORDER BY name");
+pub(crate) const USERS_OF: &str = "SELECT name FROM gateway_resources WHERE pool = $1 ORDER BY name LIMIT 10";
+pub(crate) const PUT: &str = "INSERT INTO gateway_resources \
+     (name, collection, uid, revision, created_at, updated_at, pool, spec) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+     ON CONFLICT (name) DO UPDATE SET uid = excluded.uid, revision = excluded.revision, \
+     created_at = excluded.created_at, updated_at = excluded.updated_at, pool = excluded.pool, \
+     spec = excluded.spec";
+pub(crate) const DELETE: &str = "DELETE FROM gateway_resources WHERE name = $1";
+pub(crate) const PUT_REVISION: &str = "INSERT INTO gateway_revisions \
+     (name, revision, uid, created_at, written_at, actor, spec) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+pub(crate) const REVISIONS: &str = "SELECT name, revision, uid, created_at, written_at, actor, spec \
+     FROM gateway_revisions WHERE name = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3";
+pub(crate) const LOG_AFTER: &str = "SELECT revision, name FROM change_log \
+     WHERE scope = $1 AND revision > $2 ORDER BY revision, name";
+
+const BY_NAME: &str = columns!("WHERE collection = $1 AND $2 = $2 AND name > $3 ORDER BY name LIMIT $4");
+const BY_NAME_DESC: &str =
+    columns!("WHERE collection = $1 AND $2 = $2 AND name < $3 ORDER BY name DESC LIMIT $4");
+const BY_CREATED: &str =
+    columns!("WHERE collection = $1 AND (created_at, name) > ($2, $3) ORDER BY created_at, name LIMIT $4");
+const BY_CREATED_DESC: &str = columns!(
+    "WHERE collection = $1 AND (created_at, name) < ($2, $3) ORDER BY created_at DESC, name DESC LIMIT $4"
+);
+const BY_UPDATED: &str =
+    columns!("WHERE collection = $1 AND (updated_at, name) > ($2, $3) ORDER BY updated_at, name LIMIT $4");
+const BY_UPDATED_DESC: &str = columns!(
+    "WHERE collection = $1 AND (updated_at, name) < ($2, $3) ORDER BY updated_at DESC, name DESC LIMIT $4"
+);
+const BY_REVISION: &str =
+    columns!("WHERE collection = $1 AND (revision, name) > ($2, $3) ORDER BY revision, name LIMIT $4");
+const BY_REVISION_DESC: &str = columns!(
+    "WHERE collection = $1 AND (revision, name) < ($2, $3) ORDER BY revision DESC, name DESC LIMIT $4"
+);
+
+/// Every statement, for the test that prepares them all.
+#[cfg(test)]
+pub(crate) const ALL: &[&str] = &[
+    GET,
+    EXISTS,
+    EVERYTHING,
+    USERS_OF,
+    PUT,
+    DELETE,
+    PUT_REVISION,
+    REVISIONS,
+    LOG_AFTER,
+    BY_NAME,
+    BY_NAME_DESC,
+    BY_CREATED,
+    BY_CREATED_DESC,
+    BY_UPDATED,
+    BY_UPDATED_DESC,
+    BY_REVISION,
+    BY_REVISION_DESC,
+];
+
+/// What a list is ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    Name,
+    Created,
+    Updated,
+    Revision,
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    pub(crate) key: Key,
+    pub(crate) descending: bool,
+}
+
+impl Order {
+    pub(super) fn sql(self) -> &'static str {
+        match (self.key, self.descending) {
+            (Key::Name, false) => BY_NAME,
+            (Key::Name, true) => BY_NAME_DESC,
+            (Key::Created, false) => BY_CREATED,
+            (Key::Created, true) => BY_CREATED_DESC,
+            (Key::Updated, false) => BY_UPDATED,
+            (Key::Updated, true) => BY_UPDATED_DESC,
+            (Key::Revision, false) => BY_REVISION,
+            (Key::Revision, true) => BY_REVISION_DESC,
+        }
+    }
+
+    /// A key that every row lies behind.
+    pub(super) fn start(self) -> (i64, String) {
+        // Names are lower-case ASCII, so "~" lies behind them all.
+        if self.descending { (i64::MAX, "~".into()) } else { (i64::MIN, String::new()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hotswap_core::{Clock, Ids, SystemClock, SystemIds};
+
+    #[tokio::test]
+    async fn every_statement_prepares() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
+        let db = hotswap_store::Db::open(&dir.path().join("x.db"), &clock, &ids).await.expect("open");
+        for sql in super::ALL {
+            db.prepare(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        }
+    }
+}

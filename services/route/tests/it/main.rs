@@ -1,0 +1,13 @@
+//! RouteService over a real socket, on a real SQLite file.
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and spawns what it likes"
+)]
+
+mod fleet;
+mod harness;
+mod lists;
+mod security;
+mod watch;
+mod writes;

@@ -1,0 +1,206 @@
+//! Create, update, delete: what lands, what is refused, and what a refusal says.
+
+use hotswap_api::rollout::v1::Landing;
+use hotswap_api::route::v1 as wire;
+use prost_types::FieldMask;
+use tonic::Code;
+
+use crate::harness::{Server, create_pool, create_route, error, fields, route, with_route};
+
+fn update(route: wire::Route, paths: &[&str]) -> wire::UpdateRouteRequest {
+    let paths: Vec<String> = paths.iter().map(|p| (*p).to_owned()).collect();
+    let update_mask = (!paths.is_empty()).then_some(FieldMask { paths });
+    wire::UpdateRouteRequest { route: Some(route), update_mask, ..Default::default() }
+}
+
+#[tokio::test]
+async fn a_created_route_is_read_back_also_after_a_restart() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, made) = with_route(dir.path()).await;
+    assert_eq!((made.name.as_str(), made.revision), ("routes/r", 2));
+    assert_eq!(made.standing.as_ref().map(|s| s.live_revision), Some(2));
+    server.stop().await;
+    let server = Server::start(dir.path()).await;
+    let request = wire::GetRouteRequest { name: "routes/r".into() };
+    let read = server.routes().await.get_route(request).await.expect("reads").into_inner();
+    assert_eq!(read.route, Some(made));
+}
+
+#[tokio::test]
+async fn every_fault_of_a_write_is_named_at_once() {
+    let dir = tempfile::tempdir().expect("dir");
+    let server = Server::start(dir.path()).await;
+    let mut request = create_route("Bad_Id", "pools/none", "no-slash");
+    if let Some(route) = &mut request.route {
+        route.hosts = vec!["a b".into()];
+    }
+    let refused = server.routes().await.create_route(request).await.expect_err("faulty");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert_eq!(error(&refused).reason, "INVALID_INPUT");
+    assert_eq!(
+        fields(&refused),
+        ["route_id", "route.hosts[0]", "route.matches[0].path.prefix", "route.forward.pool"]
+    );
+}
+
+#[tokio::test]
+async fn a_taken_name_is_refused() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, _) = with_route(dir.path()).await;
+    let mut client = server.routes().await;
+    let refused = client.create_route(create_route("r", "pools/p", "/x")).await.expect_err("taken");
+    assert_eq!((refused.code(), error(&refused).reason.as_str()), (Code::AlreadyExists, "ALREADY_EXISTS"));
+}
+
+#[tokio::test]
+async fn a_stale_etag_is_aborted_and_changes_nothing() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, made) = with_route(dir.path()).await;
+    let mut client = server.routes().await;
+    let first = wire::Route { priority: 1, ..made.clone() };
+    let changed = client.update_route(update(first, &["priority"])).await.expect("fresh").into_inner();
+    let second = wire::Route { priority: 2, ..made.clone() };
+    let refused = client.update_route(update(second, &["priority"])).await.expect_err("stale");
+    assert_eq!((refused.code(), error(&refused).reason.as_str()), (Code::Aborted, "STALE_ETAG"));
+    let delete = wire::DeleteRouteRequest { name: made.name.clone(), etag: made.etag, ..Default::default() };
+    assert_eq!(client.delete_route(delete).await.expect_err("stale").code(), Code::Aborted);
+    let read = client.get_route(wire::GetRouteRequest { name: made.name }).await.expect("reads").into_inner();
+    assert_eq!(read.route, changed.route);
+}
+
+#[tokio::test]
+async fn a_mask_changes_its_fields_alone_and_an_unknown_one_is_named() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, made) = with_route(dir.path()).await;
+    let mut client = server.routes().await;
+    let patch = wire::Route { name: made.name.clone(), display_name: "R".into(), ..Default::default() };
+    let changed = client.update_route(update(patch.clone(), &["display_name"])).await.expect("masked");
+    let changed = changed.into_inner().route.expect("route");
+    assert_eq!((changed.display_name.as_str(), &changed.matches), ("R", &made.matches));
+    let refused = client.update_route(update(patch, &["colour"])).await.expect_err("unknown");
+    assert_eq!(fields(&refused), ["update_mask"]);
+}
+
+#[tokio::test]
+async fn an_update_that_changes_nothing_makes_no_revision() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, made) = with_route(dir.path()).await;
+    let same = server.routes().await.update_route(update(made.clone(), &["*"])).await.expect("same");
+    assert_eq!(same.into_inner().route, Some(made));
+}
+
+#[tokio::test]
+async fn a_missing_route_is_created_only_where_that_is_allowed() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, _) = with_route(dir.path()).await;
+    let mut client = server.routes().await;
+    let new = wire::Route { name: "routes/new".into(), ..route("pools/p", "/new") };
+    let refused = client.update_route(update(new.clone(), &["*"])).await.expect_err("missing");
+    assert_eq!(refused.code(), Code::NotFound);
+    let allowed = wire::UpdateRouteRequest { allow_missing: true, ..update(new, &["*"]) };
+    let made = client.update_route(allowed).await.expect("made").into_inner().route.expect("route");
+    assert_eq!(made.revision, 3);
+}
+
+#[tokio::test]
+async fn validate_only_checks_everything_and_writes_nothing() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, _) = with_route(dir.path()).await;
+    let mut client = server.routes().await;
+    let ok = wire::CreateRouteRequest { validate_only: true, ..create_route("v", "pools/p", "/v") };
+    assert!(client.create_route(ok).await.is_ok());
+    let bad = wire::CreateRouteRequest { validate_only: true, ..create_route("v", "pools/none", "/v") };
+    assert_eq!(client.create_route(bad).await.expect_err("bad").code(), Code::InvalidArgument);
+    let name = "routes/v".to_owned();
+    assert_eq!(
+        client.get_route(wire::GetRouteRequest { name }).await.expect_err("none").code(),
+        Code::NotFound
+    );
+    let delete =
+        wire::DeleteRouteRequest { name: "routes/r".into(), validate_only: true, ..Default::default() };
+    client.delete_route(delete).await.expect("checked");
+    let name = "routes/r".to_owned();
+    assert!(client.get_route(wire::GetRouteRequest { name }).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_repeated_request_gets_the_first_answer_and_another_with_its_id_is_refused() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, _) = with_route(dir.path()).await;
+    let mut client = server.routes().await;
+    let id = "0192f0c1-2345-7abc-8def-0123456789ab".to_owned();
+    let request = wire::CreateRouteRequest { request_id: id.clone(), ..create_route("x", "pools/p", "/x") };
+    let first = client.create_route(request.clone()).await.expect("first").into_inner();
+    let again = client.create_route(request.clone()).await.expect("again").into_inner();
+    assert_eq!(first, again);
+    let other = wire::CreateRouteRequest { request_id: id.clone(), ..create_route("y", "pools/p", "/y") };
+    let refused = client.create_route(other).await.expect_err("other");
+    assert_eq!(error(&refused).reason, "REQUEST_ID_REUSED");
+    let delete = wire::DeleteRouteRequest {
+        name: "routes/x".into(),
+        request_id: id.replace("0192", "0193"),
+        ..Default::default()
+    };
+    let first = client.delete_route(delete.clone()).await.expect("first").into_inner();
+    assert_eq!(client.delete_route(delete).await.expect("again").into_inner(), first);
+    let bad = wire::CreateRouteRequest { request_id: "7".into(), ..create_route("z", "pools/p", "/z") };
+    assert_eq!(fields(&client.create_route(bad).await.expect_err("bad")), ["request_id"]);
+}
+
+#[tokio::test]
+async fn a_pool_in_use_is_not_deleted() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, _) = with_route(dir.path()).await;
+    let mut client = server.routes().await;
+    let delete = wire::DeletePoolRequest { name: "pools/p".into(), ..Default::default() };
+    let refused = client.delete_pool(delete.clone()).await.expect_err("in use");
+    assert_eq!((refused.code(), error(&refused).reason.as_str()), (Code::FailedPrecondition, "POOL_IN_USE"));
+    assert!(refused.message().contains("routes/r"), "{}", refused.message());
+    let route = wire::DeleteRouteRequest { name: "routes/r".into(), ..Default::default() };
+    client.delete_route(route).await.expect("route");
+    assert_eq!(client.delete_pool(delete).await.expect("pool").into_inner().revision, 4);
+}
+
+#[tokio::test]
+async fn what_is_not_built_says_so_by_field() {
+    let dir = tempfile::tempdir().expect("dir");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.routes().await;
+    let mut request = create_pool("p");
+    if let Some(pool) = &mut request.pool {
+        pool.health_check = Some(wire::HealthCheck::default());
+    }
+    let refused = client.create_pool(request).await.expect_err("health check");
+    let refused = error(&refused);
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Unimplemented, "FEATURE_NOT_BUILT"));
+    assert_eq!(refused.metadata.get("field").map(String::as_str), Some("pool.health_check"));
+    let draft = wire::CreatePoolRequest { landing: Landing::Draft.into(), ..create_pool("p") };
+    assert_eq!(client.create_pool(draft).await.expect_err("draft").code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn revisions_and_their_differences_outlive_the_route() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, made) = with_route(dir.path()).await;
+    let mut client = server.routes().await;
+    let patch = wire::Route { priority: 7, ..made.clone() };
+    client.update_route(update(patch, &["priority"])).await.expect("update");
+    let delete = wire::DeleteRouteRequest { name: made.name.clone(), ..Default::default() };
+    client.delete_route(delete).await.expect("delete");
+    let list = wire::ListRouteRevisionsRequest { name: made.name.clone(), ..Default::default() };
+    let revisions = client.list_route_revisions(list).await.expect("list").into_inner().revisions;
+    let seen: Vec<_> = revisions.iter().map(|r| (r.revision, r.route.is_some(), r.actor.as_str())).collect();
+    assert_eq!(seen, [(4, false, "tester"), (3, true, "tester"), (2, true, "tester")]);
+    let diff = wire::DiffRouteRevisionsRequest { name: made.name.clone(), from: 2, to: 3 };
+    let diff = client.diff_route_revisions(diff).await.expect("diff").into_inner();
+    let seen: Vec<_> = diff
+        .differences
+        .iter()
+        .map(|d| (d.path.as_str(), d.old_json.as_str(), d.new_json.as_str()))
+        .collect();
+    assert_eq!(seen, [("priority", "0", "7")]);
+    let newest = wire::DiffRouteRevisionsRequest { name: made.name, from: 0, to: 0 };
+    let newest = client.diff_route_revisions(newest).await.expect("diff").into_inner();
+    assert_eq!((newest.from, newest.to), (3, 4));
+    assert!(newest.differences.iter().all(|d| d.new_json.is_empty()));
+}

