@@ -1,5 +1,18 @@
 //! The data plane: an HTTP gateway that takes its configuration from the control plane as a stream of
-//! changes, and never drops a request for one.
+//! changes, and drops no request for one.
+//!
+//! ```text
+//!   control plane ══ WatchConfig ══► discover ─► config::Catalog ─► Compiled ─► ArcSwap
+//!                                    (control thread)                              │ one load a request
+//!                                                                                  ▼
+//!   clients ══ SO_REUSEPORT ══► engine, one thread a core ── decide ── balance ── upstream ══► backends
+//!                                    │
+//!                                    └─► metrics, access log
+//! ```
+//!
+//! A request touches nothing that another core writes. A configuration is compiled off the hot path and
+//! swapped in whole; a request keeps the one that it began with.
+
 pub mod access_log;
 pub mod balance;
 pub mod config;
@@ -14,4 +27,5 @@ pub mod reason;
 mod run;
 pub mod upstream;
 
+pub use options::GatewayOptions;
 pub use run::run;

@@ -1,83 +1,82 @@
-//! The gateway as a process runs it: bind, start the cores, follow the control plane, drain.
+//! The gateway as a process: data plane, watch and admin page together, from start to drain.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hotswap_core::SystemIds;
 use hotswap_runtime::admin::{self, Readiness};
-use hotswap_runtime::{StartError, Supervisor, TaskKind, listen};
+use hotswap_runtime::{StartError, Supervisor, TaskKind, listen, stop_on_signals};
 use hotswap_telemetry::Metrics;
-use serde::Serialize;
 
-use crate::discover::{Follower, Sink};
+use crate::discover::Discovery;
 use crate::metrics::Collected;
 use crate::options::GatewayOptions;
 use crate::plane::DataPlane;
 
-/// How long the control thread's own tasks may take to end, beside the drain of the cores.
-const OWN_TASKS: Duration = Duration::from_secs(2);
+/// What the tasks of the control thread have to end in, after the cores.
+const CONTROL_DEADLINE: Duration = Duration::from_secs(2);
 
-/// What the ready file says.
-#[derive(Serialize)]
-struct Ready {
-    listen: SocketAddr,
-    admin_listen: SocketAddr,
-}
-
-/// Runs the gateway until the supervisor is asked to stop; open exchanges then end under the deadline of the
-/// options.
+/// Runs the gateway until SIGINT or SIGTERM, then drains. The log is the caller's to start.
 ///
 /// # Errors
-/// Where an address is taken, an option is wrong or a file can't be written; and where an essential part
-/// ended by itself.
-pub async fn run(options: &GatewayOptions, supervisor: &Supervisor) -> Result<(), StartError> {
-    let page = listen::bind(options.gateway_admin_listen, "gateway admin", "--gateway-admin-listen")?;
-    let plane = DataPlane::start(options)?;
+/// Where an option is wrong or an address is taken; nothing has been served then.
+pub async fn run(options: GatewayOptions) -> Result<(), StartError> {
+    let supervisor = Supervisor::new();
+    stop_on_signals(&supervisor)?;
+    serve(options, &supervisor).await
+}
+
+/// Runs the gateway until the supervisor is asked to stop.
+async fn serve(options: GatewayOptions, supervisor: &Supervisor) -> Result<(), StartError> {
+    let page = listen::bind(options.gateway_admin_listen, "gateway admin page", "--gateway-admin-listen")?;
     let admin_listen = page.local_addr().unwrap_or(options.gateway_admin_listen);
-    let metrics = Metrics::new();
-    let collected = Collected::new(plane.metrics().clone());
-    collected
-        .map_err(|e| StartError::failed("declaring metrics")(e.into()))
-        .and_then(|c| metrics.register(c).map_err(|e| StartError::failed("declaring metrics")(e.into())))?;
+    let plane = DataPlane::start(&options)?;
     let readiness = Readiness::default();
-    let sink = Sink {
-        config: plane.config().clone(),
-        metrics: plane.metrics().control.clone(),
-        readiness: readiness.clone(),
-    };
-    let follower = Follower::new(options, &SystemIds, sink)
-        .map_err(|e| StartError::Option(format!("--control-plane {}: {e}", options.control_plane)))?;
+    let control = Arc::clone(&plane.metrics().control);
+    let config = Arc::clone(plane.config());
+    let discovery = Discovery::new(&options, &SystemIds, config, control, readiness.clone())?;
+    let registry = Metrics::new();
+    let failed = |e: Box<dyn std::error::Error + Send + Sync>| StartError::failed("declaring metrics")(e);
+    let collected = Collected::new(plane.metrics().clone()).map_err(|e| failed(e.into()))?;
+    registry.register(collected).map_err(|e| failed(e.into()))?;
+
     let shutdown = supervisor.shutdown();
-    supervisor.spawn("watch", TaskKind::Essential, follower.follow(shutdown.clone()));
-    let page = admin::serve(page, metrics, readiness, shutdown.clone());
-    supervisor.spawn("gateway admin page", TaskKind::Essential, page);
-    tracing::info!(listen = %plane.listen(), admin_listen = %admin_listen, "gateway listens");
-    if let Some(path) = &options.ready_file {
-        write_ready(path, &Ready { listen: plane.listen(), admin_listen })?;
+    let stop_page = hotswap_runtime::CancellationToken::new();
+    supervisor.spawn("watch", TaskKind::Essential, discovery.run(shutdown.clone()));
+    supervisor.spawn(
+        "admin",
+        TaskKind::Essential,
+        admin::serve(page, registry, readiness.clone(), stop_page.clone()),
+    );
+    let listen = plane.listen();
+    tracing::info!(%listen, %admin_listen, workers = options.workers(), "gateway listens");
+    if let Some(file) = &options.ready_file {
+        write_ready(file, listen, admin_listen)?;
     }
 
     shutdown.cancelled().await;
+    // Who balances over several gateways sees it before the listeners close.
+    readiness.not_ready("drain", "stopping");
     plane.stop();
-    // The cores' drain blocks, and has a deadline of its own.
-    let drained = tokio::task::spawn_blocking(move || plane.join()).await;
-    if drained.is_err() {
-        tracing::error!("the drain of the cores panicked");
+    let joined = tokio::task::spawn_blocking(move || plane.join()).await;
+    stop_page.cancel();
+    let report = supervisor.drain(CONTROL_DEADLINE).await;
+    if joined.is_err() {
+        tracing::error!("the cores did not end in order");
     }
-    match supervisor.drain(OWN_TASKS).await.reason {
+    match report.reason {
+        Some(reason) => Err(StartError::Option(format!("the gateway stopped: {reason}"))),
         None => Ok(()),
-        Some(why) => Err(StartError::Option(why)),
     }
 }
 
-/// Writes the file whole: whoever waits for it must not read a half.
-fn write_ready(path: &Path, ready: &Ready) -> Result<(), StartError> {
-    let write = || -> std::io::Result<()> {
-        let temp = path.with_extension("new");
-        let mut file = std::fs::File::create(&temp)?;
-        file.write_all(serde_json::to_string(ready)?.as_bytes())?;
-        std::fs::rename(&temp, path)
-    };
-    write().map_err(|e| StartError::failed("writing the ready file")(e.into()))
+/// Written aside and renamed, so that a reader never sees half of it.
+fn write_ready(file: &Path, listen: SocketAddr, admin_listen: SocketAddr) -> Result<(), StartError> {
+    let text = serde_json::json!({ "listen": listen, "admin_listen": admin_listen }).to_string();
+    let aside = file.with_extension("tmp");
+    std::fs::write(&aside, text + "\n")
+        .and_then(|()| std::fs::rename(&aside, file))
+        .map_err(|e| StartError::failed("writing the ready file")(e.into()))
 }

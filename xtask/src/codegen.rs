@@ -254,7 +254,8 @@ message GetSampleResponse {
         fs::create_dir_all(&protos).expect("created");
         fs::write(protos.join("sample_service.proto"), SAMPLE).expect("written");
         let ours = crate::root().expect("a root");
-        std::os::unix::fs::symlink(ours.join("third_party"), root.path().join("third_party")).expect("linked");
+        std::os::unix::fs::symlink(ours.join("third_party"), root.path().join("third_party"))
+            .expect("linked");
         fs::copy(ours.join("rustfmt.toml"), root.path().join("rustfmt.toml")).expect("copied");
         root
     }

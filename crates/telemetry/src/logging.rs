@@ -1,6 +1,6 @@
 //! Logs.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
@@ -44,7 +44,10 @@ pub struct LogOptions {
 pub fn init_logging(options: &LogOptions) -> Result<(), String> {
     let filter = EnvFilter::try_new(&options.filter)
         .map_err(|e| format!("cannot use the log filter \"{}\": {e}", options.filter))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // Colours are for terminals; in a file they are noise.
+    let colours = io::stderr().is_terminal();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
     let done = match options.format {
         LogFormat::Text => builder.with_target(false).finish().try_init(),
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),

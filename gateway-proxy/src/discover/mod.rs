@@ -1,19 +1,20 @@
-//! The watch, from the proxy's side: it keeps the configuration in step with the control plane's, and goes on
-//! serving what it has when that is away.
+//! The watch: a stream from the control plane, and what is done with what comes. It runs on the control
+//! thread; a core only ever sees a configuration that is whole.
 //!
 //! ```text
-//!   follow ──► connect ──► Hello (place, digest) ──► Reset · Snapshot · Delta · Bookmark
-//!     ▲           │                                        │
-//!     │        backoff, 50 ms to 5 s, with jitter          ▼
-//!     └───────────┴── the stream ends ◄────────── Holdings: check place and digest, parse, compile
-//!                                                          │  Ack VALIDATED, swap, Ack ACTIVE
-//!                                                          ▼  Refusal: resource, field, reason
-//!                                                     ArcSwap<Compiled> ──► cores
+//!   connect ─► Hello(token, digest) ─► Reset? ─► Snapshot … last ─┐
+//!      ▲                                         Delta ───────────┤
+//!      │ backoff                                                  ▼
+//!      │                                    Held: parse, compile ─► Refusal of what is unsound
+//!      │                                                          ├► Ack VALIDATED
+//!      │                                       swap (ArcSwap) ────┤
+//!      └───────── the stream ends, stalls, or is refused          └► Ack ACTIVE
 //! ```
-//! It runs on the control thread. The token moves only by what arrived in the stream.
+//!
+//! What is served never depends on the stream: when it breaks, traffic goes on with what there is.
 
 mod backoff;
-mod holdings;
+mod held;
 mod session;
 
 use std::path::PathBuf;
@@ -23,148 +24,148 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hotswap_api::gateway::v1::Hello;
-use hotswap_api::gateway::v1::config_distribution_service_client::ConfigDistributionServiceClient;
 use hotswap_core::Ids;
-use hotswap_runtime::CancellationToken;
 use hotswap_runtime::admin::Readiness;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use hotswap_runtime::{CancellationToken, StartError};
+use tonic::transport::{ClientTlsConfig, Endpoint};
 
+pub use backoff::Backoff;
+pub use held::{Applied, Held, Misfit};
+
+use self::session::{End, Session};
 use crate::config::Compiled;
 use crate::metrics::ControlMetrics;
 use crate::options::GatewayOptions;
-use backoff::Backoff;
-use holdings::Holdings;
-use session::Session;
-
-/// The part of the process that is not ready before there is a configuration.
-pub const READY_PART: &str = "configuration";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const KEEPALIVE: Duration = Duration::from_secs(15);
-/// The largest message that the control plane may send, in bytes.
-const MAX_MESSAGE: usize = 64 * 1024 * 1024;
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Keeps a configuration in step with the control plane.
+/// The part of readiness that a first configuration gives.
+pub const READY_PART: &str = "configuration";
+
+/// Watches the control plane for as long as the gateway runs.
 #[derive(Debug)]
-pub struct Follower {
+pub struct Discovery {
     endpoint: Endpoint,
     token_file: Option<PathBuf>,
-    identity: Hello,
-    sink: Sink,
-    holdings: Holdings,
+    hello: Hello,
+    config: Arc<ArcSwap<Compiled>>,
+    metrics: Arc<ControlMetrics>,
+    readiness: Readiness,
     backoff: Backoff,
+    held: Held,
 }
 
-/// Where an applied configuration goes, and who is told.
-#[derive(Clone, Debug)]
-pub struct Sink {
-    /// What the cores serve.
-    pub config: Arc<ArcSwap<Compiled>>,
-    /// What is counted.
-    pub metrics: Arc<ControlMetrics>,
-    /// Ready once there is a configuration.
-    pub readiness: Readiness,
-}
-
-impl Follower {
-    /// A follower with nothing yet.
+impl Discovery {
+    /// Gets ready; nothing is connected yet.
     ///
     /// # Errors
-    /// Where the address of the control plane is no URL.
-    pub fn new(options: &GatewayOptions, ids: &dyn Ids, sink: Sink) -> Result<Self, tonic::transport::Error> {
-        let endpoint = Endpoint::from_shared(options.control_plane.clone())?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_while_idle(true)
-            .tcp_nodelay(true);
+    /// Where the address of the control plane is none.
+    pub fn new(
+        options: &GatewayOptions,
+        ids: &impl Ids,
+        config: Arc<ArcSwap<Compiled>>,
+        metrics: Arc<ControlMetrics>,
+        readiness: Readiness,
+    ) -> Result<Self, StartError> {
+        readiness.not_ready(READY_PART, "none yet from the control plane");
         let instance = ids.uuid();
-        let identity = Hello {
+        let hello = Hello {
             proxy: options.proxy_name.clone(),
             instance_id: instance.to_string(),
             labels: options.labels.iter().map(|l| (l.key.clone(), l.value.clone())).collect(),
+            features: vec![],
             build_version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..Hello::default()
+            have: None,
+            have_digest: Default::default(),
         };
-        sink.readiness.not_ready(READY_PART, "none has come from the control plane yet");
         Ok(Self {
-            endpoint,
+            endpoint: endpoint(&options.control_plane)?,
             token_file: options.token_file.clone(),
-            identity,
-            sink,
-            holdings: Holdings::default(),
+            hello,
+            config,
+            metrics,
+            readiness,
             backoff: Backoff::new(instance.as_u128()),
+            held: Held::default(),
         })
     }
 
-    /// Follows until `shutdown`.
-    pub async fn follow(mut self, shutdown: CancellationToken) {
+    /// Watches until `shutdown`. A stream that ends is begun again, later and later while none succeeds.
+    pub async fn run(mut self, shutdown: CancellationToken) {
         loop {
             let ended = tokio::select! {
-                ended = self.once() => ended,
                 () = shutdown.cancelled() => return,
+                ended = self.watch_once() => ended,
             };
-            self.sink.metrics.connected.store(0, Ordering::Relaxed);
-            let wait = self.backoff.next();
-            match ended {
-                Ok(()) => tracing::info!("the control plane ended the watch"),
-                Err(status) => tracing::warn!(
-                    code = ?status.code(),
-                    message = status.message(),
-                    retry_in_ms = wait.as_millis(),
-                    "the watch is down; the gateway goes on with what it has"
-                ),
-            }
+            self.metrics.connected.store(0, Ordering::Relaxed);
+            let pause = match ended {
+                Ok(End::Later(pause)) => pause,
+                Ok(End::Closed) => self.backoff.pause(),
+                Ok(End::Adrift) => {
+                    tracing::warn!(
+                        "the configuration does not fit what the control plane says: starting anew"
+                    );
+                    self.held.forget_place();
+                    self.backoff.pause()
+                }
+                Err(error) => {
+                    let pause = self.backoff.pause();
+                    let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                    tracing::warn!(%error, retry_in_ms = ms, "no configuration stream");
+                    pause
+                }
+            };
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
                 () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// One connection, from its hello to its end.
-    async fn once(&mut self) -> Result<(), Status> {
-        let authorization = self.authorization()?;
-        let unreachable = |e: tonic::transport::Error| Status::unavailable(words(&e));
-        let channel: Channel = self.endpoint.connect().await.map_err(unreachable)?;
-        let mut client = ConfigDistributionServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
-        let hello = Hello {
-            have: self.holdings.place().cloned(),
-            have_digest: self.holdings.digest().to_bytes().to_vec().into(),
-            ..self.identity.clone()
+    async fn watch_once(&mut self) -> Result<End, session::Error> {
+        let mut hello = self.hello.clone();
+        hello.have = self.held.place().cloned();
+        hello.have_digest = self.held.digest().to_bytes().to_vec().into();
+        let session = Session {
+            held: &mut self.held,
+            config: &self.config,
+            metrics: &self.metrics,
+            readiness: &self.readiness,
+            backoff: &mut self.backoff,
         };
-        let (mut session, outbound) = Session::open(hello, self.sink.clone()).await;
-        let mut request = Request::new(outbound);
-        if let Some(value) = authorization {
-            request.metadata_mut().insert("authorization", value);
-        }
-        let inbound = client.watch_config(request).await?.into_inner();
-        self.sink.metrics.connected.store(1, Ordering::Relaxed);
-        tracing::info!(control_plane = %self.endpoint.uri(), "watching the configuration");
-        session.run(inbound, &mut self.holdings, &mut self.backoff).await
-    }
-
-    /// The token, read anew: it may have been renewed since the last connection.
-    fn authorization(&self) -> Result<Option<MetadataValue<Ascii>>, Status> {
-        let Some(path) = &self.token_file else { return Ok(None) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Status::unauthenticated(format!("cannot read the token {}: {e}", path.display())))?;
-        let mut value: MetadataValue<Ascii> = format!("Bearer {}", text.trim())
-            .parse()
-            .map_err(|_| Status::unauthenticated(format!("{} holds no token", path.display())))?;
-        value.set_sensitive(true);
-        Ok(Some(value))
+        session.run(&self.endpoint, self.token_file.as_deref(), hello).await
     }
 }
 
-/// An error of the transport with its causes, which say more than itself.
-fn words(error: &tonic::transport::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
+fn endpoint(url: &str) -> Result<Endpoint, StartError> {
+    let wrong = |why: String| StartError::Option(format!("--control-plane {url}: {why}"));
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|e| wrong(e.to_string()))?;
+    let scheme = endpoint.uri().scheme_str().unwrap_or_default().to_owned();
+    let endpoint = match scheme.as_str() {
+        "http" => endpoint,
+        "https" => endpoint
+            .tls_config(ClientTlsConfig::new().with_native_roots())
+            .map_err(|e| wrong(e.to_string()))?,
+        _ => return Err(wrong("must begin with http:// or https://".into())),
+    };
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_EVERY)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_none_is_one_clear_line() {
+        assert!(endpoint("http://127.0.0.1:7400").is_ok());
+        let error = endpoint("127.0.0.1:7400").expect_err("no scheme").to_string();
+        assert!(error.starts_with("--control-plane 127.0.0.1:7400: "), "{error}");
+        assert!(endpoint("ftp://a").is_err());
     }
-    text
 }

@@ -1,173 +1,201 @@
-//! One stream of the watch.
+//! One stream, from its Hello to its end.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use hotswap_api::gateway::v1 as wire;
+use arc_swap::ArcSwap;
 use hotswap_api::gateway::v1::ack::Stage;
+use hotswap_api::gateway::v1::config_distribution_service_client::ConfigDistributionServiceClient;
 use hotswap_api::gateway::v1::watch_config_request::Message as Say;
-use hotswap_api::gateway::v1::watch_config_response::Message as Hear;
+use hotswap_api::gateway::v1::watch_config_response::Message as Heard;
+use hotswap_api::gateway::v1::{Ack, Hello, Refusal, ResourceError, ResumeToken, WatchConfigRequest};
+use hotswap_runtime::admin::Readiness;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Endpoint;
+use tonic::{Request, Status};
 
-use super::backoff::Backoff;
-use super::holdings::{Holdings, Misfit};
-use super::{READY_PART, Sink};
+use super::held::{Applied, Held, Misfit};
+use super::{Backoff, READY_PART};
+use crate::config::Compiled;
+use crate::metrics::ControlMetrics;
 
-/// Words to the control plane that may wait.
-const BUFFER: usize = 16;
+/// Bookmarks come every 10 s: a stream that is silent for so long is dead.
+const SILENCE: Duration = Duration::from_secs(35);
+/// The largest message read, in bytes.
+const MAX_MESSAGE: usize = 64 * 1024 * 1024;
+/// The longest pause that the control plane can ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-pub(super) struct Session {
-    say: mpsc::Sender<wire::WatchConfigRequest>,
-    sink: Sink,
-    /// Parts of a snapshot that is not whole yet.
-    parts: Vec<wire::Resource>,
+/// How a stream ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Without an error.
+    Closed,
+    /// The control plane asked to come back after this time.
+    Later(Duration),
+    /// It went on as if the gateway stood elsewhere.
+    Adrift,
 }
 
-impl Session {
-    /// A session that has said hello, and the stream of what it says.
-    pub(super) async fn open(
-        hello: wire::Hello,
-        sink: Sink,
-    ) -> (Self, ReceiverStream<wire::WatchConfigRequest>) {
-        let (say, outbound) = mpsc::channel(BUFFER);
-        let session = Self { say, sink, parts: Vec::new() };
-        // There is room: nothing was said before.
-        let _ = session.tell(Say::Hello(hello)).await;
-        (session, ReceiverStream::new(outbound))
-    }
+/// Why there is no stream.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("cannot read the token file: {0}")]
+    Token(#[source] std::io::Error),
+    #[error("the token file holds no token")]
+    BadToken,
+    #[error("cannot connect to the control plane: {}", root(.0))]
+    Connect(#[source] tonic::transport::Error),
+    #[error("the control plane said: {} ({:?})", .0.message(), .0.code())]
+    Status(#[from] Status),
+    #[error("the control plane fell silent")]
+    Silent,
+}
 
-    /// Applies what comes, until the stream ends.
+/// What a stream works on.
+pub(super) struct Session<'a> {
+    pub(super) held: &'a mut Held,
+    pub(super) config: &'a Arc<ArcSwap<Compiled>>,
+    pub(super) metrics: &'a ControlMetrics,
+    pub(super) readiness: &'a Readiness,
+    pub(super) backoff: &'a mut Backoff,
+}
+
+type Out = mpsc::Sender<WatchConfigRequest>;
+
+impl Session<'_> {
     pub(super) async fn run(
-        &mut self,
-        mut inbound: Streaming<wire::WatchConfigResponse>,
-        holdings: &mut Holdings,
-        backoff: &mut Backoff,
-    ) -> Result<(), Status> {
-        while let Some(response) = inbound.message().await? {
+        mut self,
+        endpoint: &Endpoint,
+        token_file: Option<&Path>,
+        hello: Hello,
+    ) -> Result<End, Error> {
+        let token = token_file.map(read_token).transpose()?;
+        let channel = endpoint.connect().await.map_err(Error::Connect)?;
+        let mut client = ConfigDistributionServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+        let (out, requests) = mpsc::channel(16);
+        say(&out, Say::Hello(hello)).await;
+        let mut request = Request::new(ReceiverStream::new(requests));
+        if let Some(token) = token {
+            request.metadata_mut().insert("authorization", token);
+        }
+        let mut inbound = client.watch_config(request).await?.into_inner();
+        tracing::info!("configuration stream is open");
+        self.held.begin();
+        loop {
+            let message =
+                tokio::time::timeout(SILENCE, inbound.message()).await.map_err(|_| Error::Silent)??;
             let arrived = Instant::now();
-            let nonce = response.nonce;
-            match response.message {
-                Some(Hear::Delta(delta)) => {
-                    let applied = holdings.delta(&delta);
-                    self.answer(&nonce, applied, holdings, arrived).await?;
-                }
-                Some(Hear::Snapshot(chunk)) => self.part(&nonce, chunk, holdings, arrived).await?,
-                Some(Hear::Bookmark(bookmark)) => self.bookmark(&nonce, &bookmark, holdings).await?,
-                Some(Hear::Reset(reset)) => {
-                    tracing::info!(
-                        why = reset.why().as_str_name(),
-                        "the control plane starts this gateway anew"
-                    );
-                    self.parts.clear();
-                }
-                Some(Hear::Draining(_)) => tracing::info!("the control plane drains"),
-                // A message of a later contract: the digests will tell whether it mattered.
-                None => {}
+            let Some(message) = message else { return Ok(End::Closed) };
+            self.metrics.connected.store(1, Ordering::Relaxed);
+            self.backoff.reset();
+            let Some(heard) = message.message else { continue };
+            if let Some(end) = self.hear(&out, message.nonce, heard, arrived).await {
+                return Ok(end);
             }
-            backoff.reset();
         }
-        Ok(())
     }
 
-    async fn part(
-        &mut self,
-        nonce: &str,
-        chunk: wire::SnapshotChunk,
-        holdings: &mut Holdings,
-        arrived: Instant,
-    ) -> Result<(), Status> {
-        self.parts.extend(chunk.resources);
-        if !chunk.last {
-            return Ok(());
-        }
-        let resources = std::mem::take(&mut self.parts);
-        let at = chunk.at.unwrap_or_default();
-        let applied = holdings.snapshot(&at, &resources, &chunk.digest);
-        self.answer(nonce, applied, holdings, arrived).await
-    }
-
-    /// A bookmark of this place with another digest means that something was lost on the way.
-    async fn bookmark(
-        &self,
-        nonce: &str,
-        bookmark: &wire::Bookmark,
-        holdings: &Holdings,
-    ) -> Result<(), Status> {
-        if bookmark.at.as_ref() == holdings.place() && *bookmark.digest == holdings.digest().to_bytes() {
-            return Ok(());
-        }
-        let fault = if bookmark.at.as_ref() == holdings.place() { Misfit::Digest } else { Misfit::Place };
-        self.refuse_whole(nonce, fault).await
-    }
-
-    async fn answer(
-        &self,
-        nonce: &str,
-        applied: Result<Vec<wire::ResourceError>, Misfit>,
-        holdings: &Holdings,
-        arrived: Instant,
-    ) -> Result<(), Status> {
-        let errors = match applied {
-            Ok(errors) => errors,
-            Err(fault) => return self.refuse_whole(nonce, fault).await,
+    async fn hear(&mut self, out: &Out, nonce: String, heard: Heard, arrived: Instant) -> Option<End> {
+        let applied = match heard {
+            Heard::Snapshot(chunk) => self.held.snapshot(chunk).transpose(),
+            Heard::Delta(delta) => Some(self.held.delta(delta)),
+            Heard::Bookmark(bookmark) => self.held.bookmark(bookmark.at, &bookmark.digest).err().map(Err),
+            Heard::Reset(reset) => {
+                tracing::info!(why = reset.why().as_str_name(), "the control plane starts anew");
+                self.held.begin();
+                None
+            }
+            Heard::Draining(draining) => {
+                let pause = draining.reconnect_after.and_then(|d| Duration::try_from(d).ok());
+                return Some(End::Later(pause.unwrap_or_default().min(LONGEST_PAUSE)));
+            }
         };
-        let compiled = Arc::new(holdings.compile());
-        self.ack(nonce, Stage::Validated, holdings, arrived).await?;
-        if !errors.is_empty() {
-            let refused = u64::try_from(errors.len()).unwrap_or(u64::MAX);
-            self.sink.metrics.refused.fetch_add(refused, Ordering::Relaxed);
-            for error in &errors {
-                tracing::warn!(
-                    resource = error.name,
-                    field = error.field,
-                    message = error.message,
-                    "a resource is refused; it stays as it was"
-                );
+        match applied {
+            None => None,
+            Some(Ok(applied)) => {
+                self.activate(out, nonce, applied, arrived).await;
+                None
             }
-            self.tell(Say::Refusal(wire::Refusal { nonce: nonce.to_owned(), errors, whole: false })).await?;
+            Some(Err(misfit)) => self.misfit(out, nonce, misfit).await,
         }
-        self.sink.config.store(compiled);
-        let revision = holdings.place().map_or(0, |p| p.revision);
-        self.sink.metrics.revision.store(revision, Ordering::Relaxed);
-        self.sink.metrics.applied.fetch_add(1, Ordering::Relaxed);
-        self.sink.readiness.ready(READY_PART);
-        tracing::debug!(revision, "configuration applied");
-        self.ack(nonce, Stage::Active, holdings, arrived).await
     }
 
-    async fn ack(
-        &self,
-        nonce: &str,
-        stage: Stage,
-        holdings: &Holdings,
-        arrived: Instant,
-    ) -> Result<(), Status> {
-        let ack = wire::Ack {
+    /// Validated is said before the swap, active after it.
+    async fn activate(&mut self, out: &Out, nonce: String, applied: Applied, arrived: Instant) {
+        let Applied { compiled, at, refused } = applied;
+        for error in &refused {
+            let ResourceError { name, field, message, .. } = error;
+            tracing::warn!(resource = name, field, message, "resource refused");
+        }
+        self.metrics.refused.fetch_add(refused.len() as u64, Ordering::Relaxed);
+        if !refused.is_empty() {
+            say(out, Say::Refusal(Refusal { nonce: nonce.clone(), errors: refused, whole: false })).await;
+        }
+        self.acknowledge(out, &nonce, Stage::Validated, &at, arrived).await;
+        self.config.store(Arc::new(compiled));
+        self.metrics.revision.store(at.revision, Ordering::Relaxed);
+        self.metrics.applied.fetch_add(1, Ordering::Relaxed);
+        self.readiness.ready(READY_PART);
+        self.acknowledge(out, &nonce, Stage::Active, &at, arrived).await;
+        tracing::info!(revision = at.revision, us = micros(arrived), "configuration is active");
+    }
+
+    async fn acknowledge(&self, out: &Out, nonce: &str, stage: Stage, at: &ResumeToken, arrived: Instant) {
+        let ack = Ack {
             nonce: nonce.to_owned(),
             stage: stage.into(),
-            at: holdings.place().cloned(),
-            digest: holdings.digest().to_bytes().to_vec().into(),
-            elapsed_us: i64::try_from(arrived.elapsed().as_micros()).unwrap_or(i64::MAX),
+            at: Some(at.clone()),
+            digest: self.held.digest().to_bytes().to_vec().into(),
+            elapsed_us: micros(arrived),
         };
-        self.tell(Say::Ack(ack)).await
+        say(out, Say::Ack(ack)).await;
     }
 
-    async fn refuse_whole(&self, nonce: &str, fault: Misfit) -> Result<(), Status> {
-        tracing::warn!(%fault, "a change does not fit; asking for everything");
-        let error = wire::ResourceError {
-            reason: "MISFIT".to_owned(),
-            message: fault.to_string(),
-            ..Default::default()
+    /// Nothing of the message is applied; a snapshot must follow. Where none does, the stream is of no use.
+    async fn misfit(&mut self, out: &Out, nonce: String, misfit: Misfit) -> Option<End> {
+        tracing::warn!(reason = misfit.reason(), "message refused: {misfit}");
+        if self.held.place().is_none() {
+            return Some(End::Adrift);
+        }
+        let error = ResourceError {
+            reason: misfit.reason().to_owned(),
+            message: misfit.to_string(),
+            ..ResourceError::default()
         };
-        let refusal = wire::Refusal { nonce: nonce.to_owned(), errors: vec![error], whole: true };
-        self.tell(Say::Refusal(refusal)).await
+        self.metrics.refused.fetch_add(1, Ordering::Relaxed);
+        say(out, Say::Refusal(Refusal { nonce, errors: vec![error], whole: true })).await;
+        self.held.forget_place();
+        None
     }
+}
 
-    async fn tell(&self, message: Say) -> Result<(), Status> {
-        let request = wire::WatchConfigRequest { message: Some(message) };
-        self.say.send(request).await.map_err(|_| Status::cancelled("the control plane left"))
+async fn say(out: &Out, message: Say) {
+    // If the stream has ended, reading from it says so.
+    let _ = out.send(WatchConfigRequest { message: Some(message) }).await;
+}
+
+fn read_token(path: &Path) -> Result<MetadataValue<Ascii>, Error> {
+    let text = std::fs::read_to_string(path).map_err(Error::Token)?;
+    let mut value: MetadataValue<Ascii> =
+        format!("Bearer {}", text.trim()).parse().map_err(|_| Error::BadToken)?;
+    value.set_sensitive(true);
+    if text.trim().is_empty() { Err(Error::BadToken) } else { Ok(value) }
+}
+
+fn micros(since: Instant) -> i64 {
+    i64::try_from(since.elapsed().as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The innermost cause says what happened; those around it say "transport error".
+fn root(error: &tonic::transport::Error) -> String {
+    let mut last: &dyn std::error::Error = error;
+    while let Some(cause) = last.source() {
+        last = cause;
     }
+    last.to_string()
 }

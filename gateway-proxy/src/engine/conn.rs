@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 use super::core::{Backend, Config, Core, route_of};
+use super::heads;
 use crate::access_log::Entry;
 use crate::reason::Reason;
 
@@ -74,6 +75,8 @@ pub(super) struct Conn {
     abort: Cell<bool>,
     /// The client may still be sending a body that nobody reads: the socket is closed with patience.
     linger: Cell<bool>,
+    /// What came of a head in earlier reads.
+    early: Cell<Vec<u8>>,
     record: RefCell<Option<Record>>,
 }
 
@@ -109,6 +112,7 @@ impl Conn {
             unflushed: Cell::new(false),
             abort: Cell::new(false),
             linger: Cell::new(false),
+            early: Cell::default(),
             record: RefCell::new(None),
             core,
         };
@@ -118,6 +122,10 @@ impl Conn {
 
     pub(super) fn phase(&self) -> Phase {
         self.phase.get()
+    }
+
+    pub(super) fn slot(&self) -> usize {
+        self.slot
     }
 
     pub(super) fn set_waker(&self, waker: &Waker) {
@@ -147,6 +155,26 @@ impl Conn {
     }
 
     // === the socket ===
+
+    /// Whether what comes from the client is a head, and not a body.
+    pub(super) fn reads_heads(&self) -> bool {
+        !self.request_open.get()
+    }
+
+    /// Whether the head that hyper has just read has both framings; hyper drops one of them in silence.
+    pub(super) fn has_two_framings(&self, method: &Method) -> bool {
+        let early = self.early.take();
+        self.core.heads.borrow().last(self.slot, |late| heads::has_two_framings(&early, late, method))
+    }
+
+    /// Keeps what has come of a head that is not whole yet, before another connection reads.
+    pub(super) fn keep_early(&self) {
+        if self.phase.get() == Phase::Head {
+            let mut early = self.early.take();
+            self.core.heads.borrow_mut().take_last(self.slot, &mut early);
+            self.early.set(early);
+        }
+    }
 
     /// Bytes came from the client.
     pub(super) fn on_read(&self) {
@@ -213,6 +241,7 @@ impl Conn {
     /// A head is whole: an exchange begins. Its number tells its bodies from those of others.
     pub(super) fn begin(&self, method: &Method, uri: &Uri, has_body: bool) -> u32 {
         self.phase.set(Phase::Exchange);
+        drop(self.early.take());
         self.turn.set(self.turn.get().wrapping_add(1));
         self.request_open.set(has_body);
         self.response_open.set(true);

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::Limits;
 use super::connect::Connection;
+use super::heads::Heads;
 use super::timers::Timers;
 use crate::access_log::AccessLog;
 use crate::config::{Compiled, RouteEntry};
@@ -34,6 +35,8 @@ pub(super) struct Core {
     pub(super) targets: RefCell<Targets<Backend>>,
     /// Small writes of several pieces are put together here.
     pub(super) scratch: RefCell<Vec<u8>>,
+    /// Bytes that clients send outside of bodies come through here.
+    pub(super) heads: RefCell<Heads>,
     config: RefCell<Held>,
     draining: Cell<bool>,
     open: Cell<usize>,
@@ -63,6 +66,7 @@ impl Core {
             upstreams: RefCell::default(),
             targets: RefCell::new(Targets::new(index)),
             scratch: RefCell::default(),
+            heads: RefCell::default(),
             config: RefCell::new(Held { cache, current }),
             draining: Cell::new(false),
             open: Cell::new(0),

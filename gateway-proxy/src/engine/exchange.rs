@@ -35,13 +35,17 @@ struct Again {
     headers: HeaderMap,
 }
 
-/// Answers a request. The answer may be a failure, but there always is one.
+/// Answers a request. The answer may be a failure, but there always is one. An `ambiguous` one has two framings.
 pub(super) async fn run(
     conn: Rc<Conn>,
     request: Request<Incoming>,
+    ambiguous: bool,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let (mut parts, body) = request.into_parts();
     let turn = conn.begin(&parts.method, &parts.uri, !body.is_end_stream());
+    if ambiguous {
+        return Ok(local::failure(&conn, turn, Reason::BadRequest));
+    }
     let version = parts.version;
     let (config, plan, seen) = match receive(&conn, turn, &mut parts, &body) {
         Ok(received) => received,

@@ -16,6 +16,7 @@ use super::{linger, local};
 
 /// Pieces of a write up to so many bytes are put together: a copy of this size costs less than the kernel's
 /// work on a list of pieces.
+static CO: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
 const COALESCE: usize = 4_096;
 
 /// A client's socket.
@@ -84,9 +85,15 @@ impl Read for ClientIo {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let done = self.io()?.poll_read(cx, buf);
+        if !self.conn.reads_heads() {
+            return self.io()?.poll_read(cx, buf);
+        }
+        let this = &mut *self;
+        let io = this.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let done =
+            this.conn.core.heads.borrow_mut().read(Pin::new(io.inner_mut()), cx, buf, this.conn.slot());
         if done.is_ready() {
-            self.conn.on_read();
+            this.conn.on_read();
         }
         done
     }
@@ -205,7 +212,9 @@ fn write_pieces(
     if let [one] = bufs {
         return io.poll_write(cx, one);
     }
-    if bufs.iter().map(|b| b.len()).sum::<usize>() > COALESCE {
+    if bufs.iter().map(|b| b.len()).sum::<usize>()
+        > *CO.get_or_init(|| super::connect::env("GW_CO").unwrap_or(COALESCE))
+    {
         return io.poll_write_vectored(cx, bufs);
     }
     let mut whole = scratch.borrow_mut();

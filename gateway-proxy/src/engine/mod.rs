@@ -30,6 +30,7 @@ mod conn;
 mod connect;
 mod core;
 mod exchange;
+mod heads;
 mod io;
 mod linger;
 mod local;
@@ -138,6 +139,9 @@ fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     // Deadlines are ours: see `timers`.
     builder.header_read_timeout(None).max_header_size(limits.max_head_bytes);
+    if let Some(n) = connect::env("GW_DOWNMAX") {
+        builder.max_buf_size(n);
+    }
     if limits.max_headers != HYPER_MAX_HEADERS {
         builder.max_headers(limits.max_headers);
     }
@@ -172,7 +176,12 @@ fn accept(core: &Rc<Core>, builder: &Rc<http1::Builder>, stream: TcpStream, peer
 async fn connection(conn: Rc<Conn>, builder: Rc<http1::Builder>, stream: TcpStream) {
     let service = {
         let conn = Rc::clone(&conn);
-        service_fn(move |request| exchange::run(Rc::clone(&conn), request))
+        // This part runs as soon as the head is read: its bytes are still there.
+        service_fn(move |request: http::Request<hyper::body::Incoming>| {
+            let ambiguous = request.headers().contains_key(http::header::TRANSFER_ENCODING)
+                && conn.has_two_framings(request.method());
+            exchange::run(Rc::clone(&conn), request, ambiguous)
+        })
     };
     let io = ClientIo::new(stream, Rc::clone(&conn));
     let mut http = pin!(builder.serve_connection(io, service));
@@ -192,6 +201,7 @@ async fn connection(conn: Rc<Conn>, builder: Rc<http1::Builder>, stream: TcpStre
             return std::task::Poll::Ready(());
         }
         let ended = http.as_mut().poll(cx).map(|_| ());
+        conn.keep_early();
         if ended.is_pending() && conn.expired() {
             // hyper did not ask it: the answer before it is still on its way out.
             conn.cut();

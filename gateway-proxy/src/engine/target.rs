@@ -65,7 +65,8 @@ pub(super) fn admit(parts: &mut Parts, seen: &mut Seen) -> Result<(), Reason> {
         parts.uri = origin.map(Uri::from).unwrap_or_default();
     }
     let path = parts.uri.path();
-    if !path.starts_with('/') && !(path == "*" && parts.method == Method::OPTIONS) {
+    let about_the_server = path == "*" && parts.method == Method::OPTIONS;
+    if !path.starts_with('/') && !about_the_server {
         return Err(Reason::BadRequest);
     }
     Ok(())

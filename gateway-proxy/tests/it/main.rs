@@ -1,6 +1,9 @@
 //! The gateway on real sockets.
+#![expect(clippy::expect_used, reason = "a test fails by panicking, and spawns what it likes")]
 
 mod clients;
 mod failures;
 mod proxying;
 mod support;
+mod swaps;
+mod watch;

@@ -32,6 +32,7 @@ pub(crate) struct GatewayPlan {
     pub(crate) token_file: PathBuf,
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: SocketAddr,
+    pub(crate) workers: Option<usize>,
     pub(crate) log: LogOptions,
 }
 
@@ -185,6 +186,9 @@ impl GatewayPlan {
             // A terminal's Ctrl-C is for this process, which then ends the gateway in order.
             .process_group(0)
             .kill_on_drop(true);
+        if let Some(workers) = self.workers {
+            command.args(["--gateway-workers", &workers.to_string()]);
+        }
         Ok(command)
     }
 }

@@ -190,6 +190,9 @@ pub(crate) struct Up {
         value_name = "ADDRESS"
     )]
     pub(crate) gateway_admin_listen: SocketAddr,
+    /// Threads of the gateway that serve traffic. Default: one for each core of the machine
+    #[arg(long, env = "HOTSWAP_GATEWAY_WORKERS", value_name = "NUMBER")]
+    pub(crate) gateway_workers: Option<usize>,
 }
 
 /// `serve`.

@@ -11,7 +11,7 @@ use hotswap_route::RouteServer;
 use hotswap_rpc::AuthLayer;
 use hotswap_runtime::admin::{self, Readiness};
 use hotswap_runtime::grpc::GrpcServer;
-use hotswap_runtime::{DataDir, DrainReport, StartError, Supervisor, TaskKind, listen};
+use hotswap_runtime::{DataDir, StartError, Supervisor, TaskKind, listen};
 use hotswap_telemetry::{GrpcMetrics, Metrics};
 use tokio::net::TcpListener;
 
@@ -19,8 +19,10 @@ use crate::client::ADMIN_TOKEN;
 use crate::exit::Failure;
 use crate::tokens::{GATEWAY_TOKEN, TokenKeeper};
 
-/// How long everything may take to end; the gateway's own drain lies within it.
-const DRAIN: Duration = Duration::from_secs(15);
+/// How long what stands before the control plane may take to end: the gateway's drain lies within it.
+const OUTER_DRAIN: Duration = Duration::from_secs(15);
+/// How long the control plane may take to end its calls.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Where the suite lives.
 #[derive(Clone, Debug)]
@@ -35,15 +37,17 @@ pub(crate) struct Suite {
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: SocketAddr,
     pub(crate) readiness: Readiness,
+    /// The control plane's own tasks, which end after everything that calls it.
+    pub(crate) supervisor: Supervisor,
     dir: Arc<DataDir>,
     route: RouteServer,
-    supervisor: Supervisor,
 }
 
 impl Suite {
     /// Binds, opens and serves, in this order: a taken port must not leave a data folder behind, and nobody
-    /// is answered before the store is open.
-    pub(crate) async fn start(options: &SuiteOptions, supervisor: &Supervisor) -> Result<Self, StartError> {
+    /// is answered before the store is open. Where a part of it ends, `process` is asked to stop.
+    pub(crate) async fn start(options: &SuiteOptions, process: &Supervisor) -> Result<Self, StartError> {
+        let supervisor = Supervisor::new();
         let grpc = listen::bind(options.listen, "control plane", "--listen")?;
         let page = listen::bind(options.admin_listen, "control plane admin", "--admin-listen")?;
         let dir = Arc::new(DataDir::open(&options.data_dir)?);
@@ -56,18 +60,19 @@ impl Suite {
         let keeper =
             TokenKeeper::new(Arc::clone(&dir), Arc::clone(&key), Arc::clone(&clock), Arc::clone(&ids));
         keeper.renew()?;
-        let route = RouteServer::open(dir.path(), Arc::clone(&clock), Arc::clone(&ids), supervisor).await?;
+        let route = RouteServer::open(dir.path(), Arc::clone(&clock), Arc::clone(&ids), &supervisor).await?;
 
         let (listen, admin_listen) = (address(&grpc)?, address(&page)?);
         let (metrics, readiness) = (Metrics::new(), Readiness::default());
         let counted = GrpcMetrics::register(&metrics)
             .map_err(|e| StartError::failed("registering metrics")(e.into()))?;
         let layer = AuthLayer::new(Verifier::new(key), clock, ids, counted);
-        serve(grpc, &route, layer, supervisor).await?;
+        serve(grpc, &route, layer, &supervisor).await?;
         let admin = admin::serve(page, metrics, readiness.clone(), supervisor.shutdown());
         supervisor.spawn("admin page", TaskKind::Essential, admin);
-        keeper.keep(supervisor);
-        Ok(Self { listen, admin_listen, readiness, dir, route, supervisor: supervisor.clone() })
+        keeper.keep(&supervisor);
+        tie(process, &supervisor);
+        Ok(Self { listen, admin_listen, readiness, supervisor, dir, route })
     }
 
     /// The data folder.
@@ -85,22 +90,37 @@ impl Suite {
         self.dir.path().join(GATEWAY_TOKEN)
     }
 
-    /// Waits until the process is to stop, and ends everything in good order.
+    /// Waits until the process is to stop, and ends everything in good order: first what calls the control
+    /// plane, then the control plane.
     ///
     /// # Errors
     /// Where it stops without having been asked to.
-    pub(crate) async fn until_stopped(self) -> Result<(), Failure> {
-        self.supervisor.shutdown().cancelled().await;
-        let DrainReport { aborted, reason } = self.supervisor.drain(DRAIN).await;
+    pub(crate) async fn until_stopped(self, process: &Supervisor) -> Result<(), Failure> {
+        process.shutdown().cancelled().await;
+        let outer = process.drain(OUTER_DRAIN).await;
+        let inner = self.supervisor.drain(DRAIN).await;
+        self.route.close().await;
+        let aborted = [outer.aborted, inner.aborted].concat();
         if !aborted.is_empty() {
             tracing::warn!(tasks = aborted.join(", "), "tasks did not end in time");
         }
-        self.route.close().await;
-        match reason {
+        match outer.reason.or(inner.reason) {
             None => Ok(()),
             Some(why) => Err(Failure::other(why)),
         }
     }
+}
+
+/// Stops the process where the control plane ends.
+fn tie(process: &Supervisor, control_plane: &Supervisor) {
+    let (stopped, ended) = (process.shutdown(), control_plane.shutdown());
+    let process_too = process.clone();
+    process.spawn("control plane watch", TaskKind::Background, async move {
+        tokio::select! {
+            () = ended.cancelled() => process_too.request_stop(None),
+            () = stopped.cancelled() => {}
+        }
+    });
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr, StartError> {

@@ -140,8 +140,11 @@ mod tests {
             "target.x86_64-unknown-linux-gnu.dev-dependencies",
         ];
         for section in sections {
-            for spec in ["own = \"1\"", "own = { path = \"../own\" }", "own = { version = \"1\", features = [] }"] {
-                let text = format!("[lints]\nworkspace = true\n[{section}]\nserde.workspace = true\n{spec}\n");
+            for spec in
+                ["own = \"1\"", "own = { path = \"../own\" }", "own = { version = \"1\", features = [] }"]
+            {
+                let text =
+                    format!("[lints]\nworkspace = true\n[{section}]\nserde.workspace = true\n{spec}\n");
                 let expected = ["own must take its version from the workspace"];
                 assert_eq!(faults("x", &text).expect("parses"), expected, "{section}: {spec}");
             }

@@ -147,7 +147,10 @@ mod tests {
     use super::*;
 
     fn paths(text: &str) -> Vec<String> {
-        mentions(TokenStream::from_str(text).expect("is Rust")).into_iter().map(|m| m.path.join("::")).collect()
+        mentions(TokenStream::from_str(text).expect("is Rust"))
+            .into_iter()
+            .map(|m| m.path.join("::"))
+            .collect()
     }
 
     #[test]

@@ -27,7 +27,11 @@ const ROWS: &[(&str, May, &str)] = &[
     ("hotswap-plugin-host", May::Only(&["hotswap-core"]), "the data plane and a service share it"),
     ("hotswap-runtime", May::Only(&["hotswap-core", "hotswap-telemetry"]), "runs any process of ours"),
     ("hotswap-audit", May::Only(&["hotswap-core", "hotswap-store"]), "written in the business transaction"),
-    ("hotswap-notify", May::Only(&["hotswap-core", "hotswap-store"]), "an outbox in the business transaction"),
+    (
+        "hotswap-notify",
+        May::Only(&["hotswap-core", "hotswap-store"]),
+        "an outbox in the business transaction",
+    ),
     (
         "hotswap-rpc",
         May::Only(&["hotswap-core", "hotswap-auth", "hotswap-audit", "hotswap-telemetry", "hotswap-api"]),
@@ -60,8 +64,14 @@ const ROWS: &[(&str, May, &str)] = &[
 const OF_SERVICES: (May, &str) = (May::Kernel, "services call each other's clients");
 
 /// What the data plane must not reach, not even through another crate. Every service is added to these.
-const AWAY_FROM_GATEWAY: &[&str] =
-    &["hotswap-store", "hotswap-rollout", "hotswap-rollout-host", "hotswap-auth", "hotswap-rpc", "hotswap-audit"];
+const AWAY_FROM_GATEWAY: &[&str] = &[
+    "hotswap-store",
+    "hotswap-rollout",
+    "hotswap-rollout-host",
+    "hotswap-auth",
+    "hotswap-rpc",
+    "hotswap-audit",
+];
 
 const GATEWAY: &str = "hotswap-gateway";
 const TESTKIT: &str = "hotswap-testkit";
@@ -123,7 +133,8 @@ fn confined(package: &Package) -> Vec<String> {
     let name = package.name.as_str();
     let used = CONFINED.iter().filter(|(outside, users, _)| {
         // Tests too: what is kept apart stays apart.
-        (package.imports.contains(*outside) || package.test_imports.contains(*outside)) && !users.contains(&name)
+        (package.imports.contains(*outside) || package.test_imports.contains(*outside))
+            && !users.contains(&name)
     });
     used.map(|(outside, _, reason)| format!("{name} must not use {outside}: {reason}")).collect()
 }
@@ -178,7 +189,8 @@ mod tests {
 
     #[test]
     fn a_forbidden_import_is_named_with_the_reason() {
-        let packages = [kernel("hotswap-core", &["hotswap-store"]), kernel("hotswap-store", &["hotswap-core"])];
+        let packages =
+            [kernel("hotswap-core", &["hotswap-store"]), kernel("hotswap-store", &["hotswap-core"])];
         assert_eq!(check(&packages), ["hotswap-core must not import hotswap-store: everything stands on it"]);
     }
 
@@ -212,7 +224,10 @@ mod tests {
             let packages = [at(Home::Other, "hotswap-gateway", &[name]), kernel(name, &[])];
             let breaches = check(&packages);
             assert_eq!(breaches.len(), 1, "{breaches:?}");
-            assert!(breaches[0].starts_with(&format!("hotswap-gateway must not import {name}")), "{breaches:?}");
+            assert!(
+                breaches[0].starts_with(&format!("hotswap-gateway must not import {name}")),
+                "{breaches:?}"
+            );
         }
     }
 

@@ -46,11 +46,7 @@ const RULES: &[Rule] = &[
         forbidden: &["tonic", "prost", "prost_types", "hotswap_api", "hotswap_rpc", "crate::rpc"],
         reason: "store and rpc never meet",
     },
-    Rule {
-        folder: "rpc",
-        forbidden: &["sqlx", "crate::store"],
-        reason: "store and rpc never meet",
-    },
+    Rule { folder: "rpc", forbidden: &["sqlx", "crate::store"], reason: "store and rpc never meet" },
 ];
 
 /// The breaches in the services' sources.

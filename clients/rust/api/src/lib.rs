@@ -1,7 +1,13 @@
 //! The contract of HotSwap in Rust: messages, clients and servers, generated from `proto/` by
 //! `cargo xtask codegen` and committed.
 //!
-//! Messages are always there; `client` and `server` add the two halves of each service.
+//! One module an area, each with its version: [`route::v1`] holds routes and pools, [`gateway::v1`] the
+//! configuration stream and the fleet, [`rollout::v1`] changes on their way to traffic, [`audit::v1`] the log of
+//! who did what. Fields carry their units, limits and defaults as documentation.
+//!
+//! Messages are always there. The feature `client` adds a `…_client` module for each service, `server` a
+//! `…_server` module. Maps are sorted, so that equal messages encode to equal bytes; bytes fields are
+//! `bytes::Bytes` and share their buffer.
 
 #[allow(
     clippy::large_enum_variant,

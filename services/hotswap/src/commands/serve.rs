@@ -26,5 +26,5 @@ pub(super) async fn run(args: &Serve) -> Result<(), Failure> {
         line("data folder", suite.data_dir().display().to_string())?;
         line("token", suite.admin_token().display().to_string())
     })?;
-    suite.until_stopped().await
+    suite.until_stopped(&supervisor).await
 }

@@ -24,7 +24,7 @@ pub(super) async fn run(args: &Up) -> Result<(), Failure> {
     if outcome.is_err() || args.exit {
         supervisor.request_stop(None);
     }
-    let ended = suite.until_stopped().await;
+    let ended = suite.until_stopped(&supervisor).await;
     outcome.and(ended)
 }
 
@@ -54,7 +54,8 @@ async fn play(args: &Up, suite: &Suite, supervisor: &Supervisor) -> Result<(), F
             server: suite.listen,
             token_file: suite.admin_token(),
         },
-        supervisor: supervisor.clone(),
+        // They end with the control plane, after the gateway that sends to them.
+        supervisor: suite.supervisor.clone(),
         stays: !args.exit,
     };
     let shutdown = supervisor.shutdown();
@@ -71,6 +72,7 @@ fn plan(args: &Up, suite: &Suite) -> GatewayPlan {
         token_file: suite.gateway_token(),
         listen: args.gateway_listen,
         admin_listen: args.gateway_admin_listen,
+        workers: args.gateway_workers,
         log: args.log(),
     }
 }

@@ -144,7 +144,8 @@ impl Client {
         let backend = head.headers.get(BACKEND).and_then(|v| v.to_str().ok());
         match backend {
             Some(backend) if head.status.is_success() => Ok(backend.to_owned()),
-            Some(_) | None => Err(format!("the gateway answered {}", head.status)),
+            Some(_) => Err(format!("a backend answered {}", head.status)),
+            None => Err(format!("the gateway answered {}, and no backend of the demo", head.status)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Real processes of the real binary, each in a folder of its own and on free ports; a backend and a client
 //! to send traffic through them.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,9 @@ use tempfile::TempDir;
 
 /// The longest that a test waits for something that must happen.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// What the servers of a folder log.
+const LOG: &str = "servers.log";
 
 /// A command of the binary, without the variables of whoever runs the tests.
 pub(crate) fn hotswap(folder: &Path) -> Command {
@@ -66,9 +70,10 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it.
     pub(crate) fn spawn(folder: &Path, args: &[&str]) -> Self {
+        let log = OpenOptions::new().create(true).append(true).open(folder.join(LOG)).expect("a log");
         let mut command = hotswap(folder);
-        let child = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
-        Self { folder: folder.to_owned(), child, told: Vec::new() }
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        Self { folder: folder.to_owned(), child: command.spawn().expect("starts"), told: Vec::new() }
     }
 
     /// Starts it, and waits for the line that begins with `last`.
@@ -82,7 +87,8 @@ impl Server {
                 return this;
             }
         }
-        panic!("ended before it said {last:?}: {:?}", this.told);
+        let log = std::fs::read_to_string(folder.join(LOG)).unwrap_or_default();
+        panic!("ended before it said {last:?}: {:?}\n{log}", this.told);
     }
 
     /// The suite on free ports, in a data folder "data" below `folder`.
@@ -237,9 +243,9 @@ impl Browser {
         Self { reader: BufReader::new(stream) }
     }
 
-    /// Asks for a path; gives the status and the body.
-    pub(crate) fn get(&mut self, path: &str) -> Result<(u16, String), String> {
-        let text = format!("GET {path} HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+    /// Asks a host for its root; gives the status and the body.
+    pub(crate) fn get(&mut self, host: &str) -> Result<(u16, String), String> {
+        let text = format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n");
         self.reader.get_mut().write_all(text.as_bytes()).map_err(|e| e.to_string())?;
         let head = read_head(&mut self.reader).ok_or("the connection was closed")?;
         let status = head[0].split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or("no status")?;

@@ -30,10 +30,10 @@ fn a_change_reaches_the_gateway_and_a_stop_ends_everything() {
     let mut suite = Server::suite(folder.path());
     let gateway = suite.address("gateway");
     suite.apply("control plane", &shop(blue), &[]).ok();
-    eventually("blue", || Browser::open(gateway).get("/").as_ref().is_ok_and(|a| a.1 == "blue"));
+    eventually("blue", || Browser::open(gateway).get("shop.example").as_ref().is_ok_and(|a| a.1 == "blue"));
     let mut browser = Browser::open(gateway);
     suite.apply("control plane", &shop(green), &[]).ok();
-    eventually("green", || browser.get("/").expect("an answer").1 == "green");
+    eventually("green", || browser.get("shop.example").expect("an answer").1 == "green");
     drop(browser);
     assert!(suite.terminate().success());
     assert!(TcpStream::connect(gateway).is_err(), "the gateway has ended too");
@@ -41,7 +41,7 @@ fn a_change_reaches_the_gateway_and_a_stop_ends_everything() {
     // On the same folder it goes on where it was.
     let suite = Server::suite(folder.path());
     let gateway = suite.address("gateway");
-    eventually("green", || Browser::open(gateway).get("/").as_ref().is_ok_and(|a| a.1 == "green"));
+    eventually("green", || Browser::open(gateway).get("shop.example").as_ref().is_ok_and(|a| a.1 == "green"));
 }
 
 #[test]
@@ -52,7 +52,8 @@ fn a_gateway_that_dies_is_started_again_on_the_same_port() {
     let gateway = suite.address("gateway");
     suite.apply("control plane", &shop(blue), &[]).ok();
     let answers = || {
-        TcpStream::connect(gateway).is_ok() && Browser::open(gateway).get("/").is_ok_and(|a| a.1 == "blue")
+        TcpStream::connect(gateway).is_ok()
+            && Browser::open(gateway).get("shop.example").is_ok_and(|a| a.1 == "blue")
     };
     eventually("blue", answers);
     let pid = suite.pid();
@@ -103,7 +104,7 @@ fn traffic_flows_while_the_control_plane_is_killed_and_comes_back() {
     eventually("the gateway", || ready.exists());
     let told: serde_json::Value = serde_json::from_slice(&std::fs::read(ready).expect("read")).expect("JSON");
     let gateway = told["listen"].as_str().and_then(|a| a.parse().ok()).expect("an address");
-    eventually("blue", || Browser::open(gateway).get("/").as_ref().is_ok_and(|a| a.1 == "blue"));
+    eventually("blue", || Browser::open(gateway).get("shop.example").as_ref().is_ok_and(|a| a.1 == "blue"));
 
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -136,7 +137,7 @@ fn client(
     std::thread::spawn(move || {
         let mut browser = Browser::open(gateway);
         while !stop.load(Ordering::SeqCst) {
-            let (status, who) = browser.get("/").expect("an answer");
+            let (status, who) = browser.get("shop.example").expect("an answer");
             assert_eq!(status, 200);
             seen.lock().expect("sound").push(who);
         }

@@ -1,7 +1,6 @@
-//! A server as `hotswap up` runs it, on a port and a folder of its own.
+//! RouteService as the suite serves it, on a port and a folder of its own.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,77 +9,53 @@ use hotswap_api::gateway::v1::config_distribution_service_client::ConfigDistribu
 use hotswap_api::gateway::v1::fleet_service_client::FleetServiceClient;
 use hotswap_api::route::v1 as wire;
 use hotswap_api::route::v1::route_service_client::RouteServiceClient;
-use hotswap_auth::{LocalKey, Role, TokenRequest, Verifier};
+use hotswap_auth::Role;
 use hotswap_core::{Clock, Ids, Revision, SystemClock, SystemIds};
 use hotswap_route::RouteServer;
-use hotswap_rpc::{AuthLayer, BearerToken, ClientError};
-use hotswap_runtime::grpc::GrpcServer;
-use hotswap_runtime::{Supervisor, TaskKind, listen};
-use hotswap_telemetry::{GrpcMetrics, Metrics};
+use hotswap_rpc::ClientError;
+use hotswap_runtime::Supervisor;
+pub(crate) use hotswap_testkit::Authed;
+use hotswap_testkit::TestServer;
 use tonic::Status;
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
-pub(crate) type Authed = InterceptedService<Channel, BearerToken>;
-
 pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
-    key: Arc<LocalKey>,
-    supervisor: Supervisor,
-    pub(crate) route: Arc<RouteServer>,
+    inner: TestServer,
+    pub(crate) route: RouteServer,
 }
 
 impl Server {
     pub(crate) async fn start(dir: &Path) -> Self {
         let supervisor = Supervisor::new();
         let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
-        let route = RouteServer::open(dir, clock.clone(), ids.clone(), &supervisor).await.expect("opens");
-        let route = Arc::new(route);
-        let key = Arc::new(LocalKey::load_or_create(dir).expect("key"));
-        let metrics = GrpcMetrics::register(&Metrics::new()).expect("metrics");
-        let layer = AuthLayer::new(Verifier::new(Arc::clone(&key)), clock, ids, metrics);
-        let listener = listen::bind(([127, 0, 0, 1], 0).into(), "test", "--listen").expect("binds");
-        let address = listener.local_addr().expect("address");
-        let server = GrpcServer::new(route.routes(), hotswap_api::FILE_DESCRIPTOR_SET).expect("server");
-        let shutdown = supervisor.shutdown();
-        supervisor.spawn("grpc", TaskKind::Essential, async move {
-            server.serve(listener, layer, shutdown).await.expect("serves");
-        });
-        Self { address, key, supervisor, route }
+        let route = RouteServer::open(dir, clock, ids, &supervisor).await.expect("opens");
+        Self { inner: TestServer::start(dir, route.routes(), supervisor), route }
     }
 
     /// Ends it in good order, as SIGTERM would.
     pub(crate) async fn stop(self) {
-        let report = self.supervisor.drain(Duration::from_secs(10)).await;
-        assert_eq!(report.aborted, Vec::<String>::new(), "everything ends in time");
+        self.inner.stop().await;
         self.route.close().await;
     }
 
     pub(crate) fn token(&self, roles: &[Role], ttl: Duration) -> String {
-        let request = TokenRequest { subject: "tester".into(), roles: roles.to_vec(), tenant: None, ttl };
-        self.key.mint(&request, SystemClock.now(), &SystemIds).expect("token")
+        self.inner.token(roles, ttl)
     }
 
     pub(crate) async fn channel(&self) -> Channel {
-        let uri = format!("http://{}", self.address);
-        Channel::from_shared(uri).expect("uri").connect().await.expect("connects")
-    }
-
-    pub(crate) async fn authed(&self, role: Role) -> Authed {
-        let token = self.token(&[role], Duration::from_secs(600));
-        InterceptedService::new(self.channel().await, BearerToken::new(&token).expect("token"))
+        self.inner.channel().await
     }
 
     pub(crate) async fn routes(&self) -> RouteServiceClient<Authed> {
-        RouteServiceClient::new(self.authed(Role::Admin).await)
+        RouteServiceClient::new(self.inner.authed(Role::Admin).await)
     }
 
     pub(crate) async fn fleet(&self) -> FleetServiceClient<Authed> {
-        FleetServiceClient::new(self.authed(Role::Viewer).await)
+        FleetServiceClient::new(self.inner.authed(Role::Viewer).await)
     }
 
     pub(crate) async fn distribution(&self) -> ConfigDistributionServiceClient<Authed> {
-        ConfigDistributionServiceClient::new(self.authed(Role::Gateway).await)
+        ConfigDistributionServiceClient::new(self.inner.authed(Role::Gateway).await)
     }
 }
 

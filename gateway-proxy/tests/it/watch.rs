@@ -1,0 +1,363 @@
+//! The watch, against a control plane that says what a test wants.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use hotswap_api::gateway::v1::ack::Stage;
+use hotswap_api::gateway::v1::config_distribution_service_server::{
+    ConfigDistributionService, ConfigDistributionServiceServer,
+};
+use hotswap_api::gateway::v1::reset::Why;
+use hotswap_api::gateway::v1::resource::Spec;
+use hotswap_api::gateway::v1::watch_config_request::Message as FromProxy;
+use hotswap_api::gateway::v1::watch_config_response::Message as ToProxy;
+use hotswap_api::gateway::v1::{
+    Ack, Bookmark, Delta, Draining, Hello, Refusal, Reset, Resource, ResumeToken, SnapshotChunk,
+    WatchConfigRequest, WatchConfigResponse,
+};
+use hotswap_api::route::v1 as route;
+use hotswap_core::{SequentialIds, SetDigest};
+use hotswap_gateway::discover::Discovery;
+use hotswap_runtime::CancellationToken;
+use hotswap_runtime::admin::Readiness;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::support::*;
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
+
+/// One stream, seen from the control plane.
+struct Stream {
+    inbound: Streaming<WatchConfigRequest>,
+    out: mpsc::Sender<Result<WatchConfigResponse, Status>>,
+    token: Option<String>,
+    nonce: u64,
+}
+
+struct Service(mpsc::Sender<Stream>);
+
+#[tonic::async_trait]
+impl ConfigDistributionService for Service {
+    type WatchConfigStream = ReceiverStream<Result<WatchConfigResponse, Status>>;
+
+    async fn watch_config(
+        &self,
+        request: Request<Streaming<WatchConfigRequest>>,
+    ) -> Result<Response<Self::WatchConfigStream>, Status> {
+        let token = request.metadata().get("authorization").and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let (out, responses) = mpsc::channel(64);
+        let _ = self.0.send(Stream { inbound: request.into_inner(), out, token, nonce: 0 }).await;
+        Ok(Response::new(ReceiverStream::new(responses)))
+    }
+}
+
+/// A control plane that can go away and come back on the same port.
+struct ControlPlane {
+    address: SocketAddr,
+    streams: mpsc::Receiver<Stream>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl ControlPlane {
+    async fn start(address: &str) -> Self {
+        let listener = loop {
+            match tokio::net::TcpListener::bind(address).await {
+                Ok(listener) => break listener,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        let address = listener.local_addr().expect("addr");
+        let (streams_in, streams) = mpsc::channel(8);
+        let service = ConfigDistributionServiceServer::new(Service(streams_in));
+        let task = spawn(async move {
+            let incoming = TcpListenerStream::new(listener);
+            let _ =
+                tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await;
+        });
+        Self { address, streams, task }
+    }
+
+    async fn stream(&mut self) -> (Stream, Hello) {
+        let mut stream = in_time("a stream", self.streams.recv()).await.expect("open");
+        match stream.hear().await {
+            FromProxy::Hello(hello) => (stream, hello),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn stop(self) -> SocketAddr {
+        self.task.abort();
+        let _ = self.task.await;
+        self.address
+    }
+}
+
+impl Stream {
+    async fn hear(&mut self) -> FromProxy {
+        let message = in_time("a message", self.inbound.message()).await.expect("open").expect("a message");
+        message.message.expect("set")
+    }
+
+    async fn say(&mut self, message: ToProxy) -> String {
+        self.nonce += 1;
+        let nonce = self.nonce.to_string();
+        let response = WatchConfigResponse { nonce: nonce.clone(), message: Some(message) };
+        self.out.send(Ok(response)).await.expect("open");
+        nonce
+    }
+
+    /// Both acknowledgements of a message.
+    async fn acknowledged(&mut self, nonce: &str) -> Ack {
+        let mut last = Ack::default();
+        for stage in [Stage::Validated, Stage::Active] {
+            match self.hear().await {
+                FromProxy::Ack(ack) => {
+                    assert_eq!((ack.stage(), ack.nonce.as_str()), (stage, nonce));
+                    last = ack;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        last
+    }
+
+    async fn refusal(&mut self) -> Refusal {
+        match self.hear().await {
+            FromProxy::Refusal(refusal) => refusal,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A gateway that watches.
+struct Watching {
+    gateway: Gateway,
+    readiness: Readiness,
+    stop: CancellationToken,
+}
+
+impl Watching {
+    fn start(control_plane: SocketAddr, args: &[&str]) -> Self {
+        let gateway = Gateway::start(args);
+        let url = format!("http://{control_plane}");
+        let all: Vec<&str> = args.iter().copied().chain(["--control-plane", &url]).collect();
+        let readiness = Readiness::default();
+        let (plane, stop) = (&gateway.plane, CancellationToken::new());
+        let (config, metrics) = (plane.config().clone(), plane.metrics().control.clone());
+        let ids = SequentialIds::default();
+        let discovery = Discovery::new(&options(&all), &ids, config, metrics, readiness.clone());
+        let run = discovery.expect("valid").run(stop.clone());
+        spawn(run);
+        Self { gateway, readiness, stop }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn token(revision: i64) -> Option<ResumeToken> {
+    Some(ResumeToken { store_id: "store".into(), revision })
+}
+
+fn pool(version: i64, backend: SocketAddr) -> Resource {
+    let backends = vec![route::Backend { address: backend.to_string(), weight: None }];
+    let spec = Some(Spec::Pool(route::Pool { backends, ..Default::default() }));
+    Resource { name: "pools/p".into(), version, spec }
+}
+
+fn to_the_pool(version: i64) -> Resource {
+    let target = Some(route::forward::Target::Pool("pools/p".into()));
+    let action = Some(route::route::Action::Forward(route::Forward { target, ..Default::default() }));
+    let spec = Some(Spec::Route(route::Route { action, ..Default::default() }));
+    Resource { name: "routes/r".into(), version, spec }
+}
+
+fn digest(of: &[(&str, i64)]) -> bytes::Bytes {
+    let mut digest = SetDigest::default();
+    of.iter().for_each(|(name, version)| digest.insert(name, *version));
+    digest.to_bytes().to_vec().into()
+}
+
+fn both(revision: i64, pool_version: i64, backend: SocketAddr) -> ToProxy {
+    ToProxy::Snapshot(SnapshotChunk {
+        at: token(revision),
+        resources: vec![pool(pool_version, backend), to_the_pool(1)],
+        last: true,
+        digest: digest(&[("pools/p", pool_version), ("routes/r", 1)]),
+    })
+}
+
+fn moved(from: i64, to: i64, backend: SocketAddr) -> ToProxy {
+    ToProxy::Delta(Delta {
+        from,
+        to: token(to),
+        upserts: vec![pool(to, backend)],
+        removes: vec![],
+        digest: digest(&[("pools/p", to), ("routes/r", 1)]),
+        allow_mass_delete: false,
+    })
+}
+
+async fn two_backends() -> (Backend, Backend) {
+    let answer =
+        ["HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nb"];
+    (Backend::always(answer[0]).await, Backend::always(answer[1]).await)
+}
+
+#[tokio::test]
+async fn a_change_is_served_before_it_is_said_to_be_active() {
+    let (a, b) = two_backends().await;
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let watching = Watching::start(control.address, &["--proxy-name", "edge", "--label", "zone=x"]);
+    let (mut stream, hello) = control.stream().await;
+    assert_eq!((hello.proxy.as_str(), hello.labels["zone"].as_str()), ("edge", "x"));
+    assert_eq!((hello.have, hello.build_version.as_str()), (None, env!("CARGO_PKG_VERSION")));
+    assert_eq!(watching.readiness.waiting().len(), 1);
+    assert_eq!(watching.gateway.ask(GET).await.reason(), Some("NO_CONFIG"));
+
+    // A snapshot in two parts.
+    let part = SnapshotChunk { at: token(1), resources: vec![pool(1, a.address)], ..Default::default() };
+    stream.say(ToProxy::Snapshot(part)).await;
+    let last = SnapshotChunk {
+        at: token(1),
+        resources: vec![to_the_pool(1)],
+        last: true,
+        digest: digest(&[("pools/p", 1), ("routes/r", 1)]),
+    };
+    let nonce = stream.say(ToProxy::Snapshot(last)).await;
+    let ack = stream.acknowledged(&nonce).await;
+    assert_eq!((ack.at, ack.digest), (token(1), digest(&[("pools/p", 1), ("routes/r", 1)])));
+    assert!(watching.readiness.waiting().is_empty());
+    let mut client = watching.gateway.connect().await;
+    client.send(GET).await;
+    assert_eq!(client.response().await.text(), "a");
+
+    for revision in 2..50 {
+        let (backend, want) = if revision % 2 == 0 { (&b, "b") } else { (&a, "a") };
+        let nonce = stream.say(moved(revision - 1, revision, backend.address)).await;
+        assert_eq!(stream.acknowledged(&nonce).await.at, token(revision));
+        client.send(GET).await;
+        assert_eq!(client.response().await.text(), want, "from the moment it is active");
+    }
+    watching.gateway.counts("gateway_config_revision 49").await;
+    watching.gateway.counts("gateway_config_applied_total 49").await;
+    watching.gateway.counts("gateway_control_plane_connected 1").await;
+}
+
+#[tokio::test]
+async fn traffic_goes_on_while_the_control_plane_is_away_and_the_stream_resumes() {
+    let (a, b) = two_backends().await;
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let watching = Watching::start(control.address, &[]);
+    let (mut stream, _) = control.stream().await;
+    let nonce = stream.say(both(7, 7, a.address)).await;
+    stream.acknowledged(&nonce).await;
+    drop(stream);
+    let address = control.stop().await;
+    let mut client = watching.gateway.connect().await;
+    for _ in 0..50 {
+        client.send(GET).await;
+        assert_eq!(client.response().await.text(), "a");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    watching.gateway.counts("gateway_control_plane_connected 0").await;
+    let mut control = ControlPlane::start(&address.to_string()).await;
+    let (mut stream, hello) = control.stream().await;
+    assert_eq!(hello.have, token(7), "it goes on from where it stood");
+    assert_eq!(hello.have_digest, digest(&[("pools/p", 7), ("routes/r", 1)]));
+    let nonce = stream.say(moved(7, 9, b.address)).await;
+    stream.acknowledged(&nonce).await;
+    client.send(GET).await;
+    assert_eq!(client.response().await.text(), "b");
+}
+
+#[tokio::test]
+async fn a_refused_resource_is_named_and_the_rest_is_served() {
+    let (a, b) = two_backends().await;
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let watching = Watching::start(control.address, &[]);
+    let (mut stream, _) = control.stream().await;
+    let nonce = stream.say(both(1, 1, a.address)).await;
+    stream.acknowledged(&nonce).await;
+    let mut bad = to_the_pool(2);
+    if let Some(Spec::Route(route)) = &mut bad.spec {
+        route.hosts = vec!["not a host".into()];
+    }
+    let delta = Delta {
+        from: 1,
+        to: token(2),
+        upserts: vec![pool(2, b.address), bad],
+        removes: vec![],
+        digest: digest(&[("pools/p", 2), ("routes/r", 2)]),
+        allow_mass_delete: false,
+    };
+    let nonce = stream.say(ToProxy::Delta(delta)).await;
+    let refusal = stream.refusal().await;
+    assert_eq!((refusal.nonce.as_str(), refusal.whole), (nonce.as_str(), false));
+    let error = &refusal.errors[0];
+    assert_eq!((error.name.as_str(), error.version, error.field.as_str()), ("routes/r", 2, "hosts[0]"));
+    let ack = stream.acknowledged(&nonce).await;
+    assert_eq!((ack.at, ack.digest), (token(2), digest(&[("pools/p", 2), ("routes/r", 1)])));
+    assert_eq!(watching.gateway.ask(GET).await.text(), "b", "the route as it was, the pool as it is");
+    watching.gateway.counts("gateway_config_refused_total 1").await;
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_fit_is_refused_whole_and_a_snapshot_mends_it() {
+    let (a, b) = two_backends().await;
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let watching = Watching::start(control.address, &[]);
+    let (mut stream, _) = control.stream().await;
+    let nonce = stream.say(both(1, 1, a.address)).await;
+    stream.acknowledged(&nonce).await;
+    // A bookmark that says the gateway lacks something.
+    let bookmark = Bookmark { at: token(1), digest: digest(&[("pools/q", 1)]) };
+    let nonce = stream.say(ToProxy::Bookmark(bookmark)).await;
+    let refusal = stream.refusal().await;
+    assert_eq!((refusal.nonce, refusal.whole), (nonce, true));
+    assert_eq!(refusal.errors[0].reason, "DIGEST_MISMATCH");
+    assert_eq!(watching.gateway.ask(GET).await.text(), "a", "what there is is served");
+    stream.say(ToProxy::Reset(Reset { why: Why::DigestMismatch.into() })).await;
+    let nonce = stream.say(both(2, 2, b.address)).await;
+    assert_eq!(stream.acknowledged(&nonce).await.at, token(2));
+    assert_eq!(watching.gateway.ask(GET).await.text(), "b");
+    // A control plane that does not mend it is left, and met without a token.
+    stream.say(moved(1, 3, a.address)).await;
+    assert!(stream.refusal().await.whole);
+    stream.say(moved(2, 3, a.address)).await;
+    let (_stream, hello) = control.stream().await;
+    assert_eq!(hello.have, None);
+    assert_eq!(watching.gateway.ask(GET).await.text(), "b");
+}
+
+#[tokio::test]
+async fn the_token_is_read_anew_for_each_stream_and_a_drain_is_heeded() {
+    let dir = tempfile::tempdir().expect("dir");
+    let file = dir.path().join("token");
+    let write = |text: &str| std::fs::write(Path::new(&file), text).expect("writes");
+    write("first\n");
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let path = file.to_str().expect("text").to_owned();
+    let _watching = Watching::start(control.address, &["--token-file", &path]);
+    let (mut stream, _) = control.stream().await;
+    assert_eq!(stream.token.as_deref(), Some("Bearer first"));
+    write("second");
+    let reconnect_after = prost_duration(100);
+    stream.say(ToProxy::Draining(Draining { reconnect_after })).await;
+    let (stream, _) = control.stream().await;
+    assert_eq!(stream.token.as_deref(), Some("Bearer second"));
+    // Refused by the control plane: tried again.
+    stream.out.send(Err(Status::unauthenticated("expired"))).await.expect("open");
+    drop(stream);
+    let _again = control.stream().await;
+}
+
+fn prost_duration(ms: u64) -> Option<prost_types::Duration> {
+    prost_types::Duration::try_from(Duration::from_millis(ms)).ok()
+}
