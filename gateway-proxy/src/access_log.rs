@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hotswap_core::{Clock, Timestamp};
@@ -96,7 +97,8 @@ struct Line<'a> {
 }
 
 impl AccessLog {
-    /// Starts the writer, to `path` or to standard output. It ends when the last core has gone.
+    /// Starts the writer, to `path` or to standard output. Its thread ends when the last core has gone and all
+    /// is written.
     ///
     /// # Errors
     /// Where the file can't be opened or the thread can't be started.
@@ -105,18 +107,16 @@ impl AccessLog {
         path: Option<&PathBuf>,
         clock: impl Clock,
         metrics: Arc<ControlMetrics>,
-    ) -> io::Result<Self> {
+    ) -> io::Result<(Self, JoinHandle<()>)> {
         let sink: Box<dyn Write + Send> = match path {
             Some(path) => Box::new(std::fs::File::options().create(true).append(true).open(path)?),
             None => Box::new(io::stdout()),
         };
         let (lines, entries) = sync_channel(CAPACITY);
-        if mode != AccessLogMode::Off {
-            std::thread::Builder::new()
-                .name("access-log".into())
-                .spawn(move || write_all(&entries, BufWriter::new(sink), &clock))?;
-        }
-        Ok(Self { mode, lines, metrics })
+        let writer = std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || write_all(&entries, BufWriter::new(sink), &clock))?;
+        Ok((Self { mode, lines, metrics }, writer))
     }
 
     /// Whether an exchange that ended so is logged.

@@ -2,7 +2,7 @@
 //! changes, and drops no request for one.
 //!
 //! ```text
-//!   control plane ══ WatchConfig ══► discover ─► config::Catalog ─► Compiled ─► ArcSwap
+//!   control plane ══ WatchConfig ══► discover ─► config::Catalog ─► Compiled ─► Live
 //!                                    (control thread)                              │ one load a request
 //!                                                                                  ▼
 //!   clients ══ SO_REUSEPORT ══► engine, one thread a core ── decide ── balance ── upstream ══► backends

@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use arc_swap::ArcSwap;
 use hotswap_core::SystemClock;
 use hotswap_runtime::{StartError, listen};
 use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
-use crate::config::Compiled;
+use crate::config::Live;
 use crate::engine::{CoreSetup, run_core};
 use crate::metrics::GatewayMetrics;
 use crate::options::GatewayOptions;
@@ -19,10 +18,10 @@ use crate::options::GatewayOptions;
 #[derive(Debug)]
 pub struct DataPlane {
     listen: SocketAddr,
-    config: Arc<ArcSwap<Compiled>>,
+    config: Live,
     metrics: GatewayMetrics,
     stop: watch::Sender<bool>,
-    cores: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl DataPlane {
@@ -36,19 +35,19 @@ impl DataPlane {
         let listeners = listen::bind_shared(options.gateway_listen, count, "gateway", "--gateway-listen")?;
         let listen = listeners.first().and_then(|l| l.local_addr().ok()).unwrap_or(options.gateway_listen);
         let metrics = GatewayMetrics::new(count);
-        let config = Arc::new(ArcSwap::from_pointee(Compiled::default()));
+        let config = Live::new();
         let control = Arc::clone(&metrics.control);
-        let log =
+        let (log, writer) =
             AccessLog::start(options.access_log, options.access_log_file.as_ref(), SystemClock, control)
                 .map_err(|e| StartError::failed("opening the access log")(e.into()))?;
         let (stop, _) = watch::channel(false);
-        let mut plane = Self { listen, config, metrics, stop, cores: Vec::with_capacity(count) };
+        let mut plane = Self { listen, config, metrics, stop, threads: Vec::with_capacity(count + 1) };
         for (index, (listener, metrics)) in listeners.into_iter().zip(plane.metrics.cores.clone()).enumerate()
         {
             let setup = CoreSetup {
                 index,
                 listener,
-                config: Arc::clone(&plane.config),
+                config: plane.config.clone(),
                 limits,
                 metrics,
                 log: log.clone(),
@@ -60,8 +59,10 @@ impl DataPlane {
                 }
             };
             let thread = std::thread::Builder::new().name(format!("gateway-{index}")).spawn(run);
-            plane.cores.push(thread.map_err(|e| StartError::failed("starting a core")(e.into()))?);
+            plane.threads.push(thread.map_err(|e| StartError::failed("starting a core")(e.into()))?);
         }
+        // Last, since it ends after them.
+        plane.threads.push(writer);
         Ok(plane)
     }
 
@@ -75,8 +76,8 @@ impl DataPlane {
         &self.metrics
     }
 
-    /// The configuration. A store takes effect for every request that begins after it.
-    pub fn config(&self) -> &Arc<ArcSwap<Compiled>> {
+    /// The configuration in force, to be replaced.
+    pub fn config(&self) -> &Live {
         &self.config
     }
 
@@ -86,12 +87,12 @@ impl DataPlane {
         let _ = self.stop.send(true);
     }
 
-    /// Waits until every core has ended; it blocks the thread.
+    /// Waits until every core has ended and the access log is written; it blocks the thread.
     pub fn join(mut self) {
         self.stop();
-        for core in self.cores.drain(..) {
-            if core.join().is_err() {
-                tracing::error!("a core panicked");
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a core or the access log panicked");
             }
         }
     }

@@ -35,7 +35,7 @@ async fn serve(options: GatewayOptions, supervisor: &Supervisor) -> Result<(), S
     let plane = DataPlane::start(&options)?;
     let readiness = Readiness::default();
     let control = Arc::clone(&plane.metrics().control);
-    let config = Arc::clone(plane.config());
+    let config = plane.config().clone();
     let discovery = Discovery::new(&options, &SystemIds, config, control, readiness.clone())?;
     let registry = Metrics::new();
     let failed = |e: Box<dyn std::error::Error + Send + Sync>| StartError::failed("declaring metrics")(e);
@@ -67,7 +67,7 @@ async fn serve(options: GatewayOptions, supervisor: &Supervisor) -> Result<(), S
         tracing::error!("the cores did not end in order");
     }
     match report.reason {
-        Some(reason) => Err(StartError::Option(format!("the gateway stopped: {reason}"))),
+        Some(reason) => Err(StartError::failed("the gateway stopped")(reason.into())),
         None => Ok(()),
     }
 }

@@ -6,6 +6,7 @@
 //! connections) finds it again by number.
 
 mod catalog;
+mod live;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use hotswap_matcher::{Action, Backends, Forward, HeaderEdits, Redirect, RouteSpe
 use http::HeaderValue;
 
 pub use catalog::Catalog;
+pub use live::{Live, View};
 
 /// A route, ready to serve.
 #[derive(Debug)]

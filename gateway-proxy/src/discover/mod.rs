@@ -7,7 +7,7 @@
 //!      │ backoff                                                  ▼
 //!      │                                    Held: parse, compile ─► Refusal of what is unsound
 //!      │                                                          ├► Ack VALIDATED
-//!      │                                       swap (ArcSwap) ────┤
+//!      │                                       swap (config::Live) ┤
 //!      └───────── the stream ends, stalls, or is refused          └► Ack ACTIVE
 //! ```
 //!
@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use hotswap_api::gateway::v1::Hello;
 use hotswap_core::Ids;
 use hotswap_runtime::admin::Readiness;
@@ -33,7 +32,7 @@ pub use backoff::Backoff;
 pub use held::{Applied, Held, Misfit};
 
 use self::session::{End, Session};
-use crate::config::Compiled;
+use crate::config::Live;
 use crate::metrics::ControlMetrics;
 use crate::options::GatewayOptions;
 
@@ -50,7 +49,7 @@ pub struct Discovery {
     endpoint: Endpoint,
     token_file: Option<PathBuf>,
     hello: Hello,
-    config: Arc<ArcSwap<Compiled>>,
+    config: Live,
     metrics: Arc<ControlMetrics>,
     readiness: Readiness,
     backoff: Backoff,
@@ -65,7 +64,7 @@ impl Discovery {
     pub fn new(
         options: &GatewayOptions,
         ids: &impl Ids,
-        config: Arc<ArcSwap<Compiled>>,
+        config: Live,
         metrics: Arc<ControlMetrics>,
         readiness: Readiness,
     ) -> Result<Self, StartError> {

@@ -1,11 +1,9 @@
 //! One stream, from its Hello to its end.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use hotswap_api::gateway::v1::ack::Stage;
 use hotswap_api::gateway::v1::config_distribution_service_client::ConfigDistributionServiceClient;
 use hotswap_api::gateway::v1::watch_config_request::Message as Say;
@@ -20,7 +18,7 @@ use tonic::{Request, Status};
 
 use super::held::{Applied, Held, Misfit};
 use super::{Backoff, READY_PART};
-use crate::config::Compiled;
+use crate::config::Live;
 use crate::metrics::ControlMetrics;
 
 /// Bookmarks come every 10 s: a stream that is silent for so long is dead.
@@ -59,7 +57,7 @@ pub(super) enum Error {
 /// What a stream works on.
 pub(super) struct Session<'a> {
     pub(super) held: &'a mut Held,
-    pub(super) config: &'a Arc<ArcSwap<Compiled>>,
+    pub(super) config: &'a Live,
     pub(super) metrics: &'a ControlMetrics,
     pub(super) readiness: &'a Readiness,
     pub(super) backoff: &'a mut Backoff,
@@ -104,7 +102,11 @@ impl Session<'_> {
         let applied = match heard {
             Heard::Snapshot(chunk) => self.held.snapshot(chunk).transpose(),
             Heard::Delta(delta) => Some(self.held.delta(delta)),
-            Heard::Bookmark(bookmark) => self.held.bookmark(bookmark.at, &bookmark.digest).err().map(Err),
+            Heard::Bookmark(bookmark) => {
+                // A sign of life every 10 s is also the time to free what nobody serves any more.
+                self.config.sweep();
+                self.held.bookmark(bookmark.at, &bookmark.digest).err().map(Err)
+            }
             Heard::Reset(reset) => {
                 tracing::info!(why = reset.why().as_str_name(), "the control plane starts anew");
                 self.held.begin();
@@ -137,7 +139,7 @@ impl Session<'_> {
             say(out, Say::Refusal(Refusal { nonce: nonce.clone(), errors: refused, whole: false })).await;
         }
         self.acknowledge(out, &nonce, Stage::Validated, &at, arrived).await;
-        self.config.store(Arc::new(compiled));
+        self.config.replace(compiled);
         self.metrics.revision.store(at.revision, Ordering::Relaxed);
         self.metrics.applied.fetch_add(1, Ordering::Relaxed);
         self.readiness.ready(READY_PART);

@@ -139,7 +139,7 @@ impl ClientBody {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
                 let Some(left) = self.left.checked_sub(bytes) else {
-                    self.conn.note_failure(Reason::BodyTooLarge);
+                    self.conn.notes.failure(Reason::BodyTooLarge);
                     return Poll::Ready(Some(Err(CutShort::TooLarge)));
                 };
                 self.left = left;
@@ -150,7 +150,7 @@ impl ClientBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                self.conn.note_failure(Reason::ClientGone);
+                self.conn.notes.failure(Reason::ClientGone);
                 Poll::Ready(Some(Err(CutShort::Sender(error))))
             }
             None => {
@@ -194,7 +194,7 @@ impl Body for ResponseBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                this.conn.note_failure(Reason::BackendCut);
+                this.conn.notes.failure(Reason::BackendCut);
                 this.conn.set_abort();
                 Poll::Ready(Some(Err(CutShort::Sender(error))))
             }

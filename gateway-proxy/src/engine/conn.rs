@@ -10,19 +10,20 @@
 //!                                            └───────── total (route) ─────────┘
 //! ```
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use hotswap_matcher::Timeouts;
 use http::{HeaderValue, Method, StatusCode, Uri};
 
-use super::core::{Backend, Config, Core, route_of};
+use super::core::{Backend, Core};
 use super::heads;
-use crate::access_log::Entry;
+use super::record::Notes;
 use crate::reason::Reason;
 
 /// Where a connection is in its exchange.
@@ -77,20 +78,18 @@ pub(super) struct Conn {
     linger: Cell<bool>,
     /// What came of a head in earlier reads.
     early: Cell<Vec<u8>>,
-    record: RefCell<Option<Record>>,
+    pub(super) notes: Notes,
 }
 
-/// What is noted of an exchange.
-pub(super) struct Record {
-    began: Instant,
-    method: Method,
-    host: Option<HeaderValue>,
-    uri: Uri,
-    route: Option<(Config, usize)>,
-    backend: Option<Backend>,
-    status: Option<StatusCode>,
-    reason: Option<Reason>,
-    bytes: u64,
+impl ExchangeLimits {
+    pub(super) fn of(timeouts: &Timeouts) -> Self {
+        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            first_byte: millis(timeouts.first_byte),
+            total: timeouts.total.map(millis),
+            idle: millis(timeouts.idle),
+        }
+    }
 }
 
 impl Conn {
@@ -113,7 +112,7 @@ impl Conn {
             abort: Cell::new(false),
             linger: Cell::new(false),
             early: Cell::default(),
-            record: RefCell::new(None),
+            notes: Notes::default(),
             core,
         };
         conn.arm(Limit::Client, conn.core.limits.client_idle_ms);
@@ -228,9 +227,9 @@ impl Conn {
                     self.abort.set(true);
                 }
             }
-            Phase::Head => self.core.metrics.failed(Reason::ClientTimeout),
+            Phase::Head => self.notes.unreadable(&self.core, None, Reason::ClientTimeout),
             Phase::Exchange | Phase::Body => {
-                self.note_failure(self.limit_reason());
+                self.notes.failure(self.limit_reason());
                 self.abort.set(true);
             }
         }
@@ -241,58 +240,31 @@ impl Conn {
     /// A head is whole: an exchange begins. Its number tells its bodies from those of others.
     pub(super) fn begin(&self, method: &Method, uri: &Uri, has_body: bool) -> u32 {
         self.phase.set(Phase::Exchange);
+        self.linger.set(false);
         drop(self.early.take());
         self.turn.set(self.turn.get().wrapping_add(1));
         self.request_open.set(has_body);
         self.response_open.set(true);
         // Until a route sets its own.
         self.arm(Limit::Client, self.core.limits.client_idle_ms);
-        *self.record.borrow_mut() = Some(Record {
-            began: Instant::now(),
-            method: method.clone(),
-            host: None,
-            uri: uri.clone(),
-            route: None,
-            backend: None,
-            status: None,
-            reason: None,
-            bytes: 0,
-        });
+        self.notes.begin(method, uri);
         self.turn.get()
-    }
-
-    fn note(&self, change: impl FnOnce(&mut Record)) {
-        if let Some(record) = self.record.borrow_mut().as_mut() {
-            change(record);
-        }
-    }
-
-    pub(super) fn note_host(&self, host: Option<HeaderValue>) {
-        self.note(|r| r.host = host);
-    }
-
-    pub(super) fn note_route(&self, config: &Config, slot: usize) {
-        self.note(|r| r.route = Some((Rc::clone(config), slot)));
-    }
-
-    /// The first reason stays: what follows is its consequence.
-    pub(super) fn note_failure(&self, reason: Reason) {
-        self.note(|r| r.reason = r.reason.or(Some(reason)));
-    }
-
-    pub(super) fn failure(&self) -> Option<Reason> {
-        self.record.borrow().as_ref().and_then(|r| r.reason)
     }
 
     /// The request goes to a backend.
     pub(super) fn forward(&self, backend: &Backend, limits: ExchangeLimits) {
-        self.note(|r| r.backend = Some(Rc::clone(backend)));
+        self.notes.backend(backend);
         self.limits.set(limits);
         self.total.set(limits.total.map_or(u64::MAX, |ms| self.core.timers.after(ms)));
-        self.wait_for_response();
     }
 
-    fn wait_for_response(&self) {
+    /// A connection to the backend is being opened, which has a limit of its own.
+    pub(super) fn wait_for_connection(&self) {
+        self.arm(Limit::Total, u64::MAX);
+    }
+
+    /// The request goes out.
+    pub(super) fn wait_for_response(&self) {
         let limits = self.limits.get();
         if self.request_open.get() {
             self.arm(Limit::Idle, limits.idle);
@@ -302,8 +274,7 @@ impl Conn {
     }
 
     /// Waits for `future`, but not longer than the deadline.
-    pub(super) async fn race<F: Future>(&self, future: F) -> Result<F::Output, Reason> {
-        let mut future = pin!(future);
+    pub(super) async fn race<F: Future>(&self, mut future: Pin<&mut F>) -> Result<F::Output, Reason> {
         std::future::poll_fn(|cx| {
             if let Poll::Ready(done) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(done));
@@ -336,7 +307,6 @@ impl Conn {
         }
         match self.phase.get() {
             Phase::Exchange => self.wait_for_response(),
-            Phase::Body if !self.response_open.get() => self.go_idle(),
             Phase::Body | Phase::Idle | Phase::Head => {}
         }
     }
@@ -347,7 +317,7 @@ impl Conn {
 
     /// The response's head goes out. One of the gateway's own has no route's limits.
     pub(super) fn respond(&self, status: StatusCode, by_backend: bool) {
-        self.note(|r| r.status = Some(status));
+        self.notes.status(status);
         self.unflushed.set(true);
         self.phase.set(Phase::Body);
         if by_backend {
@@ -363,7 +333,7 @@ impl Conn {
     /// Bytes of the response's body moved.
     pub(super) fn response_moved(&self, turn: u32, bytes: usize) {
         if turn == self.turn.get() {
-            self.note(|r| r.bytes += bytes as u64);
+            self.notes.moved(bytes);
             self.arm(Limit::Idle, self.limits.get().idle);
         }
     }
@@ -374,51 +344,25 @@ impl Conn {
             return;
         }
         if !whole {
-            self.note_failure(Reason::ClientGone);
+            self.notes.failure(Reason::ClientGone);
         }
-        self.close_record();
+        self.notes.close(&self.core);
         self.unflushed.set(true);
-        if self.request_open.get() {
-            // It may go on: the client has its answer, but the backend may still want the rest.
+        if self.request_open.replace(false) {
+            // The client has its whole answer, and nobody wants the rest of what it sends.
             self.set_linger();
-        } else {
-            self.go_idle();
         }
-    }
-
-    fn close_record(&self) {
-        let Some(record) = self.record.borrow_mut().take() else { return };
-        let took = record.began.elapsed();
-        self.core.metrics.ended(record.status, record.reason, took);
-        if self.core.log.wants(record.reason) {
-            self.core.log.log(record.into_entry(took));
-        }
+        self.go_idle();
     }
 }
 
 impl Drop for Conn {
     fn drop(&mut self) {
-        if self.record.borrow().is_some() {
-            self.note_failure(Reason::ClientGone);
-            self.close_record();
+        if self.notes.is_open() {
+            self.notes.failure(Reason::ClientGone);
+            self.notes.close(&self.core);
         }
         self.core.timers.free_slot(self.slot);
         self.core.closed();
-    }
-}
-
-impl Record {
-    fn into_entry(self, took: Duration) -> Entry {
-        Entry {
-            method: self.method,
-            host: self.host,
-            uri: self.uri,
-            route: self.route.and_then(|(config, slot)| route_of(&config, slot).cloned()),
-            backend: self.backend.map(|b| b.text().clone()),
-            status: self.status,
-            reason: self.reason,
-            took,
-            bytes: self.bytes,
-        }
     }
 }

@@ -9,6 +9,7 @@ use hyper::client::conn::http1;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
+use super::BODY_BUFFER;
 use super::body::RequestBody;
 use super::core::{Backend, Core};
 use super::io::BackendIo;
@@ -85,15 +86,9 @@ async fn connect(backend: &Backend, core: &Rc<Core>) -> io::Result<Connection> {
     let stream = open_socket(backend.text()).await?;
     stream.set_nodelay(true)?;
     let io = BackendIo::new(stream, Rc::clone(core));
-    let mut b = http1::Builder::new();
-    b.max_header_size(MAX_RESPONSE_HEAD);
-    if let Some(n) = env("GW_UPMAX") {
-        b.max_buf_size(n);
-    }
-    if let Some(n) = env("GW_UPEXACT") {
-        b.read_buf_exact_size(Some(n));
-    }
-    let handshake = b.handshake(io).await;
+    let mut builder = http1::Builder::new();
+    builder.max_header_size(MAX_RESPONSE_HEAD).max_buf_size(BODY_BUFFER);
+    let handshake = builder.handshake(io).await;
     let (send, driver) = handshake.map_err(io::Error::other)?;
     let task = tokio::task::spawn_local(async move {
         // Its exchange learns of a failure from the other half.
@@ -115,8 +110,4 @@ async fn open_socket(address: &str) -> io::Result<TcpStream> {
         }
     }
     Err(last)
-}
-
-pub(super) fn env(n: &str) -> Option<usize> {
-    std::env::var(n).ok()?.parse().ok()
 }

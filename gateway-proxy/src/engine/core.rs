@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Cache};
 use tokio::sync::Notify;
 
 use super::Limits;
@@ -12,7 +11,7 @@ use super::connect::Connection;
 use super::heads::Heads;
 use super::timers::Timers;
 use crate::access_log::AccessLog;
-use crate::config::{Compiled, RouteEntry};
+use crate::config::{Compiled, Live, View};
 use crate::decide::Targets;
 use crate::metrics::CoreMetrics;
 use crate::upstream::{Upstream, Upstreams};
@@ -44,20 +43,20 @@ pub(super) struct Core {
 }
 
 struct Held {
-    cache: Cache<Arc<ArcSwap<Compiled>>, Arc<Compiled>>,
+    view: View,
     current: Config,
 }
 
 impl Core {
     pub(super) fn new(
         index: usize,
-        config: Arc<ArcSwap<Compiled>>,
+        config: &Live,
         limits: Limits,
         metrics: Arc<CoreMetrics>,
         log: AccessLog,
     ) -> Self {
-        let mut cache = Cache::new(config);
-        let current = Rc::new(Arc::clone(cache.load()));
+        let mut view = config.view();
+        let current = Rc::new(Arc::clone(view.load()));
         Self {
             timers: Timers::new(),
             metrics,
@@ -67,7 +66,7 @@ impl Core {
             targets: RefCell::new(Targets::new(index)),
             scratch: RefCell::default(),
             heads: RefCell::default(),
-            config: RefCell::new(Held { cache, current }),
+            config: RefCell::new(Held { view, current }),
             draining: Cell::new(false),
             open: Cell::new(0),
             all_closed: Notify::new(),
@@ -77,8 +76,8 @@ impl Core {
     /// The configuration for a request that begins now.
     pub(super) fn config(&self) -> Config {
         let mut held = self.config.borrow_mut();
-        let Held { cache, current } = &mut *held;
-        let latest = cache.load();
+        let Held { view, current } = &mut *held;
+        let latest = view.load();
         if !Arc::ptr_eq(latest, current) {
             *current = Rc::new(Arc::clone(latest));
             self.targets.borrow_mut().forget_removed(latest);
@@ -126,9 +125,4 @@ impl Core {
             self.all_closed.notified().await;
         }
     }
-}
-
-/// A route of the configuration that a request holds.
-pub(super) fn route_of(config: &Config, slot: usize) -> Option<&Arc<RouteEntry>> {
-    config.route(slot)
 }

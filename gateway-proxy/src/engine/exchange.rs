@@ -2,16 +2,19 @@
 //! back. The bodies stream past this; see `body`.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 
 use super::body::{Gate, RequestBody, ResponseBody};
 use super::conn::{Conn, ExchangeLimits};
@@ -29,57 +32,94 @@ use crate::reason::Reason;
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a request needs to be sent once more: only where that does no harm.
-struct Again {
+pub(super) struct Again {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 }
 
-/// Answers a request. The answer may be a failure, but there always is one. An `ambiguous` one has two framings.
-pub(super) async fn run(
+/// An exchange whose request has been looked at. `W` waits for the response.
+enum Begun<W> {
+    /// The gateway answers by itself.
+    Answered(Box<Response<ResponseBody>>),
+    /// The request is out, on a connection that was open.
+    Sent(W, Lease, Way),
+    /// A connection must be opened first.
+    Waiting(Box<Request<RequestBody>>, Way),
+}
+
+/// Where a request goes.
+struct Way {
+    turn: u32,
+    backend: Backend,
+    connect_timeout: Duration,
+}
+
+/// What waiting for a response comes to.
+type Sending = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
+/// Answers a request. The answer may be a failure, but there always is one.
+///
+/// hyper calls this as soon as it has read the head. All that needs no waiting is done at once, so that the
+/// future, which hyper moves about, stays small.
+pub(super) fn answer(
     conn: Rc<Conn>,
     request: Request<Incoming>,
-    ambiguous: bool,
-) -> Result<Response<ResponseBody>, Infallible> {
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
+    let begun = begin(&conn, request);
+    async move {
+        let (outcome, turn) = match begun {
+            Begun::Answered(response) => return Ok(*response),
+            Begun::Waiting(request, way) => (Box::pin(send_on_new(&conn, &way, *request)).await, way.turn),
+            Begun::Sent(waiting, lease, way) => match conn.race(pin!(waiting)).await {
+                Ok(Ok(response)) => (Ok((response, lease)), way.turn),
+                Ok(Err(error)) => match once_more(&conn, error) {
+                    Ok(request) => (Box::pin(send_on_new(&conn, &way, request)).await, way.turn),
+                    Err(reason) => (Err(reason), way.turn),
+                },
+                Err(limit) => (Err(limit), way.turn),
+            },
+        };
+        let passed = outcome.and_then(|(response, lease)| pass_on(&conn, turn, response, lease));
+        Ok(passed.unwrap_or_else(|reason| {
+            // A body that was too large shows first as a failure of the backend's connection.
+            local::failure(&conn, turn, conn.notes.reason().unwrap_or(reason))
+        }))
+    }
+}
+
+fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Output = Sending> + use<>> {
     let (mut parts, body) = request.into_parts();
+    let ambiguous = parts.headers.contains_key(TRANSFER_ENCODING) && conn.has_two_framings(&parts.method);
     let turn = conn.begin(&parts.method, &parts.uri, !body.is_end_stream());
+    let fail = |reason| Begun::Answered(Box::new(local::failure(conn, turn, reason)));
     if ambiguous {
-        return Ok(local::failure(&conn, turn, Reason::BadRequest));
+        return fail(Reason::BadRequest);
     }
-    let version = parts.version;
-    let (config, plan, seen) = match receive(&conn, turn, &mut parts, &body) {
+    let (config, plan, seen) = match receive(conn, turn, &mut parts, &body) {
         Ok(received) => received,
-        Err(response) => return Ok(*response),
+        Err(response) => return Begun::Answered(response),
     };
-    let Some(route) = config.route(plan.route) else {
-        return Ok(local::failure(&conn, turn, Reason::NoRoute));
-    };
-    let gate = gate(&parts.headers, seen, version);
-    let path = plan.path.as_deref();
-    if prepare(&conn, &mut parts, seen, route, path, &plan.backend).is_err() {
-        return Ok(local::failure(&conn, turn, Reason::BadRequest));
+    let Some(route) = config.route(plan.route) else { return fail(Reason::NoRoute) };
+    let gate = gate(&parts.headers, seen, parts.version);
+    if prepare(conn, &mut parts, seen, route, &plan).is_err() {
+        return fail(Reason::BadRequest);
     }
-    let body = RequestBody::new(body, &conn, turn, gate.clone());
+    let body = RequestBody::new(body, conn, turn, gate.clone());
     let mut request = Request::from_parts(parts, body);
     if let Some(gate) = gate {
         keep_back(&mut request, &gate);
     }
-    let limits = ExchangeLimits {
-        first_byte: millis(plan.timeouts.first_byte),
-        total: plan.timeouts.total.map(millis),
-        idle: millis(plan.timeouts.idle),
+    conn.forward(&plan.backend, ExchangeLimits::of(&plan.timeouts));
+    let way = Way { turn, backend: plan.backend, connect_timeout: plan.connect_timeout };
+    let Some(mut lease) = Lease::reuse(&way.backend) else {
+        return Begun::Waiting(Box::new(request), way);
     };
-    conn.forward(&plan.backend, limits);
-    let failed = match conn.race(send(&conn, &plan, request)).await {
-        Ok(Ok((response, lease))) => match pass_on(&conn, turn, route, response, lease) {
-            Ok(response) => return Ok(response),
-            Err(reason) => reason,
-        },
-        Ok(Err(reason)) | Err(reason) => reason,
-    };
-    // A body that was too large shows first as a failure of the backend's connection.
-    let reason = conn.failure().unwrap_or(failed);
-    Ok(local::failure(&conn, turn, reason))
+    let Some(sender) = lease.sender() else { return fail(Reason::BackendClosed) };
+    conn.core.metrics.reuses.add(1);
+    conn.wait_for_response();
+    conn.notes.keep_again(Again::of(&request));
+    Begun::Sent(sender.try_send_request(request), lease, way)
 }
 
 type Received = (Config, Plan<Backend>, Seen);
@@ -93,7 +133,7 @@ fn receive(
 ) -> Result<Received, Box<Response<ResponseBody>>> {
     let fail = |reason| Box::new(local::failure(conn, turn, reason));
     let mut seen = Seen::of(&parts.headers);
-    conn.note_host(parts.headers.get(HOST).cloned());
+    conn.notes.host(parts.headers.get(HOST).cloned());
     target::admit(parts, &mut seen).map_err(fail)?;
     if seen.transfer_encoding && !headers::is_plain_chunked(&parts.headers) {
         return Err(fail(Reason::Unsupported));
@@ -117,23 +157,23 @@ fn receive(
     );
     match decision {
         Decision::Forward(plan) => {
-            conn.note_route(&config, plan.route);
+            conn.notes.route(&config, plan.route);
             Ok((config, plan, seen))
         }
-        Decision::Respond(reply) => Err(Box::new(answer(conn, turn, &config, reply))),
+        Decision::Respond(reply) => Err(Box::new(reply_with(conn, turn, &config, reply))),
     }
 }
 
-fn answer(conn: &Rc<Conn>, turn: u32, config: &Config, reply: LocalReply) -> Response<ResponseBody> {
+fn reply_with(conn: &Rc<Conn>, turn: u32, config: &Config, reply: LocalReply) -> Response<ResponseBody> {
     match reply {
         LocalReply::Failure { reason, route } => {
             if let Some(route) = route {
-                conn.note_route(config, route);
+                conn.notes.route(config, route);
             }
             local::failure(conn, turn, reason)
         }
         LocalReply::Redirect { status, location, route } => {
-            conn.note_route(config, route);
+            conn.notes.route(config, route);
             let mut response = local::redirect(conn, turn, status, location);
             if let Some(entry) = config.route(route) {
                 headers::edit(response.headers_mut(), entry.response_headers());
@@ -149,8 +189,7 @@ fn prepare(
     parts: &mut Parts,
     seen: Seen,
     route: &RouteEntry,
-    path: Option<&str>,
-    backend: &Backend,
+    plan: &Plan<Backend>,
 ) -> Result<(), Reason> {
     let host = parts.headers.get(HOST).cloned();
     headers::strip_request(&mut parts.headers, seen);
@@ -159,12 +198,12 @@ fn prepare(
         parts.headers.insert(HOST, host.clone());
     } else if host.is_none() {
         // An HTTP/1.0 client without one; towards the backend we speak 1.1.
-        let address = HeaderValue::from_str(backend.text()).map_err(|_| Reason::BadRequest)?;
+        let address = HeaderValue::from_str(plan.backend.text()).map_err(|_| Reason::BadRequest)?;
         parts.headers.insert(HOST, address);
     }
     headers::edit(&mut parts.headers, route.request_headers());
-    if let Some(path) = path {
-        parts.uri = Uri::try_from(path).map_err(|_| Reason::BadRequest)?;
+    if let Some(path) = &plan.path {
+        parts.uri = Uri::try_from(path.as_str()).map_err(|_| Reason::BadRequest)?;
     }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
@@ -195,40 +234,35 @@ fn keep_back(request: &mut Request<RequestBody>, gate: &Arc<Gate>) {
     });
 }
 
-/// Sends the request on an open connection or a new one. Where the open one turns out to be closed, the
-/// request is sent once more, if hyper hands it back untouched, or if it is idempotent and has no body.
-async fn send(
+/// Sends the request on a connection that is opened for it.
+async fn send_on_new(
     conn: &Rc<Conn>,
-    plan: &Plan<Backend>,
+    way: &Way,
     request: Request<RequestBody>,
 ) -> Result<(Response<Incoming>, Lease), Reason> {
-    let core = &conn.core;
-    let (request, lease) = match Lease::reuse(&plan.backend) {
-        None => (request, None),
-        Some(mut lease) => {
-            let again = Again::of(&request);
-            let Some(sender) = lease.sender() else { return Err(Reason::BackendClosed) };
-            core.metrics.reuses.add(1);
-            let mut error = match sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, lease)),
-                Err(error) => error,
-            };
-            let untouched = error.take_message();
-            let error = error.into_error();
-            let once_more = match untouched {
-                Some(request) => Some(request),
-                None if may_be_stale(&error) => again.map(Again::into_request),
-                None => None,
-            };
-            core.metrics.retries.add(u64::from(once_more.is_some()));
-            (once_more.ok_or_else(|| reason_of(&error))?, None::<Lease>)
-        }
+    conn.wait_for_connection();
+    let sent = async {
+        let mut lease = Lease::open(&way.backend, &conn.core, way.connect_timeout).await?;
+        let Some(sender) = lease.sender() else { return Err(Reason::BackendClosed) };
+        conn.wait_for_response();
+        let response = sender.try_send_request(request).await.map_err(|e| reason_of(&e.into_error()))?;
+        Ok((response, lease))
     };
-    debug_assert!(lease.is_none(), "a failed connection is not used again");
-    let mut lease = Lease::open(&plan.backend, core, plan.connect_timeout).await?;
-    let Some(sender) = lease.sender() else { return Err(Reason::BackendClosed) };
-    let response = sender.try_send_request(request).await.map_err(|e| reason_of(&e.into_error()))?;
-    Ok((response, lease))
+    conn.race(pin!(sent)).await?
+}
+
+/// A connection that was open turned out to be closed. The request is sent once more if hyper hands it back
+/// untouched, or if it is idempotent and has no body.
+fn once_more(
+    conn: &Conn,
+    mut error: TrySendError<Request<RequestBody>>,
+) -> Result<Request<RequestBody>, Reason> {
+    let untouched = error.take_message();
+    let error = error.into_error();
+    let again = conn.notes.take_again().filter(|_| may_be_stale(&error));
+    let request = untouched.or_else(|| again.map(Again::into_request)).ok_or_else(|| reason_of(&error))?;
+    conn.core.metrics.retries.add(1);
+    Ok(request)
 }
 
 impl Again {
@@ -263,7 +297,6 @@ fn reason_of(error: &hyper::Error) -> Reason {
 fn pass_on(
     conn: &Rc<Conn>,
     turn: u32,
-    route: &RouteEntry,
     response: Response<Incoming>,
     lease: Lease,
 ) -> Result<Response<ResponseBody>, Reason> {
@@ -282,12 +315,8 @@ fn pass_on(
         }
     }
     headers::announce(&mut parts.headers, parts.version);
-    headers::edit(&mut parts.headers, route.response_headers());
+    conn.notes.with_route(|route| headers::edit(&mut parts.headers, route.response_headers()));
     parts.version = Version::HTTP_11;
     conn.respond(parts.status, true);
     Ok(Response::from_parts(parts, ResponseBody::backend(body, lease, conn, turn)))
-}
-
-fn millis(d: Duration) -> u64 {
-    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }

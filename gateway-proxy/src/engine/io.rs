@@ -16,7 +16,6 @@ use super::{linger, local};
 
 /// Pieces of a write up to so many bytes are put together: a copy of this size costs less than the kernel's
 /// work on a list of pieces.
-static CO: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
 const COALESCE: usize = 4_096;
 
 /// A client's socket.
@@ -56,7 +55,7 @@ impl ClientIo {
         if self.instead.is_none() && self.conn.writes_by_itself() {
             self.instead = local::in_place_of(head).map(|ours| (ours, 0));
             if let (Some(_), Some(reason)) = (&self.instead, local::reason_of(head)) {
-                self.conn.core.metrics.failed(reason);
+                self.conn.notes.unreadable(&self.conn.core, Some(reason.status()), reason);
             }
         }
         self.instead.is_some()
@@ -212,9 +211,7 @@ fn write_pieces(
     if let [one] = bufs {
         return io.poll_write(cx, one);
     }
-    if bufs.iter().map(|b| b.len()).sum::<usize>()
-        > *CO.get_or_init(|| super::connect::env("GW_CO").unwrap_or(COALESCE))
-    {
+    if bufs.iter().map(|b| b.len()).sum::<usize>() > COALESCE {
         return io.poll_write_vectored(cx, bufs);
     }
     let mut whole = scratch.borrow_mut();

@@ -14,7 +14,7 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// A failure: its status, its code in a header, one line of text.
 pub(super) fn failure(conn: &Rc<Conn>, turn: u32, reason: Reason) -> Response<ResponseBody> {
-    conn.note_failure(reason);
+    conn.notes.failure(reason);
     let mut response = plain(conn, turn, reason.status(), Bytes::from_static(reason.text().as_bytes()));
     response.headers_mut().insert(HEADER, HeaderValue::from_static(reason.code()));
     response.headers_mut().insert(CONTENT_TYPE, TEXT);

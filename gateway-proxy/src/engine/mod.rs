@@ -17,7 +17,7 @@
 //!             │        │           checkout ◄── Upstream (idle connections by address)
 //!             │   stream bodies ◄─► Lease ── connect             ▲
 //!             │                       └───────── checkin ────────┘
-//!             └─► Record ─► metrics, access log
+//!             └─► Notes ──► metrics, access log
 //! ```
 //!
 //! # Who runs
@@ -34,6 +34,7 @@ mod heads;
 mod io;
 mod linger;
 mod local;
+mod record;
 mod target;
 mod timers;
 
@@ -44,7 +45,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::net::{TcpListener, TcpStream};
@@ -56,11 +56,14 @@ use self::core::Core;
 use self::io::ClientIo;
 use self::timers::{TICK_MS, Timers};
 use crate::access_log::AccessLog;
-use crate::config::Compiled;
+use crate::config::Live;
 use crate::metrics::CoreMetrics;
 
 /// Headers that hyper takes without asking for memory.
 const HYPER_MAX_HEADERS: usize = 100;
+/// What hyper may hold of a body in each direction, in bytes. More makes large bodies no cheaper, and a slow
+/// client dearer.
+const BODY_BUFFER: usize = 128 * 1024;
 /// A pause after an accept that failed, as where no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -88,8 +91,8 @@ pub struct CoreSetup {
     pub index: usize,
     /// Its own socket.
     pub listener: StdListener,
-    /// The configuration, as the control thread swaps it.
-    pub config: Arc<ArcSwap<Compiled>>,
+    /// The configuration in force.
+    pub config: Live,
     /// Limits towards clients.
     pub limits: Limits,
     /// What it counts.
@@ -115,7 +118,7 @@ async fn serve(setup: CoreSetup) -> std::io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let builder = Rc::new(builder(&limits));
     let deadline = limits.drain_deadline;
-    let core = Rc::new(Core::new(index, config, limits, metrics, log));
+    let core = Rc::new(Core::new(index, &config, limits, metrics, log));
     tokio::task::spawn_local(tick(Rc::clone(&core)));
     loop {
         tokio::select! {
@@ -139,9 +142,7 @@ fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     // Deadlines are ours: see `timers`.
     builder.header_read_timeout(None).max_header_size(limits.max_head_bytes);
-    if let Some(n) = connect::env("GW_DOWNMAX") {
-        builder.max_buf_size(n);
-    }
+    builder.max_buf_size(BODY_BUFFER.max(limits.max_head_bytes));
     if limits.max_headers != HYPER_MAX_HEADERS {
         builder.max_headers(limits.max_headers);
     }
@@ -176,12 +177,7 @@ fn accept(core: &Rc<Core>, builder: &Rc<http1::Builder>, stream: TcpStream, peer
 async fn connection(conn: Rc<Conn>, builder: Rc<http1::Builder>, stream: TcpStream) {
     let service = {
         let conn = Rc::clone(&conn);
-        // This part runs as soon as the head is read: its bytes are still there.
-        service_fn(move |request: http::Request<hyper::body::Incoming>| {
-            let ambiguous = request.headers().contains_key(http::header::TRANSFER_ENCODING)
-                && conn.has_two_framings(request.method());
-            exchange::run(Rc::clone(&conn), request, ambiguous)
-        })
+        service_fn(move |request| exchange::answer(Rc::clone(&conn), request))
     };
     let io = ClientIo::new(stream, Rc::clone(&conn));
     let mut http = pin!(builder.serve_connection(io, service));

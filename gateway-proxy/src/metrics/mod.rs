@@ -96,13 +96,6 @@ impl CoreMetrics {
         }
         self.duration_us.add(us);
     }
-
-    /// Counts a failure outside an exchange.
-    pub fn failed(&self, reason: Reason) {
-        if let Some(count) = self.failed.get(reason as usize) {
-            count.add(1);
-        }
-    }
 }
 
 /// What the control thread counts.

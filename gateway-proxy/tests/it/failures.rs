@@ -121,12 +121,12 @@ async fn a_backend_that_hangs_ends_in_the_limit_that_ran_out() {
 #[tokio::test]
 async fn the_time_to_the_first_byte_begins_when_the_request_is_out() {
     let backend = Backend::echo().await;
-    let limits = TimeoutsDraft { first_byte_ms: 300, total_ms: 0, idle_ms: 20_000 };
+    let limits = TimeoutsDraft { first_byte_ms: 1_500, total_ms: 0, idle_ms: 20_000 };
     let gateway = Gateway::before_with(backend.address, &[], |draft| timeouts(draft, limits));
     let mut client = gateway.connect().await;
     client.send("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\n").await;
     for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(80)).await;
+        tokio::time::sleep(Duration::from_millis(180)).await;
         client.send("x").await;
     }
     assert_eq!(client.response().await.status, 200);
@@ -201,13 +201,13 @@ async fn a_slow_response_that_moves_is_not_cut() {
         let _ = wire.request().await;
         wire.send("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n").await;
         for _ in 0..8 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
             wire.send("x").await;
         }
         let _ = wire.ended().await;
     })
     .await;
-    let limits = TimeoutsDraft { idle_ms: 400, ..TimeoutsDraft::default() };
+    let limits = TimeoutsDraft { idle_ms: 1_700, ..TimeoutsDraft::default() };
     let gateway = Gateway::before_with(backend.address, &[], |draft| timeouts(draft, limits));
     let response = gateway.ask(GET).await;
     assert!(response.whole && response.text() == "xxxxxxxx", "{response:?}");

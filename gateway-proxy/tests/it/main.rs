@@ -2,7 +2,9 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking, and spawns what it likes")]
 
 mod clients;
+mod control;
 mod failures;
+mod process;
 mod proxying;
 mod support;
 mod swaps;

@@ -92,7 +92,7 @@ impl Gateway {
     /// Puts the catalog in force.
     pub fn swap(&mut self) {
         self.revision += 1;
-        self.plane.config().store(Arc::new(self.catalog.compile(self.revision)));
+        self.plane.config().replace(self.catalog.compile(self.revision));
     }
 
     pub fn address(&self) -> SocketAddr {

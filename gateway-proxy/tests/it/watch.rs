@@ -4,133 +4,20 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use hotswap_api::gateway::v1::ack::Stage;
-use hotswap_api::gateway::v1::config_distribution_service_server::{
-    ConfigDistributionService, ConfigDistributionServiceServer,
-};
 use hotswap_api::gateway::v1::reset::Why;
 use hotswap_api::gateway::v1::resource::Spec;
-use hotswap_api::gateway::v1::watch_config_request::Message as FromProxy;
 use hotswap_api::gateway::v1::watch_config_response::Message as ToProxy;
-use hotswap_api::gateway::v1::{
-    Ack, Bookmark, Delta, Draining, Hello, Refusal, Reset, Resource, ResumeToken, SnapshotChunk,
-    WatchConfigRequest, WatchConfigResponse,
-};
-use hotswap_api::route::v1 as route;
-use hotswap_core::{SequentialIds, SetDigest};
+use hotswap_api::gateway::v1::{Bookmark, Delta, Draining, Reset, SnapshotChunk};
+use hotswap_core::SequentialIds;
 use hotswap_gateway::discover::Discovery;
 use hotswap_runtime::CancellationToken;
 use hotswap_runtime::admin::Readiness;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::Status;
 
+use crate::control::*;
 use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
-
-/// One stream, seen from the control plane.
-struct Stream {
-    inbound: Streaming<WatchConfigRequest>,
-    out: mpsc::Sender<Result<WatchConfigResponse, Status>>,
-    token: Option<String>,
-    nonce: u64,
-}
-
-struct Service(mpsc::Sender<Stream>);
-
-#[tonic::async_trait]
-impl ConfigDistributionService for Service {
-    type WatchConfigStream = ReceiverStream<Result<WatchConfigResponse, Status>>;
-
-    async fn watch_config(
-        &self,
-        request: Request<Streaming<WatchConfigRequest>>,
-    ) -> Result<Response<Self::WatchConfigStream>, Status> {
-        let token = request.metadata().get("authorization").and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let (out, responses) = mpsc::channel(64);
-        let _ = self.0.send(Stream { inbound: request.into_inner(), out, token, nonce: 0 }).await;
-        Ok(Response::new(ReceiverStream::new(responses)))
-    }
-}
-
-/// A control plane that can go away and come back on the same port.
-struct ControlPlane {
-    address: SocketAddr,
-    streams: mpsc::Receiver<Stream>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl ControlPlane {
-    async fn start(address: &str) -> Self {
-        let listener = loop {
-            match tokio::net::TcpListener::bind(address).await {
-                Ok(listener) => break listener,
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        };
-        let address = listener.local_addr().expect("addr");
-        let (streams_in, streams) = mpsc::channel(8);
-        let service = ConfigDistributionServiceServer::new(Service(streams_in));
-        let task = spawn(async move {
-            let incoming = TcpListenerStream::new(listener);
-            let _ =
-                tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await;
-        });
-        Self { address, streams, task }
-    }
-
-    async fn stream(&mut self) -> (Stream, Hello) {
-        let mut stream = in_time("a stream", self.streams.recv()).await.expect("open");
-        match stream.hear().await {
-            FromProxy::Hello(hello) => (stream, hello),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn stop(self) -> SocketAddr {
-        self.task.abort();
-        let _ = self.task.await;
-        self.address
-    }
-}
-
-impl Stream {
-    async fn hear(&mut self) -> FromProxy {
-        let message = in_time("a message", self.inbound.message()).await.expect("open").expect("a message");
-        message.message.expect("set")
-    }
-
-    async fn say(&mut self, message: ToProxy) -> String {
-        self.nonce += 1;
-        let nonce = self.nonce.to_string();
-        let response = WatchConfigResponse { nonce: nonce.clone(), message: Some(message) };
-        self.out.send(Ok(response)).await.expect("open");
-        nonce
-    }
-
-    /// Both acknowledgements of a message.
-    async fn acknowledged(&mut self, nonce: &str) -> Ack {
-        let mut last = Ack::default();
-        for stage in [Stage::Validated, Stage::Active] {
-            match self.hear().await {
-                FromProxy::Ack(ack) => {
-                    assert_eq!((ack.stage(), ack.nonce.as_str()), (stage, nonce));
-                    last = ack;
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        last
-    }
-
-    async fn refusal(&mut self) -> Refusal {
-        match self.hear().await {
-            FromProxy::Refusal(refusal) => refusal,
-            other => panic!("{other:?}"),
-        }
-    }
-}
 
 /// A gateway that watches.
 struct Watching {
@@ -159,49 +46,6 @@ impl Drop for Watching {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-fn token(revision: i64) -> Option<ResumeToken> {
-    Some(ResumeToken { store_id: "store".into(), revision })
-}
-
-fn pool(version: i64, backend: SocketAddr) -> Resource {
-    let backends = vec![route::Backend { address: backend.to_string(), weight: None }];
-    let spec = Some(Spec::Pool(route::Pool { backends, ..Default::default() }));
-    Resource { name: "pools/p".into(), version, spec }
-}
-
-fn to_the_pool(version: i64) -> Resource {
-    let target = Some(route::forward::Target::Pool("pools/p".into()));
-    let action = Some(route::route::Action::Forward(route::Forward { target, ..Default::default() }));
-    let spec = Some(Spec::Route(route::Route { action, ..Default::default() }));
-    Resource { name: "routes/r".into(), version, spec }
-}
-
-fn digest(of: &[(&str, i64)]) -> bytes::Bytes {
-    let mut digest = SetDigest::default();
-    of.iter().for_each(|(name, version)| digest.insert(name, *version));
-    digest.to_bytes().to_vec().into()
-}
-
-fn both(revision: i64, pool_version: i64, backend: SocketAddr) -> ToProxy {
-    ToProxy::Snapshot(SnapshotChunk {
-        at: token(revision),
-        resources: vec![pool(pool_version, backend), to_the_pool(1)],
-        last: true,
-        digest: digest(&[("pools/p", pool_version), ("routes/r", 1)]),
-    })
-}
-
-fn moved(from: i64, to: i64, backend: SocketAddr) -> ToProxy {
-    ToProxy::Delta(Delta {
-        from,
-        to: token(to),
-        upserts: vec![pool(to, backend)],
-        removes: vec![],
-        digest: digest(&[("pools/p", to), ("routes/r", 1)]),
-        allow_mass_delete: false,
-    })
 }
 
 async fn two_backends() -> (Backend, Backend) {

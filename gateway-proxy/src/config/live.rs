@@ -1,0 +1,76 @@
+//! The configuration in force.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Cache};
+
+use super::Compiled;
+
+/// Holds the configuration in force, and swaps it; cheap to clone.
+///
+/// Those that were replaced are kept until no core uses them, so that a large one is taken apart here, on the
+/// control thread, and not in the middle of a request.
+#[derive(Clone, Debug)]
+pub struct Live {
+    current: Arc<ArcSwap<Compiled>>,
+    retired: Arc<Mutex<Vec<Arc<Compiled>>>>,
+}
+
+/// A core's view of it: a load and a comparison where nothing has changed.
+pub type View = Cache<Arc<ArcSwap<Compiled>>, Arc<Compiled>>;
+
+impl Live {
+    /// Nothing is in force yet.
+    pub fn new() -> Self {
+        Self { current: Arc::new(ArcSwap::from_pointee(Compiled::default())), retired: Arc::default() }
+    }
+
+    /// Puts a configuration in force, for every request that begins after this.
+    pub fn replace(&self, compiled: Compiled) {
+        let old = self.current.swap(Arc::new(compiled));
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.push(old);
+        drop(retired);
+        self.sweep();
+    }
+
+    /// Frees those that were replaced and that nobody uses any more.
+    pub fn sweep(&self) {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let unused = retired.extract_if(.., |old| Arc::strong_count(old) == 1).collect::<Vec<_>>();
+        drop(retired);
+        drop(unused);
+    }
+
+    /// A view for a core.
+    pub fn view(&self) -> View {
+        Cache::new(Arc::clone(&self.current))
+    }
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Catalog;
+
+    #[test]
+    fn what_a_core_still_uses_is_not_freed_and_never_by_the_core() {
+        let live = Live::new();
+        let mut view = live.view();
+        live.replace(Catalog::default().compile(1));
+        let held = Arc::clone(view.load());
+        let weak = Arc::downgrade(&held);
+        live.replace(Catalog::default().compile(2));
+        assert_eq!(view.load().revision(), Some(2));
+        drop(held);
+        assert!(weak.upgrade().is_some(), "the core let go of it, but did not take it apart");
+        live.sweep();
+        assert!(weak.upgrade().is_none());
+    }
+}

@@ -1,0 +1,139 @@
+//! What is noted of an exchange, for the log, the metrics, and a second try.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::{HeaderValue, Method, StatusCode, Uri};
+
+use super::core::{Backend, Config, Core};
+use super::exchange::Again;
+use crate::access_log::Entry;
+use crate::config::RouteEntry;
+use crate::reason::Reason;
+
+/// The notes of a connection: there is one exchange at a time.
+#[derive(Default)]
+pub(super) struct Notes {
+    record: RefCell<Option<Record>>,
+    /// The request, where it may be sent once more.
+    again: RefCell<Option<Again>>,
+}
+
+struct Record {
+    began: Instant,
+    method: Method,
+    host: Option<HeaderValue>,
+    uri: Uri,
+    route: Option<(Config, usize)>,
+    backend: Option<Backend>,
+    status: Option<StatusCode>,
+    reason: Option<Reason>,
+    bytes: u64,
+}
+
+impl Notes {
+    /// An exchange begins.
+    pub(super) fn begin(&self, method: &Method, uri: &Uri) {
+        *self.record.borrow_mut() = Some(Record {
+            began: Instant::now(),
+            method: method.clone(),
+            host: None,
+            uri: uri.clone(),
+            route: None,
+            backend: None,
+            status: None,
+            reason: None,
+            bytes: 0,
+        });
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = self.record.borrow_mut().as_mut() {
+            change(record);
+        }
+    }
+
+    pub(super) fn host(&self, host: Option<HeaderValue>) {
+        self.note(|r| r.host = host);
+    }
+
+    pub(super) fn route(&self, config: &Config, slot: usize) {
+        self.note(|r| r.route = Some((Rc::clone(config), slot)));
+    }
+
+    pub(super) fn backend(&self, backend: &Backend) {
+        self.note(|r| r.backend = Some(Rc::clone(backend)));
+    }
+
+    pub(super) fn status(&self, status: StatusCode) {
+        self.note(|r| r.status = Some(status));
+        self.keep_again(None);
+    }
+
+    pub(super) fn moved(&self, bytes: usize) {
+        self.note(|r| r.bytes += bytes as u64);
+    }
+
+    /// The first reason stays: what follows is its consequence.
+    pub(super) fn failure(&self, reason: Reason) {
+        self.note(|r| r.reason = r.reason.or(Some(reason)));
+    }
+
+    /// The reason noted so far.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        self.record.borrow().as_ref().and_then(|r| r.reason)
+    }
+
+    /// Shows the route that took the request.
+    pub(super) fn with_route(&self, look: impl FnOnce(&RouteEntry)) {
+        if let Some(record) = self.record.borrow().as_ref()
+            && let Some((config, slot)) = &record.route
+            && let Some(route) = config.route(*slot)
+        {
+            look(route);
+        }
+    }
+
+    pub(super) fn keep_again(&self, again: Option<Again>) {
+        *self.again.borrow_mut() = again;
+    }
+
+    pub(super) fn take_again(&self) -> Option<Again> {
+        self.again.borrow_mut().take()
+    }
+
+    /// Whether an exchange is under way.
+    pub(super) fn is_open(&self) -> bool {
+        self.record.borrow().is_some()
+    }
+
+    /// The exchange is over: it is counted and logged.
+    pub(super) fn close(&self, core: &Core) {
+        let Some(record) = self.record.borrow_mut().take() else { return };
+        let took = record.began.elapsed();
+        core.metrics.ended(record.status, record.reason, took);
+        if core.log.wants(record.reason) {
+            core.log.log(Entry {
+                method: record.method,
+                host: record.host,
+                uri: record.uri,
+                route: record.route.and_then(|(config, slot)| config.route(slot).cloned()),
+                backend: record.backend.map(|b| b.text().clone()),
+                status: record.status,
+                reason: record.reason,
+                took,
+                bytes: record.bytes,
+            });
+        }
+    }
+
+    /// A head that could not be read ends as an exchange that has nothing but a reason.
+    pub(super) fn unreadable(&self, core: &Core, status: Option<StatusCode>, reason: Reason) {
+        // Any token is a method, and this one stands for none.
+        self.begin(&Method::from_bytes(b"-").unwrap_or_default(), &Uri::default());
+        self.note(|r| r.status = status);
+        self.failure(reason);
+        self.close(core);
+    }
+}
