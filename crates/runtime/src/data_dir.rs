@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::StartError;
 
@@ -12,6 +13,8 @@ use crate::StartError;
 pub struct DataDir {
     path: PathBuf,
     _lock: File,
+    /// One write at a time: two of one name would share the file beside it.
+    writing: Mutex<()>,
 }
 
 impl DataDir {
@@ -30,7 +33,7 @@ impl DataDir {
             .open(path.join("lock"))
             .map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock, writing: Mutex::new(()) }),
             Err(TryLockError::WouldBlock) => Err(StartError::DataDirInUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
@@ -47,21 +50,42 @@ impl DataDir {
     /// [`StartError::DataDir`], as where the disk is full; a file of before is then left as it was.
     pub fn write_private(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, StartError> {
         let path = self.path.join(name);
+        let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         write_private(&path, bytes).map_err(|source| StartError::DataDir { path: path.clone(), source })?;
         Ok(path)
+    }
+
+    /// Reads a file; `None` where there is none of this name.
+    ///
+    /// # Errors
+    /// [`StartError::DataDir`], as where it may not be read.
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StartError> {
+        let path = self.path.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StartError::DataDir { path, source }),
+        }
     }
 }
 
 /// Writes beside it, syncs, renames over it, syncs the folder.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temp = path.with_extension("new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temp)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    // The whole name and an end: "a.key" and "a.token" must not meet.
+    let mut temp = path.as_os_str().to_owned();
+    temp.push(".new");
+    let temp = PathBuf::from(temp);
+    // What a crash left is not written into: its mode need not be ours.
+    match fs::remove_file(&temp) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temp)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temp, path));
     if let Err(error) = written {
         let _ = fs::remove_file(&temp);
         return Err(error);
     }
-    fs::rename(&temp, path)?;
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
@@ -90,5 +114,41 @@ mod tests {
         let path = data.write_private("token", b"two").expect("write");
         assert_eq!(fs::read(&path).expect("read"), b"two");
         assert_eq!(fs::metadata(&path).expect("meta").permissions().mode() & 0o777, 0o600);
+        assert_eq!(data.read("token").expect("read").as_deref(), Some(&b"two"[..]));
+        assert_eq!(data.read("other").expect("read"), None);
+    }
+
+    #[test]
+    fn what_a_crash_left_behind_exposes_nothing() {
+        let dir = tempfile::tempdir().expect("dir");
+        let data = DataDir::open(dir.path()).expect("free");
+        let left = dir.path().join("token.new");
+        fs::write(&left, b"half").expect("write");
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).expect("chmod");
+        let path = data.write_private("token", b"whole").expect("write");
+        assert_eq!(fs::read(&path).expect("read"), b"whole");
+        assert_eq!(fs::metadata(&path).expect("meta").permissions().mode() & 0o777, 0o600);
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_file_of_before_and_nothing_beside_it() {
+        let dir = tempfile::tempdir().expect("dir");
+        let data = DataDir::open(dir.path()).expect("free");
+        fs::create_dir(dir.path().join("taken")).expect("folder");
+        let error = data.write_private("taken", b"x").expect_err("a folder is in the way").to_string();
+        assert!(error.starts_with("cannot use the data folder ") && !error.contains('\n'), "{error}");
+        assert!(dir.path().join("taken").is_dir() && !dir.path().join("taken.new").exists());
+    }
+
+    #[test]
+    fn a_new_folder_is_its_owners_alone_and_a_folder_that_cannot_be_is_one_line() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("a/b");
+        let _data = DataDir::open(&path).expect("free");
+        assert_eq!(fs::metadata(&path).expect("meta").permissions().mode() & 0o777, 0o700);
+        fs::write(dir.path().join("file"), b"").expect("write");
+        let error = DataDir::open(&dir.path().join("file")).expect_err("a file").to_string();
+        assert!(error.contains("file") && !error.contains('\n'), "{error}");
     }
 }

@@ -2,11 +2,11 @@
 //! page, gRPC serving with health and reflection, and an end in good order.
 //!
 //! ```text
-//!   run(name, async |…|)          one runtime, one TLS provider, one line for an error
-//!     │ options::parse            flag > HOTSWAP_* > hotswap.toml > default
-//!     │ listen::bind              binds first, and says what it listens on
+//!   options::parse                flag > HOTSWAP_* > hotswap.toml > default
+//!   run(async …)                  one runtime, one TLS provider, one line for an error
+//!     │ listen::bind              binds first, so that a taken port ends it at once
 //!     │ Supervisor::spawn         every task has a name and a kind
-//!     │ signals                   SIGINT, SIGTERM; the second one ends at once
+//!     │ stop_on_signals           SIGINT, SIGTERM; the second one ends at once
 //!     ▼
 //!   Supervisor::drain             stop accepting, end streams, wait, then abort what is left
 //! ```
@@ -22,6 +22,6 @@ mod supervisor;
 
 pub use data_dir::DataDir;
 pub use error::StartError;
-pub use process::{block_on_signals, run, stop_on_signals};
-pub use supervisor::{DrainReport, Supervisor, TaskKind};
+pub use process::{run, stop_on_signals};
+pub use supervisor::{DrainReport, Supervisor, TaskHandle, TaskKind};
 pub use tokio_util::sync::CancellationToken;

@@ -1,37 +1,51 @@
 //! Options: a flag before a `HOTSWAP_*` variable, before a key in `hotswap.toml`, before the default.
 //!
 //! The file becomes clap's defaults, so that one declaration of an option serves all four and `--help` shows
-//! what is in force.
+//! what is in force. A key is the flag without its dashes (`data-dir`, or `data_dir`). It counts for every command
+//! that has the option; in a table named like a command it counts for that command, before the same key above:
+//!
+//! ```toml
+//! log = "info"
+//! [gateway]
+//! log = "warn"
+//! ```
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use toml::{Table, Value};
 
 use crate::StartError;
 
 const DEFAULT_FILE: &str = "hotswap.toml";
+/// Names the file, so it can't stand in it.
+const CONFIG: &str = "config";
 
 /// Parses `args` (with the program's name first), and the file that `--config FILE` or `HOTSWAP_CONFIG` names,
-/// or `hotswap.toml` where that is in the working folder. `T` declares `--config` for its help.
+/// or `hotswap.toml` where that is in the working folder. `T` declares `--config` for its help. A bad command
+/// line ends the process with clap's words.
 ///
 /// # Errors
-/// [`StartError::Option`] for a file that can't be read, and for a key in it that is no option.
+/// [`StartError::Option`] for a file that can't be read, for a key in it that is no option, and for a value that
+/// the option does not take; each names the file, and the key.
 pub fn parse<T: CommandFactory + FromArgMatches>(args: Vec<OsString>) -> Result<T, StartError> {
-    let named = config_flag(&args).or_else(|| std::env::var_os("HOTSWAP_CONFIG").map(PathBuf::from));
+    let from_env = || std::env::var_os("HOTSWAP_CONFIG").filter(|v| !v.is_empty()).map(PathBuf::from);
+    let named = config_flag(&args).or_else(from_env);
     let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
     let mut command = T::command();
     if named.is_some() || path.exists() {
         let table = read(&path)?;
-        command = with_defaults(command, &table, &path)?;
+        command = with_defaults(command, &table)
+            .map_err(|why| StartError::Option(format!("{}: {why}", path.display())))?;
     }
     let matches: ArgMatches = command.get_matches_from(args);
     T::from_arg_matches(&matches).map_err(|e| StartError::Option(e.to_string()))
 }
 
 fn config_flag(args: &[OsString]) -> Option<PathBuf> {
-    let mut args = args.iter();
+    let mut args = args.iter().take_while(|a| *a != "--");
     while let Some(arg) = args.next() {
         let text = arg.to_string_lossy();
         if text == "--config" {
@@ -50,79 +64,98 @@ fn read(path: &Path) -> Result<Table, StartError> {
     text.parse::<Table>().map_err(|e| failed(e.message().to_owned()))
 }
 
-fn with_defaults(mut command: Command, table: &Table, path: &Path) -> Result<Command, StartError> {
-    for (key, value) in table {
-        let id = key.replace('-', "_");
-        let text = match value {
-            Value::String(s) => s.clone(),
-            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => value.to_string(),
-            Value::Array(_) | Value::Table(_) => {
-                let why = format!("{}: {key} must be a text, number or boolean", path.display());
-                return Err(StartError::Option(why));
-            }
-        };
+/// The command with the file's values as defaults: first what counts for every command, then the tables.
+fn with_defaults(mut command: Command, table: &Table) -> Result<Command, String> {
+    for (key, value) in table.iter().filter(|(_, v)| !v.is_table()) {
+        let (id, values) = (key.replace('-', "_"), texts(key, value)?);
         let mut known = false;
-        command = set_default(command, &id, &text, &mut known);
+        command = set_default(command, &id, &values, &mut known)?;
         if !known {
-            return Err(StartError::Option(format!("{}: {key} is no option", path.display())));
+            return Err(format!("{key} is no option"));
         }
+    }
+    for (name, value) in table {
+        let Value::Table(inner) = value else { continue };
+        let Some(sub) = command.find_subcommand(name).cloned() else {
+            return Err(format!("[{name}] is no command"));
+        };
+        let sub = with_defaults(sub, inner).map_err(|why| format!("[{name}] {why}"))?;
+        command = command.mut_subcommand(name, |_| sub);
     }
     Ok(command)
 }
 
+/// What would stand on the command line.
+fn texts(key: &str, value: &Value) -> Result<Vec<String>, String> {
+    match value {
+        Value::String(text) => Ok(vec![text.clone()]),
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => {
+            Ok(vec![value.to_string()])
+        }
+        Value::Array(items) if items.iter().any(|v| v.is_array() || v.is_table()) => {
+            Err(format!("{key} must be a text, number, boolean, or a list of these"))
+        }
+        Value::Array(items) => {
+            items.iter().map(|v| texts(key, v)).collect::<Result<Vec<_>, _>>().map(|v| v.concat())
+        }
+        Value::Table(_) => Err(format!("{key} must not be a table")),
+    }
+}
+
 /// Sets the default of the option `id` wherever it is declared, subcommands included.
-fn set_default(mut command: Command, id: &str, value: &str, known: &mut bool) -> Command {
-    let here = command.get_arguments().any(|a| a.get_id() == id && a.get_long().is_some());
-    if here {
+fn set_default(
+    mut command: Command,
+    id: &str,
+    values: &[String],
+    known: &mut bool,
+) -> Result<Command, String> {
+    let here = command.get_arguments().find(|a| a.get_id() == id && a.get_long().is_some() && id != CONFIG);
+    if let Some(arg) = here {
         *known = true;
-        let value = value.to_owned();
-        command = command.mut_arg(id, |arg| arg.default_value(value).required(false));
+        check(arg, values).map_err(|why| format!("{} {why}", id.replace('_', "-")))?;
+        let values = values.to_vec();
+        command = command.mut_arg(id, |arg| arg.default_values(values).required(false));
     }
     let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
     for name in names {
-        command = command.mut_subcommand(name, |sub| set_default(sub, id, value, known));
+        let Some(sub) = command.find_subcommand(&name).cloned() else { continue };
+        let sub = set_default(sub, id, values, known)?;
+        command = command.mut_subcommand(name, |_| sub);
     }
-    command
+    Ok(command)
+}
+
+/// Asks the option's own parser, since clap's complaint about a default would not name the file.
+fn check(arg: &Arg, values: &[String]) -> Result<(), String> {
+    let is_flag = matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::SetFalse);
+    if is_flag {
+        return match values {
+            [one] if one == "true" || one == "false" => Ok(()),
+            _ => Err("must be true or false".into()),
+        };
+    }
+    let takes_many = matches!(arg.get_action(), ArgAction::Append)
+        || arg.get_num_args().is_some_and(|range| range.max_values() > 1);
+    if values.len() != 1 && !takes_many {
+        return Err("takes one value".into());
+    }
+    let probe =
+        Arg::new("v").long("v").action(ArgAction::Append).value_parser(arg.get_value_parser().clone());
+    let probe = Command::new("probe").no_binary_name(true).arg(probe);
+    let asked = probe.try_get_matches_from(values.iter().map(|v| format!("--v={v}")));
+    asked.map(drop).map_err(|error| format!("cannot be {}: {}", values.join(", "), complaint(&error)))
+}
+
+fn complaint(error: &clap::Error) -> String {
+    if let Some(cause) = std::error::Error::source(error) {
+        return cause.to_string();
+    }
+    match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(valid)) => format!("use {}", valid.join(", ")),
+        _ => "the option does not take this value".into(),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Options {
-        #[arg(long)]
-        config: Option<PathBuf>,
-        #[arg(long, env = "HOTSWAP_TEST_PORT_7Q", default_value_t = 1)]
-        test_port: u16,
-        #[arg(long, default_value = "a")]
-        test_name: String,
-    }
-
-    fn parsed(file: &str, flags: &[&str]) -> Result<Options, StartError> {
-        let dir = tempfile::tempdir().expect("dir");
-        let path = dir.path().join("x.toml");
-        std::fs::write(&path, file).expect("write");
-        let mut args = vec![OsString::from("test"), "--config".into(), path.into()];
-        args.extend(flags.iter().map(OsString::from));
-        parse(args)
-    }
-
-    #[test]
-    fn a_flag_stands_before_the_file_and_the_file_before_the_default() {
-        let options = parsed("test-port = 2\n", &[]).expect("parses");
-        assert_eq!((options.test_port, options.test_name.as_str()), (2, "a"));
-        assert!(options.config.is_some());
-        assert_eq!(parsed("test_port = 2\n", &["--test-port", "3"]).expect("parses").test_port, 3);
-    }
-
-    #[test]
-    fn an_unknown_key_and_a_broken_file_are_named() {
-        let error = parsed("prot = 2\n", &[]).expect_err("unknown").to_string();
-        assert!(error.ends_with("x.toml: prot is no option"), "{error}");
-        let error = parsed("= 2\n", &[]).expect_err("broken").to_string();
-        assert!(error.contains("cannot use"), "{error}");
-    }
-}
+#[path = "options_tests.rs"]
+mod tests;

@@ -1,10 +1,10 @@
 //! The frame of a process: its runtime, its signals, its exit.
 
 use std::future::Future;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{StartError, Supervisor, TaskKind};
 
@@ -24,51 +24,62 @@ where
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error}");
+            let _ = writeln!(io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Asks the supervisor to stop at the first SIGINT or SIGTERM; the second ends the process at once.
+/// Asks the supervisor to stop at the first SIGINT or SIGTERM. One that comes while the process is stopping,
+/// for whatever reason, ends it at once, with exit code 130.
 ///
 /// # Errors
 /// Where signals can't be caught.
 pub fn stop_on_signals(supervisor: &Supervisor) -> Result<(), StartError> {
-    let catch =
-        |kind| signal(kind).map_err(|e| StartError::Failed { what: "catching signals", source: e.into() });
-    let (mut int, mut term) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
+    let mut signals = Signals::catch()
+        .map_err(|source| StartError::Failed { what: "catching signals", source: source.into() })?;
     let watched = supervisor.clone();
     let shutdown = supervisor.shutdown();
     supervisor.spawn("signals", TaskKind::Background, async move {
         tokio::select! {
-            _ = int.recv() => {}
-            _ = term.recv() => {}
-            () = shutdown.cancelled() => return,
+            () = signals.next() => {
+                tracing::info!("stopping; once more to stop at once");
+                watched.request_stop(None);
+            }
+            () = shutdown.cancelled() => {}
         }
-        tracing::info!("stopping; once more to stop at once");
-        watched.request_stop(None);
-        block_on_second(int, term);
+        exit_at_next(signals);
     });
     Ok(())
 }
 
-/// Waits, outside the supervisor, for the second signal: a drain must not wait for it.
-fn block_on_second(mut int: tokio::signal::unix::Signal, mut term: tokio::signal::unix::Signal) {
+/// Waits, outside the supervisor, for a signal that ends the process: a drain must not wait for it.
+fn exit_at_next(mut signals: Signals) {
     #[expect(
         clippy::disallowed_methods,
         reason = "it must outlive the drain that waits for supervised tasks"
     )]
     tokio::spawn(async move {
-        tokio::select! {
-            _ = int.recv() => {}
-            _ = term.recv() => {}
-        }
+        signals.next().await;
         std::process::exit(130);
     });
 }
 
-/// Waits until the supervisor is asked to stop.
-pub async fn block_on_signals(supervisor: &Supervisor) {
-    supervisor.shutdown().cancelled().await;
+/// The signals that ask a process to stop. Once caught they do nothing by themselves any more.
+struct Signals {
+    int: Signal,
+    term: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.int.recv() => {}
+            _ = self.term.recv() => {}
+        }
+    }
 }

@@ -28,7 +28,15 @@ impl Metrics {
         Ok(self.registry.register(Box::new(collector))?)
     }
 
+    /// The registry itself, for what takes one.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Everything, in Prometheus' text format.
+    ///
+    /// # Errors
+    /// Where a collector gives what can't be written.
     pub fn encode(&self) -> Result<String, MetricsError> {
         let mut out = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut out)?;

@@ -199,7 +199,7 @@ impl Conn {
 
     /// Whether what hyper writes now is an answer of its own, to a head that it could not read.
     pub(super) fn writes_by_itself(&self) -> bool {
-        self.phase.get() == Phase::Head && !self.unflushed.get()
+        matches!(self.phase.get(), Phase::Idle | Phase::Head) && !self.unflushed.get()
     }
 
     pub(super) fn aborts(&self) -> bool {

@@ -205,3 +205,59 @@ async fn two_framings_in_one_request_are_refused() {
     }
     assert_eq!(backend.connections(), 0);
 }
+
+#[tokio::test]
+async fn nonsense_behind_a_request_is_refused_after_the_answer() {
+    let backend = Backend::echo().await;
+    let gateway = Gateway::before(backend.address);
+    let mut client = gateway.connect().await;
+    client.send(format!("{GET}GET / HTTP/1.1\r\nbad header\r\n\r\n{GET}")).await;
+    assert_eq!(client.response().await.status, 200);
+    let refused = client.response().await;
+    assert_eq!((refused.status, refused.reason()), (400, Some("BAD_REQUEST")));
+    assert!(!client.ended().await);
+    assert_eq!(backend.connections(), 1);
+}
+
+/// Numbers that only look random.
+fn next(state: &mut u64) -> usize {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state as usize
+}
+
+#[tokio::test]
+async fn requests_with_flipped_bytes_get_an_answer_or_an_end_and_leave_no_trace() {
+    // It panics where what reaches it is no HTTP.
+    let backend = Backend::echo().await;
+    let gateway = Gateway::before(backend.address);
+    let sound = "POST /a/b?c=d HTTP/1.1\r\nhost: shop:80\r\nconnection: x\r\ncontent-type: text/plain\r\n\
+                 transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let mut state = 0x9e37_79b9_7f4a_7c15;
+    for round in 0..400 {
+        let mut bytes = sound.as_bytes().to_vec();
+        for _ in 0..=next(&mut state) % 3 {
+            let at = next(&mut state) % bytes.len();
+            match next(&mut state) % 3 {
+                0 => bytes[at] = next(&mut state) as u8,
+                1 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, b"\r\n :,\0;\x80"[next(&mut state) % 8]),
+            }
+        }
+        let mut client = gateway.connect().await;
+        client.send(&bytes).await;
+        let _ = tokio::io::AsyncWriteExt::shutdown(&mut client.stream).await;
+        if let Some(response) = client.response_to("POST").await {
+            let shown = String::from_utf8_lossy(&bytes);
+            assert!([200, 400, 404, 408, 413, 431, 501, 502].contains(&response.status), "{round}: {shown}");
+        }
+    }
+    gateway.counts("gateway_active_connections 0").await;
+    assert_eq!(gateway.ask(GET).await.status, 200);
+    let metrics = gateway.metrics();
+    for reason in ["BACKEND_PROTOCOL", "BACKEND_CLOSED", "BACKEND_CUT"] {
+        let none = format!("gateway_requests_failed_total{{reason=\"{reason}\"}} 0\n");
+        assert!(metrics.contains(&none), "{metrics}");
+    }
+}

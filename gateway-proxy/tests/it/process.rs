@@ -119,6 +119,10 @@ async fn a_gateway_is_ready_with_its_first_configuration_and_ends_in_order_on_si
     let (_, metrics) = page(admin, "/metrics").await;
     assert!(metrics.contains("gateway_config_revision 1\n"), "{metrics}");
 
+    let mut odd = Client::connect(listen).await;
+    odd.send("nonsense\r\n\r\n").await;
+    assert_eq!(odd.response().await.reason(), Some("BAD_REQUEST"));
+
     // A request is under way when the signal comes.
     client.send("GET /late?q=1 HTTP/1.1\r\nhost: Shop\r\n\r\n").await;
     in_time("the request", async {
@@ -146,7 +150,9 @@ async fn a_gateway_is_ready_with_its_first_configuration_and_ends_in_order_on_si
     assert_eq!([text("method"), text("host"), text("path")], ["GET", "Shop", "/late"]);
     assert_eq!([text("route"), text("backend")], ["routes/r", backend.as_str()]);
     assert_eq!((last["status"].as_u64(), last["bytes"].as_u64()), (Some(200), Some(2)));
-    assert_eq!(log.lines().count(), 2);
+    let odd: serde_json::Value = serde_json::from_str(log.lines().nth(1).expect("a line")).expect("JSON");
+    assert_eq!((odd["method"].as_str(), odd["reason"].as_str()), (Some("-"), Some("BAD_REQUEST")));
+    assert_eq!(log.lines().count(), 3);
 }
 
 #[tokio::test]

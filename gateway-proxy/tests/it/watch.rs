@@ -205,3 +205,53 @@ async fn the_token_is_read_anew_for_each_stream_and_a_drain_is_heeded() {
 fn prost_duration(ms: u64) -> Option<prost_types::Duration> {
     prost_types::Duration::try_from(Duration::from_millis(ms)).ok()
 }
+
+#[tokio::test]
+async fn ten_thousand_routes_come_in_parts_and_one_of_them_changes() {
+    let (a, b) = two_backends().await;
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let watching = Watching::start(control.address, &[]);
+    let (mut stream, _) = control.stream().await;
+    let route = |n: usize, version: i64| {
+        let mut route = to_the_pool(version);
+        route.name = format!("routes/r{n}");
+        if let Some(Spec::Route(spec)) = &mut route.spec {
+            spec.hosts = vec![format!("h{}.example", n % 100)];
+            let kind = Some(hotswap_api::route::v1::path_match::Kind::Prefix(format!("/p{n}")));
+            let path = Some(hotswap_api::route::v1::PathMatch { kind });
+            spec.matches = vec![hotswap_api::route::v1::RouteMatch { path, ..Default::default() }];
+        }
+        route
+    };
+    let all: Vec<_> = std::iter::once(pool(1, a.address)).chain((0..10_000).map(|n| route(n, 1))).collect();
+    let names: Vec<(String, i64)> = all.iter().map(|r| (r.name.clone(), r.version)).collect();
+    let of: Vec<(&str, i64)> = names.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+    let mut nonce = String::new();
+    let parts: Vec<_> = all.chunks(500).collect();
+    for (i, part) in parts.iter().enumerate() {
+        let last = i + 1 == parts.len();
+        let digest = if last { digest(&of) } else { Default::default() };
+        let chunk = SnapshotChunk { at: token(1), resources: part.to_vec(), last, digest };
+        nonce = stream.say(ToProxy::Snapshot(chunk)).await;
+    }
+    stream.acknowledged(&nonce).await;
+    let ask = |n: usize| format!("GET /p{n}/x HTTP/1.1\r\nhost: h{}.example\r\n\r\n", n % 100);
+    for n in [0, 4_711, 9_999] {
+        assert_eq!(watching.gateway.ask(&ask(n)).await.text(), "a");
+    }
+    let wrong_host = "GET /p7/x HTTP/1.1\r\nhost: h8.example\r\n\r\n";
+    assert_eq!(watching.gateway.ask(wrong_host).await.reason(), Some("NO_ROUTE"));
+    let mut after = of.clone();
+    after[0].1 = 2;
+    let step = Delta {
+        from: 1,
+        to: token(2),
+        upserts: vec![pool(2, b.address)],
+        removes: vec![],
+        digest: digest(&after),
+        allow_mass_delete: false,
+    };
+    let nonce = stream.say(ToProxy::Delta(step)).await;
+    stream.acknowledged(&nonce).await;
+    assert_eq!(watching.gateway.ask(&ask(4_711)).await.text(), "b");
+}
