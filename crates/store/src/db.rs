@@ -1,64 +1,117 @@
 //! The database of a process.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use hotswap_core::{Clock, Ids, StoreId};
-use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Executor as _, SqlSafeStr as _, SqlitePool};
 use tokio::sync::watch;
 
-use crate::{StoreError, Tx, schema};
+use crate::postgres::PostgreSql;
+use crate::sqlite::Sqlite3;
+use crate::tx::Inner;
+use crate::{PostgresOptions, StoreError, Tx, hints};
 
-/// Connections that read, each on a snapshot of its own.
-const READERS: u32 = 4;
-
-/// How long a statement waits for a lock, and a caller for a connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Which database.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// A SQLite file, made where it is not there. The caller holds the lock of its folder.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server.
+    Postgres(Box<PostgresOptions>),
+}
 
 /// A handle to the database; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Db {
-    writer: SqlitePool,
-    readers: SqlitePool,
+    pub(crate) engine: Engine,
     store_id: StoreId,
-    commits: watch::Sender<u64>,
+    commits: Commits,
+    clock_offset: Arc<AtomicI64>,
+    ids: Arc<dyn Ids>,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Db").field("engine", &self.engine).field("store_id", &self.store_id).finish()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Engine {
+    Sqlite(Sqlite3),
+    Postgres(PostgreSql),
 }
 
 impl Db {
-    /// Opens the SQLite database at `path`, made where it is not there, and brings its schema up to date. The
-    /// caller holds the lock of the folder. Durable on commit: WAL with `synchronous=FULL`.
+    /// Opens the database, and brings its schema up to date.
     ///
     /// # Errors
     /// [`StoreError::Open`], [`StoreError::Schema`] or [`StoreError::TooNew`].
-    pub async fn open(path: &Path, clock: &Arc<dyn Clock>, ids: &Arc<dyn Ids>) -> Result<Self, StoreError> {
-        let open_error = |source| StoreError::Open { path: path.to_owned(), source };
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(PATIENCE)
-            .foreign_keys(true);
-        let pool = |n| SqlitePoolOptions::new().max_connections(n).acquire_timeout(PATIENCE);
-        let writer = pool(1).connect_with(options.clone()).await.map_err(open_error)?;
-        migrate(&writer, path).await?;
-        let readers = pool(READERS).connect_with(options.read_only(true)).await.map_err(open_error)?;
-        let store_id = store_id(&writer, clock, ids).await?;
-        Ok(Self { writer, readers, store_id, commits: watch::Sender::new(0) })
+    pub async fn open(
+        database: &Database,
+        clock: &Arc<dyn Clock>,
+        ids: &Arc<dyn Ids>,
+    ) -> Result<Self, StoreError> {
+        let engine = match database {
+            Database::Sqlite(path) => Engine::Sqlite(Sqlite3::open(path).await?),
+            Database::Postgres(options) => Engine::Postgres(PostgreSql::open(options).await?),
+        };
+        let nobody = StoreId(uuid::Uuid::nil());
+        let mut db = Self {
+            engine,
+            store_id: nobody,
+            commits: Commits::default(),
+            clock_offset: Arc::default(),
+            ids: Arc::clone(ids),
+        };
+        db.store_id = identify(&db, clock, ids).await?;
+        Ok(db)
     }
 
-    /// Begins a transaction that writes. There is one at a time.
-    pub async fn write(&self) -> Result<Tx, StoreError> {
-        let inner = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Tx::new(inner, self.commits.clone()))
+    /// Begins a transaction that writes what belongs to `scope`. There is one at a time, so what it reads of the
+    /// scope stays as it is until it ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], also where others are too long before it.
+    pub async fn write(&self, scope: &str) -> Result<Tx, StoreError> {
+        let inner = match &self.engine {
+            Engine::Sqlite(db) => Inner::SqliteWrite(db.write().await?),
+            Engine::Postgres(db) => Inner::Postgres(db.write().await?),
+        };
+        let mut tx = self.tx(inner);
+        tx.lock_scope(scope).await?;
+        Ok(tx)
+    }
+
+    /// Begins a transaction that writes what belongs to no scope, as leases. On PostgreSQL others may write at
+    /// the same time.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn write_unscoped(&self) -> Result<Tx, StoreError> {
+        Ok(self.tx(match &self.engine {
+            Engine::Sqlite(db) => Inner::SqliteWrite(db.write().await?),
+            Engine::Postgres(db) => Inner::Postgres(db.write().await?),
+        }))
     }
 
     /// Begins a transaction that reads one snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
     pub async fn read(&self) -> Result<Tx, StoreError> {
-        Ok(Tx::new(self.readers.begin().await?, self.commits.clone()))
+        Ok(self.tx(match &self.engine {
+            Engine::Sqlite(db) => Inner::SqliteRead(db.read().await?),
+            Engine::Postgres(db) => Inner::Postgres(db.read().await?),
+        }))
+    }
+
+    fn tx(&self, inner: Inner) -> Tx {
+        // The last bits of an id are random.
+        let (_, random) = self.ids.uuid().as_u64_pair();
+        let offset = self.clock_offset.load(Ordering::Relaxed);
+        Tx::new(inner, self.commits.clone(), offset, random.cast_signed())
     }
 
     /// The identity of this store.
@@ -66,9 +119,38 @@ impl Db {
         self.store_id
     }
 
-    /// Changes after each commit of this process that wrote.
+    /// Whether other processes may use the same database.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
+    }
+
+    /// Changes after each commit that wrote, of this process and, while [`Db::exchange_hints`] runs, of others.
+    /// A hint that may get lost: what changed, the change log tells.
     pub fn watch_commits(&self) -> watch::Receiver<u64> {
-        self.commits.subscribe()
+        self.commits.count.subscribe()
+    }
+
+    /// Tells other processes on the same database of commits, and hears of theirs, until it is dropped. On
+    /// SQLite, which has one process, it never ends and does nothing.
+    pub async fn exchange_hints(&self) {
+        match &self.engine {
+            Engine::Sqlite(_) => std::future::pending().await,
+            Engine::Postgres(db) => hints::exchange(db.pool(), &self.commits).await,
+        }
+    }
+
+    /// How often this process wrote to SQLite's disk; transactions that waited together share one write. 0 on
+    /// PostgreSQL.
+    pub fn commits_to_disk(&self) -> u64 {
+        match &self.engine {
+            Engine::Sqlite(db) => db.commits(),
+            Engine::Postgres(_) => 0,
+        }
+    }
+
+    /// Moves the database's clock, as leases and timers see it, by so many µs; for tests.
+    pub fn set_clock_offset_micros(&self, micros: i64) {
+        self.clock_offset.store(micros, Ordering::Relaxed);
     }
 
     /// Asks the database to prepare a statement; for tests of a service's SQL.
@@ -76,37 +158,47 @@ impl Db {
     /// # Errors
     /// [`StoreError::Statement`] where it does not parse or names what is not there.
     pub async fn prepare(&self, sql: &'static str) -> Result<(), StoreError> {
-        let mut connection = self.readers.acquire().await?;
-        connection.prepare(sql.into_sql_str()).await?;
-        Ok(())
+        match &self.engine {
+            Engine::Sqlite(db) => db.prepare(sql).await,
+            Engine::Postgres(db) => db.prepare(sql).await,
+        }
     }
 
     /// Closes all connections; what is under way ends first.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
-}
-
-async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
-    match schema::sqlite().run(writer).await {
-        Ok(()) => Ok(()),
-        Err(MigrateError::VersionMissing(found)) if found > schema::NEWEST => {
-            Err(StoreError::TooNew { path: path.to_owned(), found })
+        match &self.engine {
+            Engine::Sqlite(db) => db.close().await,
+            Engine::Postgres(db) => db.close().await,
         }
-        Err(source) => Err(StoreError::Schema { path: path.to_owned(), source: Box::new(source) }),
     }
 }
 
-async fn store_id(
-    writer: &SqlitePool,
-    clock: &Arc<dyn Clock>,
-    ids: &Arc<dyn Ids>,
-) -> Result<StoreId, StoreError> {
+/// Commits, as those who wait for one see them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Commits {
+    /// Of all processes.
+    pub(crate) count: watch::Sender<u64>,
+    /// Of this process.
+    pub(crate) own: watch::Sender<u64>,
+}
+
+impl Commits {
+    pub(crate) fn committed(&self) {
+        self.count.send_modify(|n| *n = n.wrapping_add(1));
+        self.own.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    pub(crate) fn heard(&self) {
+        self.count.send_modify(|n| *n = n.wrapping_add(1));
+    }
+}
+
+/// The identity of the store, given to it where it has none.
+async fn identify(db: &Db, clock: &Arc<dyn Clock>, ids: &Arc<dyn Ids>) -> Result<StoreId, StoreError> {
     const INSERT: &str = "INSERT INTO store_meta (id, store_id, created_at) VALUES (1, $1, $2) \
          ON CONFLICT (id) DO NOTHING";
     const SELECT: &str = "SELECT store_id FROM store_meta WHERE id = 1";
-    let mut tx = Tx::new(writer.begin_with("BEGIN IMMEDIATE").await?, watch::Sender::new(0));
+    let mut tx = db.write_unscoped().await?;
     tx.execute(INSERT, &[ids.uuid().to_string().into(), clock.now().into()]).await?;
     let row = tx.fetch_opt(SELECT, &[]).await?;
     tx.commit().await?;

@@ -1,22 +1,67 @@
-//! The schema of the store's own tables. (A *migration* is what users run on their databases.)
+//! The schema of our own tables, the same numbers on both databases. (A *migration* is what users run on their
+//! databases.)
 
-use sqlx::SqlSafeStr as _;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use std::ops::Deref;
+
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{Acquire, Database, Pool, SqlSafeStr as _};
+
+use crate::StoreError;
 
 macro_rules! schema {
-    ($($number:literal $name:literal),+ $(,)?) => {
-        &[$(($number, $name, include_str!(concat!("../../../migrations/sqlite/", $name, ".sql")))),+]
+    ($folder:literal) => {
+        &[
+            step!($folder, 1, "0001_create_kernel"),
+            step!($folder, 2, "0002_create_gateway_resources"),
+            step!($folder, 3, "0003_create_leases_and_floors"),
+            step!($folder, 4, "0004_create_gateway_proxies"),
+        ]
     };
 }
 
-const SQLITE: &[(i64, &str, &str)] = schema![1 "0001_create_kernel", 2 "0002_create_gateway_resources"];
+macro_rules! step {
+    ($folder:literal, $number:literal, $name:literal) => {
+        ($number, $name, include_str!(concat!("../../../migrations/", $folder, "/", $name, ".sql")))
+    };
+}
+
+const SQLITE: &[(i64, &str, &str)] = schema!("sqlite");
+const POSTGRES: &[(i64, &str, &str)] = schema!("postgres");
 
 /// The newest number.
-pub(crate) const NEWEST: i64 = SQLITE.len() as i64;
+const NEWEST: i64 = SQLITE.len() as i64;
 
 pub(crate) fn sqlite() -> Migrator {
-    let steps = SQLITE.iter().map(|(number, name, sql)| {
+    migrator(SQLITE)
+}
+
+pub(crate) fn postgres() -> Migrator {
+    migrator(POSTGRES)
+}
+
+fn migrator(steps: &'static [(i64, &'static str, &'static str)]) -> Migrator {
+    let steps = steps.iter().map(|(number, name, sql)| {
         Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
     Migrator::with_migrations(steps.collect())
+}
+
+/// Brings a database up to date, one process at a time.
+pub(crate) async fn apply<DB: Database>(
+    pool: &Pool<DB>,
+    steps: Migrator,
+    database: &str,
+) -> Result<(), StoreError>
+where
+    for<'a> &'a Pool<DB>: Acquire<'a, Database = DB>,
+    for<'a> <&'a Pool<DB> as Acquire<'a>>::Connection: Deref,
+    for<'a> <<&'a Pool<DB> as Acquire<'a>>::Connection as Deref>::Target: Migrate,
+{
+    match steps.run(pool).await {
+        Ok(()) => Ok(()),
+        Err(MigrateError::VersionMissing(found)) if found > NEWEST => {
+            Err(StoreError::TooNew { database: database.to_owned(), found })
+        }
+        Err(source) => Err(StoreError::Schema { database: database.to_owned(), source: Box::new(source) }),
+    }
 }

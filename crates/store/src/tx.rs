@@ -1,23 +1,52 @@
 //! Transactions.
 
-use hotswap_core::Revision;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments as _, Sqlite, Transaction};
-use tokio::sync::watch;
+use hotswap_core::{Revision, Timestamp};
+use sqlx::{Postgres, Sqlite, Transaction};
 
-use crate::{Row, StoreError, Value};
+use crate::row::{bind_postgres, bind_sqlite};
+use crate::sqlite::Member;
+use crate::{Commits, Row, StoreError, Value};
 
 /// A transaction. Dropped without a commit it leaves nothing behind.
 #[derive(Debug)]
 pub struct Tx {
-    inner: Transaction<'static, Sqlite>,
-    commits: watch::Sender<u64>,
+    inner: Inner,
+    commits: Commits,
+    clock_offset: i64,
+    /// Drawn for the revisions of this transaction.
+    pub(crate) stamp: i64,
     wrote: bool,
 }
 
+#[derive(Debug)]
+pub(crate) enum Inner {
+    SqliteRead(Transaction<'static, Sqlite>),
+    SqliteWrite(Member),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// Runs a statement on whichever database it is.
+macro_rules! run {
+    ($tx:expr, $sql:expr, $values:expr, $method:ident, $map:expr) => {
+        match &mut $tx.inner {
+            Inner::SqliteRead(tx) => {
+                sqlx::query_with($sql, bind_sqlite($values)?).$method(&mut **tx).await.map($map)?
+            }
+            Inner::SqliteWrite(member) => {
+                let connection = member.connection()?;
+                let done = sqlx::query_with($sql, bind_sqlite($values)?).$method(&mut **connection).await;
+                done.inspect_err(|e| member.failed(e)).map($map)?
+            }
+            Inner::Postgres(tx) => {
+                sqlx::query_with($sql, bind_postgres($values)?).$method(&mut **tx).await.map($map)?
+            }
+        }
+    };
+}
+
 impl Tx {
-    pub(crate) fn new(inner: Transaction<'static, Sqlite>, commits: watch::Sender<u64>) -> Self {
-        Self { inner, commits, wrote: false }
+    pub(crate) fn new(inner: Inner, commits: Commits, clock_offset: i64, stamp: i64) -> Self {
+        Self { inner, commits, clock_offset, stamp, wrote: false }
     }
 
     /// Runs a statement; gives the number of rows it changed.
@@ -26,8 +55,7 @@ impl Tx {
     /// [`StoreError::Conflict`] where a unique value is taken; else as the database says.
     pub async fn execute(&mut self, sql: &'static str, values: &[Value]) -> Result<u64, StoreError> {
         self.wrote = true;
-        let done = sqlx::query_with(sql, bind(values)?).execute(&mut *self.inner).await?;
-        Ok(done.rows_affected())
+        Ok(run!(self, sql, values, execute, |done| done.rows_affected()))
     }
 
     /// The first row of an answer.
@@ -36,17 +64,32 @@ impl Tx {
         sql: &'static str,
         values: &[Value],
     ) -> Result<Option<Row>, StoreError> {
-        Ok(sqlx::query_with(sql, bind(values)?).fetch_optional(&mut *self.inner).await?.map(Row))
+        Ok(run!(self, sql, values, fetch_optional, |row| row.map(Row::from)))
     }
 
     /// All rows of an answer.
     pub async fn fetch_all(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>, StoreError> {
-        let rows = sqlx::query_with(sql, bind(values)?).fetch_all(&mut *self.inner).await?;
-        Ok(rows.into_iter().map(Row).collect())
+        Ok(run!(self, sql, values, fetch_all, |rows| rows.into_iter().map(Row::from).collect()))
     }
 
-    /// Takes the next revision of `scope`. Writers of one scope wait for each other here, so revisions are
-    /// committed in their order.
+    /// Waits until this is the one transaction that writes `scope`. What it reads of the scope from then on
+    /// stays as it is. Taken first, so that locks have one order.
+    pub(crate) async fn lock_scope(&mut self, scope: &str) -> Result<(), StoreError> {
+        const LOCK: &str = "SELECT revision FROM scope_counters WHERE scope = $1 FOR UPDATE";
+        const MAKE: &str =
+            "INSERT INTO scope_counters (scope, revision) VALUES ($1, 0) ON CONFLICT (scope) DO NOTHING";
+        // SQLite has one writer anyway.
+        if matches!(self.inner, Inner::Postgres(_)) && self.fetch_opt(LOCK, &[scope.into()]).await?.is_none()
+        {
+            self.execute(MAKE, &[scope.into()]).await?;
+            self.fetch_opt(LOCK, &[scope.into()]).await?;
+            self.wrote = false;
+        }
+        Ok(())
+    }
+
+    /// Takes the next revision of `scope`. Writers of one scope wait for each other, so revisions are committed
+    /// in their order.
     pub async fn next_revision(&mut self, scope: &str) -> Result<Revision, StoreError> {
         const SQL: &str = "INSERT INTO scope_counters (scope, revision) VALUES ($1, 1) \
              ON CONFLICT (scope) DO UPDATE SET revision = scope_counters.revision + 1 RETURNING revision";
@@ -65,25 +108,32 @@ impl Tx {
         }
     }
 
+    /// The database's own time, which all its users share. For leases and timers alone: every other time is a
+    /// parameter.
+    pub async fn now(&mut self) -> Result<Timestamp, StoreError> {
+        const SQLITE: &str = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now";
+        const POSTGRES: &str =
+            "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS now";
+        let sql = if matches!(self.inner, Inner::Postgres(_)) { POSTGRES } else { SQLITE };
+        let row = self.fetch_opt(sql, &[]).await?;
+        let row = row.ok_or_else(|| StoreError::inconsistent("(the clock)", "now", "(none)"))?;
+        Ok(Timestamp(row.int("now")?).plus_micros(self.clock_offset))
+    }
+
     /// Makes what was written last, and wakes those who watch commits.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: where the connection was lost meanwhile, it may have been committed all the
+    /// same; a `request_id` makes trying again safe.
     pub async fn commit(self) -> Result<(), StoreError> {
-        self.inner.commit().await?;
+        match self.inner {
+            Inner::SqliteRead(tx) => tx.commit().await?,
+            Inner::SqliteWrite(member) => member.commit().await?,
+            Inner::Postgres(tx) => tx.commit().await?,
+        }
         if self.wrote {
-            self.commits.send_modify(|n| *n = n.wrapping_add(1));
+            self.commits.committed();
         }
         Ok(())
     }
-}
-
-fn bind(values: &[Value]) -> Result<SqliteArguments, StoreError> {
-    let mut arguments = SqliteArguments::default();
-    for value in values {
-        let added = match value {
-            Value::Int(i) => arguments.add(*i),
-            Value::Text(t) => arguments.add(t.clone()),
-            Value::OptText(t) => arguments.add(t.clone()),
-        };
-        added.map_err(|e| StoreError::Statement(sqlx::Error::Encode(e)))?;
-    }
-    Ok(arguments)
 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use hotswap_auth::Role;
 use hotswap_gateway::options::GatewayOptions;
+use hotswap_route::RouteOptions;
+use hotswap_runtime::StartError;
+use hotswap_store::PostgresOptions;
 use hotswap_telemetry::{LogFormat, LogOptions};
 
 use crate::client::ClientArgs;
@@ -132,7 +135,72 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "HOTSWAP_DATA_DIR", default_value = "hotswap-data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
     #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Entries of the change log that are kept; a gateway that was away for more gets everything anew
+    #[arg(
+        long,
+        env = "HOTSWAP_KEPT_CHANGES",
+        default_value_t = RouteOptions::default().kept_changes,
+        value_name = "N",
+        value_parser = clap::value_parser!(i64).range(1..)
+    )]
+    kept_changes: i64,
+    /// Let gateways take a configuration that lacks most of what they have, as after a store was emptied on
+    /// purpose. Without it they refuse, and go on with what they have
+    #[arg(long, env = "HOTSWAP_ALLOW_MASS_DELETE")]
+    allow_mass_delete: bool,
+    #[command(flatten)]
     pub(crate) log: LogArgs,
+}
+
+impl ServerArgs {
+    /// How the route service behaves.
+    pub(crate) fn route(&self) -> RouteOptions {
+        RouteOptions { kept_changes: self.kept_changes, allow_mass_delete: self.allow_mass_delete }
+    }
+}
+
+/// Where the store lies.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StoreArgs {
+    /// A PostgreSQL database, as postgres://user:password@host/hotswap?sslmode=verify-full&sslrootcert=/ca.pem.
+    /// A password is better kept in the variable, or in PGPASSFILE. Default: SQLite, in the data folder
+    #[arg(long, env = "HOTSWAP_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    // A text here, parsed later: clap shows what it can't parse, and a password may stand in it.
+    database_url: Option<String>,
+    /// Most connections to PostgreSQL at a time
+    #[arg(
+        long,
+        env = "HOTSWAP_DATABASE_POOL",
+        default_value_t = 16,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(2..=1000)
+    )]
+    database_pool: u32,
+    /// How long a statement may take on PostgreSQL, in ms
+    #[arg(
+        long,
+        env = "HOTSWAP_DATABASE_TIMEOUT_MS",
+        default_value_t = 5_000,
+        value_name = "MS",
+        value_parser = clap::value_parser!(u64).range(1..=3_600_000)
+    )]
+    database_timeout_ms: u64,
+}
+
+impl StoreArgs {
+    /// The database server; `None`: SQLite, in the data folder.
+    ///
+    /// # Errors
+    /// Where the URL is none.
+    pub(crate) fn options(&self) -> Result<Option<PostgresOptions>, StartError> {
+        let Some(url) = &self.database_url else { return Ok(None) };
+        let mut options =
+            PostgresOptions::parse(url).map_err(|why| StartError::Option(format!("--database-url {why}")))?;
+        options.pool = self.database_pool;
+        options.statement_timeout = Duration::from_millis(self.database_timeout_ms);
+        Ok(Some(options))
+    }
 }
 
 /// What every server logs.

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use hotswap_auth::{LocalKey, Verifier};
 use hotswap_core::{Clock, Ids, SystemClock, SystemIds};
-use hotswap_route::RouteServer;
+use hotswap_route::{RouteOptions, RouteServer};
 use hotswap_rpc::AuthLayer;
 use hotswap_runtime::admin::{self, Readiness};
 use hotswap_runtime::grpc::GrpcServer;
 use hotswap_runtime::{DataDir, StartError, Supervisor, TaskKind, listen};
+use hotswap_store::{Database, PostgresOptions};
 use hotswap_telemetry::{GrpcMetrics, Metrics};
 use tokio::net::TcpListener;
 
@@ -30,6 +31,9 @@ pub(crate) struct SuiteOptions {
     pub(crate) data_dir: PathBuf,
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: SocketAddr,
+    /// `None`: SQLite, in the data folder.
+    pub(crate) database: Option<PostgresOptions>,
+    pub(crate) route: RouteOptions,
 }
 
 /// A control plane that is serving.
@@ -60,7 +64,14 @@ impl Suite {
         let keeper =
             TokenKeeper::new(Arc::clone(&dir), Arc::clone(&key), Arc::clone(&clock), Arc::clone(&ids));
         keeper.renew()?;
-        let route = RouteServer::open(dir.path(), Arc::clone(&clock), Arc::clone(&ids), &supervisor).await?;
+        let database = match &options.database {
+            Some(options) => Database::Postgres(Box::new(options.clone())),
+            None => Database::Sqlite(dir.path().join("hotswap.db")),
+        };
+        let route = {
+            let (clock, ids) = (Arc::clone(&clock), Arc::clone(&ids));
+            RouteServer::open(&database, options.route.clone(), clock, ids, &supervisor).await?
+        };
 
         let (listen, admin_listen) = (address(&grpc)?, address(&page)?);
         let (metrics, readiness) = (Metrics::new(), Readiness::default());

@@ -18,4 +18,4 @@ mod store;
 
 pub use app::Error;
 pub use rpc::not_built::NOT_BUILT;
-pub use server::RouteServer;
+pub use server::{RouteOptions, RouteServer};

@@ -1,6 +1,5 @@
 //! The service as a process embeds it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use hotswap_api::audit::v1::audit_service_server::AuditServiceServer;
@@ -10,20 +9,36 @@ use hotswap_api::rollout::v1::rollout_service_server::RolloutServiceServer;
 use hotswap_api::route::v1::route_service_server::RouteServiceServer;
 use hotswap_core::{Clock, Ids, Revision};
 use hotswap_runtime::{StartError, Supervisor};
-use hotswap_store::Db;
+use hotswap_store::{Database, Db};
 use tonic::service::Routes;
 
-use crate::app::App;
-use crate::rpc::{Feed, Fleet, FleetRpc, NotBuiltRpc, RouteRpc, WatchRpc};
+use crate::app::{App, Error, Fleet};
+use crate::rpc::{Feed, FleetRpc, NotBuiltRpc, RouteRpc, WatchRpc};
 
 /// The largest message that a caller may send, in bytes.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+
+/// How the service behaves.
+#[derive(Clone, Debug)]
+pub struct RouteOptions {
+    /// How many entries of the change log are kept. A proxy that was away for more gets a snapshot.
+    pub kept_changes: i64,
+    /// Whether a snapshot may take away most of what a proxy has.
+    pub allow_mass_delete: bool,
+}
+
+impl Default for RouteOptions {
+    fn default() -> Self {
+        Self { kept_changes: 100_000, allow_mass_delete: false }
+    }
+}
 
 /// RouteService with the watch and the fleet, on an open store.
 pub struct RouteServer {
     app: App,
     feed: Feed,
     fleet: Fleet,
+    options: RouteOptions,
     supervisor: Supervisor,
 }
 
@@ -34,22 +49,27 @@ impl std::fmt::Debug for RouteServer {
 }
 
 impl RouteServer {
-    /// Opens the database file in `data_dir`, whose lock the caller holds, and starts to follow it.
+    /// Opens the database, and starts to follow it.
     ///
     /// # Errors
     /// [`StartError::Failed`] where the database can't be opened or read.
     pub async fn open(
-        data_dir: &Path,
+        database: &Database,
+        options: RouteOptions,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
         supervisor: &Supervisor,
     ) -> Result<Self, StartError> {
-        let db = Db::open(&data_dir.join("hotswap.db"), &clock, &ids).await;
+        let db = Db::open(database, &clock, &ids).await;
         let db = db.map_err(|e| StartError::failed("opening the store")(e.into()))?;
-        let app = App { db, clock: Arc::clone(&clock), ids };
-        let feed = Feed::start(app.clone(), supervisor).await;
-        let feed = feed.map_err(|e| StartError::failed("reading the gateway configuration")(e.into()))?;
-        Ok(Self { app, feed, fleet: Fleet::new(clock), supervisor: supervisor.clone() })
+        let fleet = Fleet::new(ids.uuid().to_string(), Arc::clone(&clock));
+        let app = App { db, clock, ids };
+        let unread = |e: Error| StartError::failed("reading the gateway configuration")(e.into());
+        let feed = Feed::start(app.clone(), supervisor).await.map_err(unread)?;
+        fleet.keep_in_store(&app, supervisor).await.map_err(unread)?;
+        app.exchange_hints(supervisor);
+        app.compact_changes(fleet.replica().to_owned(), options.kept_changes, supervisor);
+        Ok(Self { app, feed, fleet, options, supervisor: supervisor.clone() })
     }
 
     /// The services: RouteService, ConfigDistributionService, FleetService, and those of the contract that
@@ -59,9 +79,10 @@ impl RouteServer {
             feed: self.feed.clone(),
             fleet: self.fleet.clone(),
             supervisor: self.supervisor.clone(),
+            allow_mass_delete: self.options.allow_mass_delete,
         };
         let fleet = FleetRpc { fleet: self.fleet.clone(), feed: self.feed.clone() };
-        let route = RouteRpc { app: self.app.clone() };
+        let route = RouteRpc { app: self.app.clone(), fleet: self.fleet.clone() };
         Routes::new(RouteServiceServer::new(route).max_decoding_message_size(MAX_MESSAGE))
             .add_service(ConfigDistributionServiceServer::new(watch).max_decoding_message_size(MAX_MESSAGE))
             .add_service(FleetServiceServer::new(fleet))
@@ -74,8 +95,11 @@ impl RouteServer {
         self.feed.reached(revision).await;
     }
 
-    /// Closes the database. Called last, when no call is under way.
+    /// Says in the store that this process is gone, and closes it. Called last, when no call is under way.
     pub async fn close(&self) {
+        if let Err(error) = self.fleet.leave(&self.app).await {
+            tracing::warn!(%error, "the last of the fleet could not be written");
+        }
         self.app.db.close().await;
     }
 }

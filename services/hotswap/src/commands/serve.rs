@@ -16,6 +16,8 @@ pub(super) async fn run(args: &Serve) -> Result<(), Failure> {
         data_dir: args.server.data_dir.clone(),
         listen: args.listen,
         admin_listen: args.admin_listen,
+        database: args.server.store.options()?,
+        route: args.server.route(),
     };
     let suite = Suite::start(&options, &supervisor).await?;
     output::print(|out| {

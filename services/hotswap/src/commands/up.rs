@@ -17,6 +17,8 @@ pub(super) async fn run(args: &Up) -> Result<(), Failure> {
         data_dir: args.server.data_dir.clone(),
         listen: args.listen,
         admin_listen: args.admin_listen,
+        database: args.server.store.options()?,
+        route: args.server.route(),
     };
     let suite = Suite::start(&options, &supervisor).await?;
     suite.readiness.not_ready("gateway", "starting");

@@ -26,7 +26,7 @@ impl App {
         input: Create<C>,
     ) -> Result<Resource<C>, Error> {
         let key = input.options.key(ctx);
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write(store::SCOPE).await?;
         if let Some(done) = self.repeated_write(&mut tx, key.as_ref()).await? {
             return Ok(done);
         }

@@ -24,7 +24,7 @@ impl App {
     pub(crate) async fn delete<C: Content>(&self, ctx: &OpContext, input: Delete) -> Result<Revision, Error> {
         let name = C::Name::parse(&input.name).map_err(|e| Violations::one("name", e.to_string()))?;
         let key = input.options.key(ctx);
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write(store::SCOPE).await?;
         if let Some(kept) = self.repeated(&mut tx, key.as_ref()).await? {
             return Ok(kept.revision);
         }

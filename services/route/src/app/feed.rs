@@ -1,6 +1,9 @@
 //! What the watch distributes: everything at a revision, and what changed since.
 
+use std::collections::HashSet;
+
 use hotswap_core::Revision;
+use hotswap_store::Tx;
 
 use super::{App, Error};
 use crate::domain::AnyResource;
@@ -13,6 +16,8 @@ const REPLAY: i64 = 10_000;
 pub(crate) struct Start {
     /// The revision.
     pub(crate) revision: Revision,
+    /// The number drawn for it.
+    pub(crate) stamp: Option<i64>,
     /// Every resource.
     pub(crate) resources: Vec<AnyResource>,
     /// The revision from which on `log` is whole.
@@ -25,6 +30,8 @@ pub(crate) struct Start {
 pub(crate) struct Batch {
     /// The revision reached.
     pub(crate) to: Revision,
+    /// The number drawn for it.
+    pub(crate) stamp: Option<i64>,
     /// The revisions taken in, oldest first, with the name that each touched.
     pub(crate) log: Vec<(i64, String)>,
     /// Resources that are new or changed.
@@ -33,21 +40,47 @@ pub(crate) struct Batch {
     pub(crate) removes: Vec<String>,
 }
 
+/// What the store has behind a place.
+pub(crate) enum Followed {
+    /// Nothing new.
+    Same,
+    /// A change.
+    Changed(Batch),
+    /// The store can't lead from that place to where it is: it was set back to an older state, or its log no
+    /// longer reaches that far. This is what it has.
+    Anew(Start),
+}
+
 impl App {
     pub(crate) async fn feed_start(&self) -> Result<Start, Error> {
-        let mut tx = self.db.read().await?;
-        let (revision, resources) = store::everything(&mut tx).await?;
-        let floor = Revision((revision.0 - REPLAY).max(0));
-        let log = store::log_after(&mut tx, floor).await?;
-        Ok(Start { revision, resources, floor, log })
+        start(&mut self.db.read().await?).await
     }
 
-    pub(crate) async fn feed_after(&self, after: Revision) -> Result<Batch, Error> {
+    /// What is behind a revision, for which `stamp` was drawn.
+    pub(crate) async fn feed_after(&self, after: Revision, stamp: Option<i64>) -> Result<Followed, Error> {
         let mut tx = self.db.read().await?;
+        let (to, floor) = tx.place(store::SCOPE).await?;
+        let unknown = after > floor && tx.stamp(store::SCOPE, after).await? != stamp;
+        if to < after || floor > after || unknown {
+            return Ok(Followed::Anew(start(&mut tx).await?));
+        }
+        if to == after {
+            return Ok(Followed::Same);
+        }
         let (changes, upserts) = store::changes_after(&mut tx, after).await?;
         let log = store::log_after(&mut tx, after).await?;
-        let there: std::collections::HashSet<&str> = upserts.iter().map(|r| r.name.as_str()).collect();
+        let stamp = tx.stamp(store::SCOPE, to).await?;
+        let there: HashSet<&str> = upserts.iter().map(|r| r.name.as_str()).collect();
         let removes = changes.names.iter().filter(|n| !there.contains(n.as_str())).cloned().collect();
-        Ok(Batch { to: changes.to, log, removes, upserts })
+        Ok(Followed::Changed(Batch { to: changes.to, stamp, log, removes, upserts }))
     }
+}
+
+async fn start(tx: &mut Tx) -> Result<Start, Error> {
+    let (revision, resources) = store::everything(tx).await?;
+    let (_, whole) = tx.place(store::SCOPE).await?;
+    let floor = whole.max(Revision(revision.0 - REPLAY));
+    let log = store::log_after(tx, floor).await?;
+    let stamp = tx.stamp(store::SCOPE, revision).await?;
+    Ok(Start { revision, stamp, resources, floor, log })
 }

@@ -36,7 +36,7 @@ impl App {
         let (Some(name), Some(mask)) = (name, mask) else { return Err(Error::Invalid(v)) };
 
         let key = input.options.key(ctx);
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write(store::SCOPE).await?;
         if let Some(done) = self.repeated_write(&mut tx, key.as_ref()).await? {
             return Ok(done);
         }

@@ -3,9 +3,11 @@
 mod content;
 mod difference;
 mod mask;
+mod proxy;
 mod resource;
 
 pub use content::{AnyContent, Content};
 pub use difference::{Difference, differences};
 pub use mask::Mask;
+pub use proxy::{Place, Proxy, Refusal};
 pub use resource::{AnyResource, Resource, RevisionRecord};

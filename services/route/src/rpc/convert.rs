@@ -12,7 +12,7 @@ use tonic::Status;
 
 use super::status::unfit;
 use crate::app::WriteOptions;
-use crate::domain::{AnyContent, AnyResource, Content, Difference, Resource, RevisionRecord};
+use crate::domain::{AnyContent, AnyResource, Content, Difference, Refusal, Resource, RevisionRecord};
 
 /// How a kind of content stands in the contract.
 pub(super) trait Wire: Content {
@@ -24,6 +24,18 @@ pub(super) trait Wire: Content {
     fn from_message(message: &Self::Message) -> Result<Self, Unfit>;
     fn to_message(resource: &Resource<Self>) -> Self::Message;
     fn to_revision(record: &RevisionRecord<Self>) -> Self::Revision;
+    fn set_refusals(message: &mut Self::Message, refusals: Vec<wire::ProxyRefusal>);
+}
+
+/// What a proxy refuses of a resource.
+pub(super) fn proxy_refusal((proxy, r): (String, Refusal)) -> wire::ProxyRefusal {
+    wire::ProxyRefusal {
+        proxy: format!("proxies/{proxy}"),
+        revision: r.version,
+        field: r.field,
+        reason: r.reason,
+        message: r.message,
+    }
 }
 
 impl Wire for RouteDraft {
@@ -54,6 +66,10 @@ impl Wire for RouteDraft {
             actor: record.actor.clone(),
         }
     }
+
+    fn set_refusals(message: &mut wire::Route, refusals: Vec<wire::ProxyRefusal>) {
+        message.refusals = refusals;
+    }
 }
 
 impl Wire for PoolDraft {
@@ -83,6 +99,10 @@ impl Wire for PoolDraft {
             create_time: Some(time(record.written_at)),
             actor: record.actor.clone(),
         }
+    }
+
+    fn set_refusals(message: &mut wire::Pool, refusals: Vec<wire::ProxyRefusal>) {
+        message.refusals = refusals;
     }
 }
 

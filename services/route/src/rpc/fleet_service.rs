@@ -8,8 +8,10 @@ use hotswap_core::{PageSize, PageToken, ProxyName, ResourceName as _, Violations
 use hotswap_rpc::WireError;
 use tonic::{Code, Request, Response, Status};
 
-use super::fleet::Fleet;
+use super::convert::time;
 use super::watch::Feed;
+use crate::app::Fleet;
+use crate::domain::{Place, Proxy, Refusal};
 
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 const MAX_WAIT: Duration = Duration::from_secs(300);
@@ -31,12 +33,13 @@ impl FleetService for FleetRpc {
         let size = PageSize::parse(m.page_size).map_err(WireError::invalid)?;
         let token = PageToken::decode(&m.page_token, &["proxies"], 1).map_err(WireError::invalid)?;
         let after = token.and_then(|k| k.into_iter().next()).unwrap_or_default();
-        let mut proxies = self.fleet.list(self.feed.head().0);
-        proxies.retain(|p| p.name > after);
-        let more = proxies.len() > size.get();
-        proxies.truncate(size.get());
-        let next = proxies.last().filter(|_| more);
-        let next_page_token = next.map(|p| PageToken::new(&["proxies"], vec![p.name.clone()]).encode());
+        let mut found = self.fleet.list();
+        found.retain(|p| p.id > after);
+        let more = found.len() > size.get();
+        found.truncate(size.get());
+        let next = found.last().filter(|_| more);
+        let next_page_token = next.map(|p| PageToken::new(&["proxies"], vec![p.id.clone()]).encode());
+        let proxies = found.into_iter().map(|p| self.shown(p)).collect();
         Ok(Response::new(wire::ListProxiesResponse {
             proxies,
             next_page_token: next_page_token.unwrap_or_default(),
@@ -50,7 +53,7 @@ impl FleetService for FleetRpc {
         let name = request.into_inner().name;
         let parsed = ProxyName::parse(&name)
             .map_err(|e| WireError::invalid(Violations::one("name", e.to_string())))?;
-        let proxy = self.fleet.get(parsed.id(), self.feed.head().0).ok_or_else(|| {
+        let proxy = self.fleet.get(parsed.id()).map(|p| self.shown(p)).ok_or_else(|| {
             WireError::new(Code::NotFound, "NOT_FOUND", format!("{name} has never connected"))
                 .with("name", &name)
         })?;
@@ -64,11 +67,12 @@ impl FleetService for FleetRpc {
         let m = request.into_inner();
         let timeout = checked(&m)?;
         let quorum = usize::try_from(m.quorum).unwrap_or(0);
+        let store = self.feed.store_id().to_string();
         let mut changes = self.fleet.watch();
         let reached = tokio::time::timeout(timeout, async {
             loop {
                 changes.mark_unchanged();
-                let (serving, lagging) = self.fleet.standing(m.revision);
+                let (serving, lagging) = self.fleet.standing(&store, m.revision);
                 let enough = match quorum {
                     0 => lagging.is_empty() && !serving.is_empty(),
                     n => serving.len() >= n,
@@ -79,16 +83,59 @@ impl FleetService for FleetRpc {
             }
         });
         let reached = reached.await.unwrap_or(false);
-        let (serving, mut lagging) = self.fleet.standing(m.revision);
+        let (serving, mut lagging) = self.fleet.standing(&store, m.revision);
         let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
         let connected = count(serving.len() + lagging.len());
         lagging.truncate(MAX_LAGGING);
+        let lagging = lagging.iter().map(|id| full_name(id)).collect();
         Ok(Response::new(wire::WaitForRevisionResponse {
             reached,
             serving: count(serving.len()),
             connected,
             lagging,
         }))
+    }
+}
+
+impl FleetRpc {
+    fn shown(&self, p: Proxy) -> wire::Proxy {
+        let at_head = p.serves(&self.feed.store_id().to_string(), self.feed.head().0);
+        let sync = match (p.connected, p.refusals.is_empty(), at_head) {
+            (false, ..) => wire::proxy::Sync::Disconnected,
+            (true, false, _) => wire::proxy::Sync::Refusing,
+            (true, true, true) => wire::proxy::Sync::Synced,
+            (true, true, false) => wire::proxy::Sync::Pending,
+        };
+        wire::Proxy {
+            name: full_name(&p.id),
+            instance_id: p.instance_id,
+            labels: p.labels.into_iter().collect(),
+            build_version: p.build_version,
+            sync: sync.into(),
+            active: p.active.map(place),
+            sent: p.sent.map(place),
+            refusals: p.refusals.into_iter().map(refusal).collect(),
+            connect_time: Some(time(p.connected_at)),
+            last_seen_time: Some(time(p.last_seen_at)),
+        }
+    }
+}
+
+pub(super) fn full_name(id: &str) -> String {
+    format!("proxies/{id}")
+}
+
+fn place(p: Place) -> wire::ResumeToken {
+    wire::ResumeToken { store_id: p.store_id, revision: p.revision }
+}
+
+fn refusal(r: Refusal) -> wire::ResourceError {
+    wire::ResourceError {
+        name: r.name,
+        version: r.version,
+        field: r.field,
+        reason: r.reason,
+        message: r.message,
     }
 }
 

@@ -1,7 +1,6 @@
 //! The wire: tonic services, conversions, the status map, and the watch.
 
 mod convert;
-mod fleet;
 mod fleet_service;
 mod later;
 pub(crate) mod not_built;
@@ -9,7 +8,6 @@ mod route_service;
 mod status;
 mod watch;
 
-pub(crate) use fleet::Fleet;
 pub(crate) use fleet_service::FleetRpc;
 pub(crate) use later::NotBuiltRpc;
 pub(crate) use route_service::RouteRpc;

@@ -7,14 +7,29 @@ use hotswap_matcher::{PoolDraft, RouteDraft};
 use hotswap_rpc::{not_built, op_context};
 use tonic::{Request, Response, Status};
 
-use super::convert::{Wire, content, difference, options};
+use super::convert::{Wire, content, difference, options, proxy_refusal};
 use super::not_built as built;
 use super::status::status;
-use crate::app::{App, Create, Delete, Diff, List, ListRevisions, Update};
+use crate::app::{App, Create, Delete, Diff, Fleet, List, ListRevisions, Update};
+use crate::domain::Resource;
 
 /// The service.
 pub(crate) struct RouteRpc {
     pub(crate) app: App,
+    pub(crate) fleet: Fleet,
+}
+
+/// Refusals that a resource shows; the fleet service has all.
+const SHOWN_REFUSALS: usize = 10;
+
+impl RouteRpc {
+    /// A resource as it is, with what proxies refuse of it.
+    fn shown<C: Wire>(&self, resource: &Resource<C>) -> C::Message {
+        let mut message = C::to_message(resource);
+        let refusals = self.fleet.refusals_of(resource.full_name(), SHOWN_REFUSALS);
+        C::set_refusals(&mut message, refusals.into_iter().map(proxy_refusal).collect());
+        message
+    }
 }
 
 fn parts<T>(request: Request<T>) -> Result<(OpContext, T), Status> {
@@ -34,7 +49,7 @@ impl RouteService for RouteRpc {
         let content = content::<RouteDraft>(message.route.as_ref())?;
         let input = Create { id: message.route_id, content, options };
         let made = self.app.create(&ctx, input).await.map_err(status)?;
-        Ok(Response::new(wire::CreateRouteResponse { route: Some(RouteDraft::to_message(&made)) }))
+        Ok(Response::new(wire::CreateRouteResponse { route: Some(self.shown(&made)) }))
     }
 
     async fn get_route(
@@ -43,7 +58,7 @@ impl RouteService for RouteRpc {
     ) -> Result<Response<wire::GetRouteResponse>, Status> {
         let (ctx, message) = parts(request)?;
         let found = self.app.get::<RouteDraft>(&ctx, &message.name).await.map_err(status)?;
-        Ok(Response::new(wire::GetRouteResponse { route: Some(RouteDraft::to_message(&found)) }))
+        Ok(Response::new(wire::GetRouteResponse { route: Some(self.shown(&found)) }))
     }
 
     async fn list_routes(
@@ -54,7 +69,7 @@ impl RouteService for RouteRpc {
         let input =
             List { page_size: m.page_size, page_token: m.page_token, filter: m.filter, order_by: m.order_by };
         let (page, next_page_token) = self.app.list::<RouteDraft>(&ctx, input).await.map_err(status)?;
-        let routes = page.iter().map(RouteDraft::to_message).collect();
+        let routes = page.iter().map(|r| self.shown(r)).collect();
         Ok(Response::new(wire::ListRoutesResponse { routes, next_page_token }))
     }
 
@@ -76,7 +91,7 @@ impl RouteService for RouteRpc {
             options,
         };
         let changed = self.app.update(&ctx, input).await.map_err(status)?;
-        Ok(Response::new(wire::UpdateRouteResponse { route: Some(RouteDraft::to_message(&changed)) }))
+        Ok(Response::new(wire::UpdateRouteResponse { route: Some(self.shown(&changed)) }))
     }
 
     async fn delete_route(
@@ -128,7 +143,7 @@ impl RouteService for RouteRpc {
         let content = content::<PoolDraft>(message.pool.as_ref())?;
         let input = Create { id: message.pool_id, content, options };
         let made = self.app.create(&ctx, input).await.map_err(status)?;
-        Ok(Response::new(wire::CreatePoolResponse { pool: Some(PoolDraft::to_message(&made)) }))
+        Ok(Response::new(wire::CreatePoolResponse { pool: Some(self.shown(&made)) }))
     }
 
     async fn get_pool(
@@ -137,7 +152,7 @@ impl RouteService for RouteRpc {
     ) -> Result<Response<wire::GetPoolResponse>, Status> {
         let (ctx, message) = parts(request)?;
         let found = self.app.get::<PoolDraft>(&ctx, &message.name).await.map_err(status)?;
-        Ok(Response::new(wire::GetPoolResponse { pool: Some(PoolDraft::to_message(&found)) }))
+        Ok(Response::new(wire::GetPoolResponse { pool: Some(self.shown(&found)) }))
     }
 
     async fn list_pools(
@@ -148,7 +163,7 @@ impl RouteService for RouteRpc {
         let input =
             List { page_size: m.page_size, page_token: m.page_token, filter: m.filter, order_by: m.order_by };
         let (page, next_page_token) = self.app.list::<PoolDraft>(&ctx, input).await.map_err(status)?;
-        let pools = page.iter().map(PoolDraft::to_message).collect();
+        let pools = page.iter().map(|r| self.shown(r)).collect();
         Ok(Response::new(wire::ListPoolsResponse { pools, next_page_token }))
     }
 
@@ -170,7 +185,7 @@ impl RouteService for RouteRpc {
             options,
         };
         let changed = self.app.update(&ctx, input).await.map_err(status)?;
-        Ok(Response::new(wire::UpdatePoolResponse { pool: Some(PoolDraft::to_message(&changed)) }))
+        Ok(Response::new(wire::UpdatePoolResponse { pool: Some(self.shown(&changed)) }))
     }
 
     async fn delete_pool(

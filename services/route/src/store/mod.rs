@@ -1,5 +1,6 @@
 //! Routes and pools in the store. The rows are private; past here only domain types exist.
 
+pub(crate) mod proxies;
 mod row;
 pub(crate) mod sql;
 

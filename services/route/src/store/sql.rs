@@ -27,9 +27,12 @@ pub(crate) const REVISIONS: &str = "SELECT name, revision, uid, created_at, writ
 pub(crate) const LOG_AFTER: &str = "SELECT revision, name FROM change_log \
      WHERE scope = $1 AND revision > $2 ORDER BY revision, name";
 
-const BY_NAME: &str = columns!("WHERE collection = $1 AND $2 = $2 AND name > $3 ORDER BY name LIMIT $4");
-const BY_NAME_DESC: &str =
-    columns!("WHERE collection = $1 AND $2 = $2 AND name < $3 ORDER BY name DESC LIMIT $4");
+// All take the same values; this one needs no number.
+const BY_NAME: &str =
+    columns!("WHERE collection = $1 AND CAST($2 AS BIGINT) IS NOT NULL AND name > $3 ORDER BY name LIMIT $4");
+const BY_NAME_DESC: &str = columns!(
+    "WHERE collection = $1 AND CAST($2 AS BIGINT) IS NOT NULL AND name < $3 ORDER BY name DESC LIMIT $4"
+);
 const BY_CREATED: &str =
     columns!("WHERE collection = $1 AND (created_at, name) > ($2, $3) ORDER BY created_at, name LIMIT $4");
 const BY_CREATED_DESC: &str = columns!(
@@ -46,6 +49,25 @@ const BY_REVISION_DESC: &str = columns!(
     "WHERE collection = $1 AND (revision, name) < ($2, $3) ORDER BY revision DESC, name DESC LIMIT $4"
 );
 
+pub(crate) const CLAIM_PROXY: &str = "INSERT INTO gateway_proxies \
+     (name, revision, replica, session, connected, instance_id, labels, build_version, \
+     active_store, active_revision, sent_store, sent_revision, refusals, connected_at, last_seen_at) \
+     VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+     ON CONFLICT (name) DO UPDATE SET session = gateway_proxies.session + 1, \
+     revision = excluded.revision, replica = excluded.replica, connected = excluded.connected, \
+     instance_id = excluded.instance_id, labels = excluded.labels, \
+     build_version = excluded.build_version, active_store = excluded.active_store, \
+     active_revision = excluded.active_revision, sent_store = excluded.sent_store, \
+     sent_revision = excluded.sent_revision, refusals = excluded.refusals, \
+     connected_at = excluded.connected_at, last_seen_at = excluded.last_seen_at RETURNING session";
+pub(crate) const UPDATE_PROXY: &str = "UPDATE gateway_proxies SET revision = $2, connected = $4, \
+     instance_id = $5, labels = $6, build_version = $7, active_store = $8, active_revision = $9, \
+     sent_store = $10, sent_revision = $11, refusals = $12, connected_at = $13, last_seen_at = $14 \
+     WHERE name = $1 AND replica = $3 AND session = $15";
+pub(crate) const PROXIES_AFTER: &str = "SELECT name, replica, connected, instance_id, labels, \
+     build_version, active_store, active_revision, sent_store, sent_revision, refusals, connected_at, \
+     last_seen_at FROM gateway_proxies WHERE revision > $1 ORDER BY name";
+
 /// Every statement, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[
@@ -58,6 +80,9 @@ pub(crate) const ALL: &[&str] = &[
     PUT_REVISION,
     REVISIONS,
     LOG_AFTER,
+    CLAIM_PROXY,
+    UPDATE_PROXY,
+    PROXIES_AFTER,
     BY_NAME,
     BY_NAME_DESC,
     BY_CREATED,
@@ -110,12 +135,15 @@ mod tests {
     use std::sync::Arc;
 
     use hotswap_core::{Clock, Ids, SystemClock, SystemIds};
+    use hotswap_store::Database;
 
     #[tokio::test]
     async fn every_statement_prepares() {
         let dir = tempfile::tempdir().expect("dir");
         let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
-        let db = hotswap_store::Db::open(&dir.path().join("x.db"), &clock, &ids).await.expect("open");
+        let db = hotswap_store::Db::open(&Database::Sqlite(dir.path().join("x.db")), &clock, &ids)
+            .await
+            .expect("open");
         for sql in super::ALL {
             db.prepare(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
         }

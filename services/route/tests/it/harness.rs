@@ -11,13 +11,18 @@ use hotswap_api::route::v1 as wire;
 use hotswap_api::route::v1::route_service_client::RouteServiceClient;
 use hotswap_auth::Role;
 use hotswap_core::{Clock, Ids, Revision, SystemClock, SystemIds};
-use hotswap_route::RouteServer;
+use hotswap_route::{RouteOptions, RouteServer};
 use hotswap_rpc::ClientError;
 use hotswap_runtime::Supervisor;
+use hotswap_store::Database;
 pub(crate) use hotswap_testkit::Authed;
 use hotswap_testkit::TestServer;
 use tonic::Status;
 use tonic::transport::Channel;
+
+fn database(dir: &Path) -> Database {
+    Database::Sqlite(dir.join("hotswap.db"))
+}
 
 pub(crate) struct Server {
     inner: TestServer,
@@ -28,7 +33,9 @@ impl Server {
     pub(crate) async fn start(dir: &Path) -> Self {
         let supervisor = Supervisor::new();
         let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
-        let route = RouteServer::open(dir, clock, ids, &supervisor).await.expect("opens");
+        let route = RouteServer::open(&database(dir), RouteOptions::default(), clock, ids, &supervisor)
+            .await
+            .expect("opens");
         Self { inner: TestServer::start(dir, route.routes(), supervisor), route }
     }
 

@@ -150,6 +150,10 @@ pub struct SnapshotChunk {
     /// In the last part: the digest of the whole.
     #[prost(bytes = "bytes", tag = "4")]
     pub digest: ::prost::bytes::Bytes,
+    /// In the last part. true: it may take away more than half of what the proxy has, and 10 or more; without it,
+    /// such a snapshot is refused, since a control plane on a wrong or empty store must not empty its proxies.
+    #[prost(bool, tag = "5")]
+    pub allow_mass_delete: bool,
 }
 /// What leads from one place to a later one. It is applied whole, at once.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -170,7 +174,8 @@ pub struct Delta {
     /// of SHA-256(name ‖ 0x00 ‖ version as 8 bytes, little-endian) over all resources.
     #[prost(bytes = "bytes", tag = "5")]
     pub digest: ::prost::bytes::Bytes,
-    /// true: it may delete more than half of what the proxy has; without it, such a delta is refused.
+    /// true: it may delete more than half of what the proxy has, and 10 or more; without it, such a delta is
+    /// refused. Set where each deletion was asked for by name.
     #[prost(bool, tag = "6")]
     pub allow_mass_delete: bool,
 }
@@ -306,7 +311,8 @@ pub struct Refusal {
     /// Why, at least one.
     #[prost(message, repeated, tag = "2")]
     pub errors: ::prost::alloc::vec::Vec<ResourceError>,
-    /// true: nothing of the message was applied (it did not fit what the proxy has); the proxy needs a reset.
+    /// true: nothing of the message was applied. With the reason MASS_DELETE the proxy keeps what it has until
+    /// something else is sent; else the message did not fit what it has, and it needs a reset.
     #[prost(bool, tag = "3")]
     pub whole: bool,
 }

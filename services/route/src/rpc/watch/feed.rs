@@ -9,7 +9,7 @@ use hotswap_core::{Revision, SetDigest, StoreId};
 use hotswap_runtime::{Supervisor, TaskKind};
 use tokio::sync::watch;
 
-use crate::app::{App, Batch, Error, Start};
+use crate::app::{App, Batch, Error, Followed, Start};
 use crate::rpc::convert::distributed;
 
 /// How many log entries are kept for deltas.
@@ -28,6 +28,10 @@ pub(crate) struct Feed {
 
 struct View {
     head: Revision,
+    /// The number that the store drew for the head.
+    stamp: Option<i64>,
+    /// Rises where the history that led here no longer counts.
+    epoch: u64,
     resources: BTreeMap<String, Arc<Resource>>,
     digest: SetDigest,
     /// The revision from which on the log is whole.
@@ -62,8 +66,11 @@ impl Feed {
                     () = tokio::time::sleep(RECONCILE) => {}
                     () = shutdown.cancelled() => return,
                 }
-                match app.feed_after(this.head()).await {
-                    Ok(batch) => this.apply(batch),
+                let (head, stamp) = this.stamped();
+                match app.feed_after(head, stamp).await {
+                    Ok(Followed::Same) => {}
+                    Ok(Followed::Changed(batch)) => this.apply(batch),
+                    Ok(Followed::Anew(start)) => this.begin_anew(start),
                     Err(error) => tracing::warn!(%error, "the feed could not read the store; it tries again"),
                 }
             }
@@ -86,8 +93,18 @@ impl Feed {
         self.head.subscribe()
     }
 
-    pub(super) fn store_id(&self) -> StoreId {
+    pub(crate) fn store_id(&self) -> StoreId {
         self.store_id
+    }
+
+    /// Rises where the history no longer counts: what a session has sent is then no place to go on from.
+    pub(super) fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
+    fn stamped(&self) -> (Revision, Option<i64>) {
+        let view = self.lock();
+        (view.head, view.stamp)
     }
 
     /// The head and its digest.
@@ -110,7 +127,7 @@ impl Feed {
     /// What changed behind `from`; `None`: the history from there is gone.
     pub(super) fn since(&self, from: Revision) -> Option<Step> {
         let view = self.lock();
-        if from < view.floor {
+        if from < view.floor || from > view.head {
             return None;
         }
         let begin = view.log.partition_point(|(revision, _)| *revision <= from.0);
@@ -144,8 +161,28 @@ impl Feed {
             }
         }
         view.head = batch.to;
+        view.stamp = batch.stamp;
         drop(view);
         self.head.send_replace(batch.to);
+    }
+
+    /// Takes what the store has for everything, and no place before it as one to go on from.
+    fn begin_anew(&self, start: Start) {
+        tracing::warn!(
+            from = self.head().0,
+            to = start.revision.0,
+            "the store has another history than this process; every proxy gets a snapshot"
+        );
+        let mut view = View::load(start);
+        let head = view.head;
+        view.floor = head;
+        view.log.clear();
+        let mut current = self.lock();
+        view.epoch = current.epoch + 1;
+        let old = std::mem::replace(&mut *current, view);
+        drop(current);
+        drop(old);
+        self.head.send_replace(head);
     }
 
     fn token(&self, revision: Revision) -> ResumeToken {
@@ -161,6 +198,8 @@ impl View {
     fn load(start: Start) -> Self {
         let mut view = Self {
             head: start.revision,
+            stamp: start.stamp,
+            epoch: 0,
             resources: BTreeMap::new(),
             digest: SetDigest::default(),
             floor: start.floor,

@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) use feed::Feed;
 use session::Session;
 
-use super::fleet::Fleet;
+use crate::app::Fleet;
 
 /// Messages that may wait for a proxy that reads slowly.
 const BUFFER: usize = 8;
@@ -30,6 +30,8 @@ pub(crate) struct WatchRpc {
     pub(crate) feed: Feed,
     pub(crate) fleet: Fleet,
     pub(crate) supervisor: Supervisor,
+    /// Whether a snapshot may take most of what a proxy has.
+    pub(crate) allow_mass_delete: bool,
 }
 
 #[tonic::async_trait]
@@ -41,12 +43,12 @@ impl ConfigDistributionService for WatchRpc {
         request: Request<Streaming<wire::WatchConfigRequest>>,
     ) -> Result<Response<Self::WatchConfigStream>, Status> {
         let (to_proxy, out) = mpsc::channel(BUFFER);
-        let session = Session::new(self.feed.clone(), self.fleet.clone(), to_proxy.clone());
+        let session = Session::new(self, to_proxy.clone());
         let inbound = request.into_inner();
-        let shutdown = self.supervisor.shutdown();
-        self.supervisor.spawn("watch", TaskKind::Background, async move {
-            if let Err(status) = session.run(inbound, shutdown).await {
-                let _ = to_proxy.send(Err(status)).await;
+        self.supervisor.spawn("watch", TaskKind::Connection, async move {
+            if let Err(status) = session.run(inbound).await {
+                // Where nothing was read there is no room for it, and nobody to wait for.
+                let _ = to_proxy.try_send(Err(status));
             }
         });
         Ok(Response::new(ReceiverStream::new(out)))

@@ -1,5 +1,6 @@
 //! One proxy's stream. At most one change is unacknowledged; what comes meanwhile is coalesced behind it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hotswap_api::gateway::v1 as wire;
@@ -15,11 +16,16 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tonic::{Code, Status, Streaming};
 
 use super::feed::{Feed, Step};
-use crate::rpc::fleet::Fleet;
+use crate::app::{Fleet, Introduction};
+use crate::domain::{Place, Refusal};
 
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 const BOOKMARK_EVERY: Duration = Duration::from_secs(10);
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
+/// How long a proxy may read nothing while something waits for it.
+const READ_WITHIN: Duration = Duration::from_secs(60);
+/// The reason of a refusal that a reset would not mend.
+const MASS_DELETE: &str = "MASS_DELETE";
 
 /// Resources in one part of a snapshot.
 const CHUNK: usize = 500;
@@ -31,34 +37,52 @@ pub(super) struct Session {
     feed: Feed,
     fleet: Fleet,
     out: Out,
+    /// Whether a snapshot may take most of what a proxy has.
+    allow_mass_delete: bool,
+    shutdown: CancellationToken,
     nonces: u64,
+    /// The feed's history that `sent` belongs to.
+    epoch: u64,
     /// The place that the proxy has, or will have once it acknowledges.
     sent: Revision,
     /// The nonce that is not yet acknowledged as active.
     open: Option<String>,
+    /// The proxy refused, as a whole, what was sent last: it gets a snapshot with the next change.
+    held: bool,
 }
 
 /// Who speaks, in the fleet.
 struct Speaker {
     proxy: String,
-    session: u64,
+    session: crate::app::Session,
 }
 
 impl Session {
-    pub(super) fn new(feed: Feed, fleet: Fleet, out: Out) -> Self {
-        Self { feed, fleet, out, nonces: 0, sent: Revision::ZERO, open: None }
+    pub(super) fn new(watch: &super::WatchRpc, out: Out) -> Self {
+        Self {
+            feed: watch.feed.clone(),
+            fleet: watch.fleet.clone(),
+            out,
+            allow_mass_delete: watch.allow_mass_delete,
+            shutdown: watch.supervisor.shutdown(),
+            nonces: 0,
+            epoch: watch.feed.epoch(),
+            sent: Revision::ZERO,
+            open: None,
+            held: false,
+        }
     }
 
     /// Runs until the proxy leaves or the process ends.
     pub(super) async fn run(
         mut self,
         mut inbound: Streaming<wire::WatchConfigRequest>,
-        shutdown: CancellationToken,
     ) -> Result<(), Status> {
         let hello = self.hello(&mut inbound).await?;
-        let speaker = Speaker { proxy: hello.proxy.clone(), session: self.fleet.connect(hello.clone()) };
+        let speaker =
+            Speaker { proxy: hello.proxy.clone(), session: self.fleet.connect(introduction(&hello)) };
         tracing::info!(proxy = speaker.proxy, "proxy connected");
-        let ended = self.serve(&speaker, &hello, &mut inbound, shutdown).await;
+        let ended = self.serve(&speaker, &hello, &mut inbound).await;
         self.fleet.disconnect(&speaker.proxy, speaker.session);
         tracing::info!(proxy = speaker.proxy, "proxy disconnected");
         ended
@@ -84,14 +108,14 @@ impl Session {
         speaker: &Speaker,
         hello: &wire::Hello,
         inbound: &mut Streaming<wire::WatchConfigRequest>,
-        shutdown: CancellationToken,
     ) -> Result<(), Status> {
+        let shutdown = self.shutdown.clone();
         let mut head = self.feed.watch();
         let mut bookmarks = bookmarks();
         self.begin(speaker, hello).await?;
         loop {
             head.mark_unchanged();
-            if self.open.is_none() && self.feed.head() > self.sent {
+            if self.open.is_none() && self.is_behind() {
                 self.advance(speaker).await?;
             }
             tokio::select! {
@@ -109,6 +133,10 @@ impl Session {
                 _ = bookmarks.tick() => if self.open.is_none() { self.bookmark().await? },
             }
         }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.feed.head() != self.sent || self.feed.epoch() != self.epoch
     }
 
     /// Decides where the proxy can go on from.
@@ -130,7 +158,7 @@ impl Session {
             Some(why) => self.reset(speaker, why).await,
             None if have.revision == place.revision => {
                 self.sent = Revision(have.revision);
-                self.fleet.sent(&speaker.proxy, speaker.session, place);
+                self.fleet.sent(&speaker.proxy, speaker.session, domain(&place));
                 self.bookmark().await
             }
             None => {
@@ -142,12 +170,18 @@ impl Session {
 
     /// Sends what leads from the place sent to the head.
     async fn advance(&mut self, speaker: &Speaker) -> Result<(), Status> {
+        let epoch = self.feed.epoch();
+        if std::mem::replace(&mut self.epoch, epoch) != epoch {
+            return self.reset(speaker, Why::Future).await;
+        }
+        if std::mem::take(&mut self.held) {
+            return self.snapshot(speaker).await;
+        }
         let Some(step) = self.feed.since(self.sent) else {
             return self.reset(speaker, Why::Compacted).await;
         };
-        let names: Vec<&str> = step.upserts.iter().map(|r| r.name.as_str()).collect();
-        let gone = step.removes.iter().map(String::as_str);
-        let touched: Vec<&str> = names.into_iter().chain(gone).collect();
+        let changed = step.upserts.iter().map(|r| r.name.as_str());
+        let touched: BTreeSet<&str> = changed.chain(step.removes.iter().map(String::as_str)).collect();
         self.fleet.retried(&speaker.proxy, speaker.session, &touched);
         let delta = wire::Delta {
             from: self.sent.0,
@@ -155,6 +189,7 @@ impl Session {
             upserts: step.upserts.iter().map(|r| r.as_ref().clone()).collect(),
             removes: step.removes.clone(),
             digest: step.digest.to_bytes().to_vec().into(),
+            // Each of them was deleted by a call that named it: only such deletions are in the change log.
             allow_mass_delete: true,
         };
         let nonce = self.send(ToProxy::Delta(delta)).await?;
@@ -181,6 +216,7 @@ impl Session {
                 resources: resources.iter().map(|r| r.as_ref().clone()).collect(),
                 last,
                 digest: if last { step.digest.to_bytes().to_vec().into() } else { Default::default() },
+                allow_mass_delete: last && self.allow_mass_delete,
             };
             nonce = self.send(ToProxy::Snapshot(chunk)).await?;
         }
@@ -191,7 +227,7 @@ impl Session {
     fn expect(&mut self, speaker: &Speaker, nonce: String, step: &Step) {
         self.sent = Revision(step.to.revision);
         self.open = Some(nonce);
-        self.fleet.sent(&speaker.proxy, speaker.session, step.to.clone());
+        self.fleet.sent(&speaker.proxy, speaker.session, domain(&step.to));
     }
 
     async fn bookmark(&mut self) -> Result<(), Status> {
@@ -228,7 +264,7 @@ impl Session {
         if ack.stage() == Stage::Active && current {
             self.open = None;
             if let Some(at) = ack.at {
-                self.fleet.active(&speaker.proxy, speaker.session, at);
+                self.fleet.active(&speaker.proxy, speaker.session, domain(&at));
             }
         }
     }
@@ -243,23 +279,57 @@ impl Session {
                 "proxy refuses a resource"
             );
         }
-        self.fleet.refused(&speaker.proxy, speaker.session, refusal.errors);
+        let mass_delete = refusal.errors.iter().any(|e| e.reason == MASS_DELETE);
+        let refusals = refusal.errors.into_iter().map(refused).collect();
+        self.fleet.refused(&speaker.proxy, speaker.session, refusals);
         // Of the open change, or of a bookmark; a refusal of what was reset since counts no more.
         let current = self.open.as_ref().is_none_or(|open| *open == refusal.nonce);
+        if refusal.whole && current && mass_delete {
+            // The same again would be refused again. It stays as it is until there is something else to send.
+            self.open = None;
+            self.held = true;
+            return Ok(());
+        }
         if refusal.whole && current {
             return self.reset(speaker, Why::DigestMismatch).await;
         }
         Ok(())
     }
 
+    /// Sends a message; one that is not read in time ends the stream, and so does the end of the process.
     async fn send(&mut self, message: ToProxy) -> Result<String, Status> {
         self.nonces += 1;
         let nonce = self.nonces.to_string();
         let response = wire::WatchConfigResponse { nonce: nonce.clone(), message: Some(message) };
-        let left = |_| Status::cancelled("the proxy left");
-        self.out.send(Ok(response)).await.map_err(left)?;
+        let place = tokio::select! {
+            place = timeout(READ_WITHIN, self.out.reserve()) => place,
+            // What waits can't be had by a proxy that does not read; it comes back elsewhere.
+            () = self.shutdown.cancelled(), if self.out.capacity() == 0 => {
+                return Err(Status::unavailable("the control plane ends"));
+            }
+        };
+        let late = |_| WireError::new(Code::DeadlineExceeded, "SLOW_READER", "nothing was read for 60 s");
+        place.map_err(late)?.map_err(|_| Status::cancelled("the proxy left"))?.send(Ok(response));
         Ok(nonce)
     }
+}
+
+fn introduction(hello: &wire::Hello) -> Introduction {
+    Introduction {
+        id: hello.proxy.clone(),
+        instance_id: hello.instance_id.clone(),
+        labels: hello.labels.clone().into_iter().collect(),
+        build_version: hello.build_version.clone(),
+        have: hello.have.as_ref().map(domain),
+    }
+}
+
+fn domain(at: &wire::ResumeToken) -> Place {
+    Place { store_id: at.store_id.clone(), revision: at.revision }
+}
+
+fn refused(e: wire::ResourceError) -> Refusal {
+    Refusal { name: e.name, version: e.version, field: e.field, reason: e.reason, message: e.message }
 }
 
 fn bookmarks() -> Interval {

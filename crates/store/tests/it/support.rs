@@ -1,0 +1,124 @@
+//! Stores for tests.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hotswap_core::{Clock, Ids, ManualClock, SystemIds, Timestamp};
+use hotswap_store::{Database, Db, PostgresOptions, StoreError};
+use tempfile::TempDir;
+
+pub(crate) async fn open(database: &Database) -> Result<Db, StoreError> {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(1)));
+    let ids: Arc<dyn Ids> = Arc::new(SystemIds);
+    Db::open(database, &clock, &ids).await
+}
+
+pub(crate) fn file(dir: &Path) -> Database {
+    Database::Sqlite(dir.join("hotswap.db"))
+}
+
+pub(crate) async fn sqlite() -> (TempDir, Db) {
+    let dir = tempfile::tempdir().expect("dir");
+    let db = open(&file(dir.path())).await.expect("opens");
+    (dir, db)
+}
+
+/// Stores of one test, on one kind of database.
+pub(crate) struct Stores {
+    dir: TempDir,
+    postgres: Option<TestDatabase>,
+    first: tokio::sync::OnceCell<Db>,
+}
+
+impl Stores {
+    pub(crate) fn sqlite() -> Self {
+        Self::new(None)
+    }
+
+    /// `None`: there is no PostgreSQL on this machine, and none is required.
+    pub(crate) async fn postgres() -> Option<Self> {
+        Some(Self::new(Some(TestDatabase::create().await?)))
+    }
+
+    fn new(postgres: Option<TestDatabase>) -> Self {
+        let dir = tempfile::tempdir().expect("dir");
+        Self { dir, postgres, first: tokio::sync::OnceCell::new() }
+    }
+
+    /// The store.
+    pub(crate) async fn db(&self) -> Db {
+        self.first.get_or_init(|| self.reopened()).await.clone()
+    }
+
+    /// The same store, opened anew.
+    pub(crate) async fn reopened(&self) -> Db {
+        open(&self.database()).await.expect("opens")
+    }
+
+    /// Another store of the same kind.
+    pub(crate) async fn other(&self) -> Self {
+        match &self.postgres {
+            None => Self::sqlite(),
+            Some(_) => Self::postgres().await.expect("there is one already"),
+        }
+    }
+
+    pub(crate) fn database(&self) -> Database {
+        match &self.postgres {
+            None => file(self.dir.path()),
+            Some(database) => {
+                let options = PostgresOptions::parse(database.url()).expect("a URL");
+                Database::Postgres(Box::new(options))
+            }
+        }
+    }
+}
+
+/// A database of its own on the server that the test run started.
+struct TestDatabase(String);
+
+impl TestDatabase {
+    /// `None`: the run has no server.
+    async fn create() -> Option<Self> {
+        let server = std::env::var("HOTSWAP_TEST_POSTGRES_URL").ok()?;
+        let name = format!("t{}", SystemIds.uuid().simple());
+        let made = std::process::Command::new("psql")
+            .args(["-q", "-d", &server, "-c"])
+            .arg(format!("CREATE DATABASE {name}"))
+            .status();
+        assert!(made.is_ok_and(|status| status.success()), "no database can be made");
+        Some(Self(server.replacen("/postgres?", &format!("/{name}?"), 1)))
+    }
+
+    fn url(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Each of these, as a test on SQLite and one on PostgreSQL.
+macro_rules! on_both {
+    ($(async fn $name:ident($stores:ident) $body:block)+) => {
+        $(async fn $name($stores: &crate::support::Stores) $body)+
+
+        mod sqlite {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(&crate::support::Stores::sqlite()).await;
+                }
+            )+
+        }
+
+        mod postgres {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    if let Some(stores) = crate::support::Stores::postgres().await {
+                        super::$name(&stores).await;
+                    }
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both;

@@ -1,0 +1,121 @@
+//! Between the fleet in memory and the fleet in the store.
+//!
+//! ```text
+//!   streams ──► Fleet ──changes, coalesced──► gateway_proxies ──hint, or every 5 s──► Fleet of each other process
+//! ```
+//!
+//! A process claims a proxy when it connects; a claim has a number, and what is written under an older one is
+//! refused. So a process that was frozen while its proxies went elsewhere can't undo what the others wrote.
+//! Where processes share a store, each holds a lease as a sign of life; when it ends, so did its streams.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hotswap_runtime::{Supervisor, TaskKind};
+
+use super::{Fleet, Unwritten, Written};
+use crate::app::{App, Error};
+use crate::store::proxies;
+
+/// How long changes are gathered before they are written.
+const GATHER: Duration = Duration::from_millis(50);
+/// How often the store is asked, should a hint get lost, and the sign of life renewed.
+const RECONCILE: Duration = Duration::from_secs(5);
+/// How long a process counts as alive without a sign.
+const ALIVE: Duration = Duration::from_secs(15);
+
+impl Fleet {
+    /// Reads what the store has, and keeps both in step until the process ends.
+    ///
+    /// # Errors
+    /// Where the store can't be read.
+    pub(crate) async fn keep_in_store(&self, app: &App, supervisor: &Supervisor) -> Result<(), Error> {
+        self.pull(app).await?;
+        let (this, app, shutdown) = (self.clone(), app.clone(), supervisor.shutdown());
+        let mut commits = app.db.watch_commits();
+        supervisor.spawn("fleet", TaskKind::Essential, async move {
+            loop {
+                tokio::select! {
+                    () = this.dirty.notified() => {}
+                    _ = commits.changed(), if app.db.is_shared() => {}
+                    () = tokio::time::sleep(RECONCILE) => {}
+                    () = shutdown.cancelled() => return,
+                }
+                tokio::time::sleep(GATHER).await;
+                if let Err(error) = this.exchange(&app).await {
+                    tracing::warn!(%error, "the fleet could not be written to the store; it tries again");
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Writes what is not written, and reads what others wrote.
+    async fn exchange(&self, app: &App) -> Result<(), Error> {
+        self.push(app).await?;
+        if app.db.is_shared() {
+            self.pull(app).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is not written yet. Called last, too, when all streams have ended.
+    pub(crate) async fn push(&self, app: &App) -> Result<(), Error> {
+        let unwritten = self.unwritten();
+        if unwritten.is_empty() {
+            return Ok(());
+        }
+        let mut tx = app.db.write(proxies::SCOPE).await?;
+        let revision = tx.next_revision(proxies::SCOPE).await?;
+        let mut done: Vec<(Unwritten, Written)> = Vec::with_capacity(unwritten.len());
+        for change in unwritten {
+            let kept = match change.claim {
+                Some(claim) => {
+                    proxies::update(&mut tx, &change.proxy, claim, revision).await?.then_some(claim)
+                }
+                None => Some(proxies::claim(&mut tx, &change.proxy, revision).await?),
+            };
+            done.push((change, kept.map_or(Written::Lost, Written::As)));
+        }
+        tx.commit().await?;
+        self.wrote(done);
+        Ok(())
+    }
+
+    async fn pull(&self, app: &App) -> Result<(), Error> {
+        let mut alive = None;
+        if app.db.is_shared() {
+            app.db.acquire_lease(&lease(self.replica()), self.replica(), ALIVE).await?;
+        }
+        let mut tx = app.db.read().await?;
+        if app.db.is_shared() {
+            let leases = tx.leases_held(LEASE).await?;
+            alive = Some(leases.into_iter().map(|l| l.holder).collect::<BTreeSet<_>>());
+        }
+        let (to, read) = (tx.revision(proxies::SCOPE).await?, self.read());
+        // A store that was set back: everything is read again.
+        let after = if to < read { hotswap_core::Revision::ZERO } else { read };
+        let proxies = proxies::changed_after(&mut tx, after).await?;
+        self.heard(to, proxies, alive);
+        Ok(())
+    }
+
+    /// Says in the store that this process is gone.
+    pub(crate) async fn leave(&self, app: &App) -> Result<(), Error> {
+        self.push(app).await?;
+        if app.db.is_shared() {
+            let held = app.db.acquire_lease(&lease(self.replica()), self.replica(), ALIVE).await?;
+            if let Some(held) = held {
+                app.db.release_lease(&held).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the leases that are signs of life begin with.
+const LEASE: &str = "route-replica/";
+
+fn lease(replica: &str) -> String {
+    format!("{LEASE}{replica}")
+}

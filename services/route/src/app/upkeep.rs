@@ -1,0 +1,60 @@
+//! What runs beside the calls: hints between processes, and the change log's compaction.
+
+use std::time::Duration;
+
+use hotswap_core::Revision;
+use hotswap_runtime::{Supervisor, TaskKind};
+
+use super::{App, Error};
+use crate::store;
+
+/// How often the log is looked at.
+const COMPACT_EVERY: Duration = Duration::from_secs(60);
+/// Entries dropped in one transaction, so that no write waits long.
+const COMPACT_STEP: i64 = 1_000;
+/// Who compacts holds this, so that one process does.
+const COMPACT_LEASE: &str = "compaction/gateway";
+
+impl App {
+    /// Tells other processes on the same store of commits, and hears of theirs.
+    pub(crate) fn exchange_hints(&self, supervisor: &Supervisor) {
+        let (db, shutdown) = (self.db.clone(), supervisor.shutdown());
+        supervisor.spawn("commit hints", TaskKind::Background, async move {
+            tokio::select! {
+                () = db.exchange_hints() => {}
+                () = shutdown.cancelled() => {}
+            }
+        });
+    }
+
+    /// Keeps the change log at `kept` entries, more or less.
+    pub(crate) fn compact_changes(&self, holder: String, kept: i64, supervisor: &Supervisor) {
+        let (app, shutdown) = (self.clone(), supervisor.shutdown());
+        supervisor.spawn("change log compaction", TaskKind::Background, async move {
+            loop {
+                if let Err(error) = app.compact_once(&holder, kept).await {
+                    tracing::warn!(%error, "the change log could not be compacted; it is tried again");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(COMPACT_EVERY) => {}
+                    () = shutdown.cancelled() => return,
+                }
+            }
+        });
+    }
+
+    async fn compact_once(&self, holder: &str, kept: i64) -> Result<(), Error> {
+        let lease = self.db.acquire_lease(COMPACT_LEASE, holder, COMPACT_EVERY * 2).await?;
+        let Some(lease) = lease else { return Ok(()) };
+        loop {
+            let mut tx = self.db.write(store::SCOPE).await?;
+            tx.check_fence(&lease).await?;
+            let (head, floor) = tx.place(store::SCOPE).await?;
+            let target = Revision(head.0.saturating_sub(kept));
+            if target <= floor || tx.compact_changes(store::SCOPE, target, COMPACT_STEP).await? == 0 {
+                return Ok(());
+            }
+            tx.commit().await?;
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Proxies of the data plane: what each has, and what it refuses.
+
+use std::collections::BTreeMap;
+
+use hotswap_core::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A place in the history of one store's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The store.
+    pub store_id: String,
+    /// The revision.
+    pub revision: i64,
+}
+
+/// Why a proxy does not serve the newest revision of a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The resource.
+    pub name: String,
+    /// Its revision that was refused.
+    pub version: i64,
+    /// The field; empty: the resource as a whole.
+    pub field: String,
+    /// A stable reason.
+    pub reason: String,
+    /// In words.
+    pub message: String,
+}
+
+/// A proxy that watches, or has watched, the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// Its id.
+    pub id: String,
+    /// The process of the control plane that holds, or held, its stream.
+    pub replica: String,
+    /// The instance that is or was last connected.
+    pub instance_id: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its build.
+    pub build_version: String,
+    /// Whether its stream is open.
+    pub connected: bool,
+    /// What it serves.
+    pub active: Option<Place>,
+    /// What was last sent to it.
+    pub sent: Option<Place>,
+    /// What it refuses.
+    pub refusals: Vec<Refusal>,
+    /// Since when it is connected, or was the last time.
+    pub connected_at: Timestamp,
+    /// When it last said something.
+    pub last_seen_at: Timestamp,
+}
+
+impl Proxy {
+    /// Whether it serves a revision of a store, or a later one.
+    pub fn serves(&self, store_id: &str, revision: i64) -> bool {
+        self.active.as_ref().is_some_and(|a| a.store_id == store_id && a.revision >= revision)
+    }
+}
