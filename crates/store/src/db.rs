@@ -193,16 +193,57 @@ impl Commits {
     }
 }
 
-/// The identity of the store, given to it where it has none.
+/// The identity of the store, given to it where it has none. A store that was copied into another database, as by
+/// `pg_dump` and `pg_restore`, finds itself elsewhere and takes another one.
 async fn identify(db: &Db, clock: &Arc<dyn Clock>, ids: &Arc<dyn Ids>) -> Result<StoreId, StoreError> {
-    const INSERT: &str = "INSERT INTO store_meta (id, store_id, created_at) VALUES (1, $1, $2) \
+    const INSERT: &str = "INSERT INTO store_meta (id, store_id, created_at, origin) VALUES (1, $1, $2, $3) \
          ON CONFLICT (id) DO NOTHING";
+    const MOVED: &str = "UPDATE store_meta SET store_id = $1, origin = $2 \
+         WHERE id = 1 AND origin <> $2 AND origin <> ''";
+    const FOUND: &str = "UPDATE store_meta SET origin = $1 WHERE id = 1 AND origin = ''";
     const SELECT: &str = "SELECT store_id FROM store_meta WHERE id = 1";
     let mut tx = db.write_unscoped().await?;
-    tx.execute(INSERT, &[ids.uuid().to_string().into(), clock.now().into()]).await?;
+    let (id, origin) = (ids.uuid().to_string(), db.origin(&mut tx).await?);
+    tx.execute(INSERT, &[id.as_str().into(), clock.now().into(), origin.as_str().into()]).await?;
+    if tx.execute(MOVED, &[id.into(), origin.as_str().into()]).await? == 1 {
+        tracing::warn!("the store is a copy in another database; it takes a new identity");
+    }
+    tx.execute(FOUND, &[origin.into()]).await?;
     let row = tx.fetch_opt(SELECT, &[]).await?;
     tx.commit().await?;
     let damaged = || StoreError::inconsistent("store_meta", "store_id", "1");
     let text = row.ok_or_else(damaged)?.text("store_id")?;
     Ok(StoreId(text.parse().map_err(|_| damaged())?))
+}
+
+impl Db {
+    /// Where the store lies, in a form that a copy elsewhere does not share; empty where that can't be told.
+    async fn origin(&self, tx: &mut Tx) -> Result<String, StoreError> {
+        const SQL: &str = "SELECT CAST(oid AS BIGINT) AS oid, \
+             CAST((SELECT system_identifier FROM pg_control_system()) AS BIGINT) AS cluster \
+             FROM pg_database WHERE datname = current_database()";
+        match &self.engine {
+            // A file that was copied can't know it; `restore` gives it its new identity.
+            Engine::Sqlite(_) => Ok(String::new()),
+            Engine::Postgres(_) => {
+                let row = tx.fetch_opt(SQL, &[]).await?;
+                let row = row.ok_or_else(|| StoreError::inconsistent("pg_database", "oid", "(this one)"))?;
+                Ok(format!("{}/{}", row.int("cluster")?, row.int("oid")?))
+            }
+        }
+    }
+
+    /// Gives the store a new identity: what was known of the old one holds no more. For a store that was restored.
+    pub(crate) async fn renew_identity(
+        &self,
+        clock: &Arc<dyn Clock>,
+        ids: &Arc<dyn Ids>,
+    ) -> Result<StoreId, StoreError> {
+        const SQL: &str = "UPDATE store_meta SET store_id = $1, created_at = $2 WHERE id = 1";
+        let id = ids.uuid();
+        let mut tx = self.write_unscoped().await?;
+        tx.execute(SQL, &[id.to_string().into(), clock.now().into()]).await?;
+        tx.commit().await?;
+        Ok(StoreId(id))
+    }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong in the store.
 
 use std::io;
+use std::path::PathBuf;
 
 /// A fault of the store.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,14 @@ pub enum StoreError {
         database: String,
         /// The newest schema number in it.
         found: i64,
+    },
+    /// A backup can't be written, or not be taken in.
+    #[error("cannot copy the store with {path}")]
+    Copy {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The database does not answer, is locked or out of space; trying again may help.
     #[error("the database is not available")]

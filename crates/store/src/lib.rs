@@ -36,6 +36,7 @@ pub use leases::Lease;
 pub use postgres::PostgresOptions;
 pub use requests::{KeptRequest, RequestKey};
 pub use row::{Row, Value};
+pub use sqlite::{backup, restore};
 pub use tx::Tx;
 
 /// How long a statement waits for a lock, and a caller for a connection or its turn.

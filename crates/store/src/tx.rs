@@ -5,7 +5,7 @@ use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::row::{bind_postgres, bind_sqlite};
 use crate::sqlite::Member;
-use crate::{Commits, Row, StoreError, Value};
+use crate::{Commits, PATIENCE, Row, StoreError, Value};
 
 /// A transaction. Dropped without a commit it leaves nothing behind.
 #[derive(Debug)]
@@ -38,7 +38,8 @@ macro_rules! run {
                 done.inspect_err(|e| member.failed(e)).map($map)?
             }
             Inner::Postgres(tx) => {
-                sqlx::query_with($sql, bind_postgres($values)?).$method(&mut **tx).await.map($map)?
+                let answer = sqlx::query_with($sql, bind_postgres($values)?).$method(&mut **tx);
+                in_time(answer).await.map($map)?
             }
         }
     };
@@ -129,11 +130,20 @@ impl Tx {
         match self.inner {
             Inner::SqliteRead(tx) => tx.commit().await?,
             Inner::SqliteWrite(member) => member.commit().await?,
-            Inner::Postgres(tx) => tx.commit().await?,
+            Inner::Postgres(tx) => in_time(tx.commit()).await?,
         }
         if self.wrote {
             self.commits.committed();
         }
         Ok(())
+    }
+}
+
+/// Waits for an answer of a server, but not for one that has gone silent. Its own limit for a statement is shorter.
+/// A connection that is given up in the midst of an answer is closed, and its transaction with it.
+async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(PATIENCE * 2, answer).await {
+        Ok(answered) => Ok(answered?),
+        Err(_) => Err(StoreError::unavailable("the database server does not answer")),
     }
 }

@@ -1,9 +1,34 @@
-//! Parts for tests, for `dev-dependencies` alone: the real thing, small, on a port of its own.
+//! Parts for tests, for `dev-dependencies` alone: the real thing, small, on an address of its own, and gone with
+//! the test.
 //!
-//! [`TestServer`] serves a service's routes as the suite does: behind the authorization layer, with health and
-//! reflection, on loopback, with a key that tests mint tokens from.
+//! ```text
+//!   TestServer     a service's routes as the suite serves them: authorization, health, reflection, loopback
+//!   TestDatabase   an empty database in the PostgreSQL of the run            ┐
+//!   Postgres       a server of one's own: stop, kill, freeze, copy, standby  │ each a Result;
+//!   Redis          the same for Redis                                        ┘ required(…) judges it
+//!   Wire           a network between a client and a server: cut, frozen, slow, led elsewhere
+//!   Frozen         a process that stands still
+//! ```
+//!
+//! A test that needs a server says in one line what becomes of it where there is none: it is skipped and named,
+//! or fails where `HOTSWAP_REQUIRE_ALL=1` is set.
+//!
+//! ```ignore
+//! let Some(database) = required(TestDatabase::create()) else { return };
+//! ```
+//!
+//! `cargo xtask test` starts one PostgreSQL for the whole run and tells where by `HOTSWAP_TEST_POSTGRES_URL`. A
+//! test that runs without it starts a server for its process. A test that stops its server takes a [`Postgres`] of
+//! its own. What is started here is gone at the end of the test's process, even where that is killed.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod database;
+mod required;
 mod server;
+mod wire;
 
+pub use database::{TestDatabase, postgres};
+pub use hotswap_test_servers::{Frozen, Postgres, PostgresOptions, Redis, Unavailable, sql};
+pub use required::required;
 pub use server::{Authed, TestServer};
+pub use wire::{Target, Wire};

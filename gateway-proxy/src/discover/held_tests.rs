@@ -32,7 +32,13 @@ use bytes as prost_bytes;
 fn whole(at: i64, resources: Vec<Resource>) -> SnapshotChunk {
     let of: Vec<(&str, i64)> = resources.iter().map(|r| (r.name.as_str(), r.version)).collect();
     let digest = digest(&of);
-    SnapshotChunk { at: Some(token(at)), last: true, digest, resources: resources.clone() }
+    SnapshotChunk {
+        at: Some(token(at)),
+        last: true,
+        digest,
+        resources: resources.clone(),
+        allow_mass_delete: false,
+    }
 }
 
 fn delta(from: i64, to: i64, upserts: Vec<Resource>, removes: &[&str], after: &[(&str, i64)]) -> Delta {
@@ -64,6 +70,7 @@ fn a_snapshot_counts_only_when_it_is_whole() {
         resources: vec![pool("p", 1, "a:80")],
         last: false,
         digest: Default::default(),
+        allow_mass_delete: false,
     };
     assert!(held.snapshot(first.clone()).expect("fits").is_none());
     assert_eq!(held.place(), None);

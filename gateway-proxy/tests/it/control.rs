@@ -153,6 +153,7 @@ pub fn both(revision: i64, pool_version: i64, backend: SocketAddr) -> ToProxy {
         resources: vec![pool(pool_version, backend), to_the_pool(1)],
         last: true,
         digest: digest(&[("pools/p", pool_version), ("routes/r", 1)]),
+        allow_mass_delete: false,
     })
 }
 

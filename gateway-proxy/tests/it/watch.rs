@@ -73,6 +73,7 @@ async fn a_change_is_served_before_it_is_said_to_be_active() {
         resources: vec![to_the_pool(1)],
         last: true,
         digest: digest(&[("pools/p", 1), ("routes/r", 1)]),
+        allow_mass_delete: false,
     };
     let nonce = stream.say(ToProxy::Snapshot(last)).await;
     let ack = stream.acknowledged(&nonce).await;
@@ -231,7 +232,8 @@ async fn ten_thousand_routes_come_in_parts_and_one_of_them_changes() {
     for (i, part) in parts.iter().enumerate() {
         let last = i + 1 == parts.len();
         let digest = if last { digest(&of) } else { Default::default() };
-        let chunk = SnapshotChunk { at: token(1), resources: part.to_vec(), last, digest };
+        let chunk =
+            SnapshotChunk { at: token(1), resources: part.to_vec(), last, digest, allow_mass_delete: false };
         nonce = stream.say(ToProxy::Snapshot(chunk)).await;
     }
     stream.acknowledged(&nonce).await;

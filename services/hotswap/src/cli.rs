@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Run the data plane alone
     Gateway(Gateway),
+    /// Copy the store of a data folder, or put a copy in its place
+    Store(Store),
     /// Make a token with the key in a data folder
     Token(Token),
     /// Show routes or pools
@@ -288,6 +290,34 @@ fn parse_service(name: &str) -> Result<String, String> {
         }
         _ => Err("there is no such service; there is: route".to_owned()),
     }
+}
+
+/// `store`.
+#[derive(Args, Debug)]
+pub(crate) struct Store {
+    #[command(subcommand)]
+    pub(crate) action: StoreAction,
+}
+
+/// What to do with the store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreAction {
+    /// Write a copy to a new file, also while the suite runs. The signing key is not in it
+    Backup {
+        /// The file, which must not exist
+        to: PathBuf,
+        /// The data folder that holds the store
+        #[arg(long, env = "HOTSWAP_DATA_DIR", default_value = "hotswap-data", value_name = "DIR")]
+        data_dir: PathBuf,
+    },
+    /// Put a copy in the place of the store; the suite must not run. The store gets a new identity
+    Restore {
+        /// The copy
+        from: PathBuf,
+        /// The data folder that holds, or will hold, the store
+        #[arg(long, env = "HOTSWAP_DATA_DIR", default_value = "hotswap-data", value_name = "DIR")]
+        data_dir: PathBuf,
+    },
 }
 
 /// `token`.

@@ -25,6 +25,9 @@ const OUTER_DRAIN: Duration = Duration::from_secs(15);
 /// How long the control plane may take to end its calls.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// The file of the embedded store, in the data folder.
+pub(crate) const DATABASE: &str = "hotswap.db";
+
 /// Where the suite lives.
 #[derive(Clone, Debug)]
 pub(crate) struct SuiteOptions {
@@ -66,7 +69,7 @@ impl Suite {
         keeper.renew()?;
         let database = match &options.database {
             Some(options) => Database::Postgres(Box::new(options.clone())),
-            None => Database::Sqlite(dir.path().join("hotswap.db")),
+            None => Database::Sqlite(dir.path().join(DATABASE)),
         };
         let route = {
             let (clock, ids) = (Arc::clone(&clock), Arc::clone(&ids));

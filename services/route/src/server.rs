@@ -65,6 +65,8 @@ impl RouteServer {
         let fleet = Fleet::new(ids.uuid().to_string(), Arc::clone(&clock));
         let app = App { db, clock, ids };
         let unread = |e: Error| StartError::failed("reading the gateway configuration")(e.into());
+        // First, so that the feed takes in no more than what is kept.
+        app.compact_once(fleet.replica(), options.kept_changes).await.map_err(unread)?;
         let feed = Feed::start(app.clone(), supervisor).await.map_err(unread)?;
         fleet.keep_in_store(&app, supervisor).await.map_err(unread)?;
         app.exchange_hints(supervisor);

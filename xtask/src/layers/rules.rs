@@ -22,6 +22,7 @@ const ROWS: &[(&str, May, &str)] = &[
     ("hotswap-matcher", May::Only(&["hotswap-core"]), "pure, and shared with the data plane"),
     ("hotswap-rollout", May::Only(&["hotswap-core"]), "pure but for its ports"),
     ("hotswap-store", May::Only(&["hotswap-core"]), "knows databases, and nothing that is kept in them"),
+    ("hotswap-cache", May::Only(&["hotswap-core"]), "keeps bytes, and does not know what they mean"),
     ("hotswap-auth", May::Only(&["hotswap-core"]), "decides without asking a store or a wire"),
     ("hotswap-telemetry", May::Only(&["hotswap-core"]), "everything may log"),
     ("hotswap-plugin-host", May::Only(&["hotswap-core"]), "the data plane and a service share it"),
@@ -58,7 +59,8 @@ const ROWS: &[(&str, May, &str)] = &[
         "the data plane works while the control plane is away",
     ),
     ("hotswap", May::All, "puts everything into one process"),
-    ("xtask", May::Only(&[]), "must build when nothing else does"),
+    ("hotswap-test-servers", May::Only(&[]), "the project's own tools use it too"),
+    ("xtask", May::Only(&["hotswap-test-servers"]), "must build when nothing else does"),
 ];
 
 const OF_SERVICES: (May, &str) = (May::Kernel, "services call each other's clients");
@@ -78,6 +80,8 @@ const TESTKIT: &str = "hotswap-testkit";
 
 /// Outside crates that only some of ours may use, and why.
 const CONFINED: &[(&str, &[&str], &str)] = &[
+    ("moka", &["hotswap-cache"], "a cache that is wrong shows late: there is one"),
+    ("redis", &["hotswap-cache"], "what Redis can't promise is dealt with in one place"),
     ("sqlx", &["hotswap-store"], "SQL meets one crate, so that two databases stay one text"),
     (
         "hyper",

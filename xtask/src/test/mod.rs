@@ -1,8 +1,10 @@
 //! `cargo xtask test`: everything that must hold, stage by stage, with what it needs installed on the way.
 //! What can't be had is skipped loudly; `--require-all` makes a skip a failure.
 
+mod debian;
 mod readme;
 mod report;
+mod services;
 mod tools;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::{codegen, layers, say, status};
 use report::Row;
+use services::Services;
 use tools::{Tool, Tools};
 
 /// Options of `cargo xtask test`.
@@ -41,6 +44,7 @@ enum Outcome {
 struct Job {
     root: PathBuf,
     tools: Tools,
+    services: Services,
 }
 
 type Stage = (&'static str, fn(&Job) -> Result<Outcome>);
@@ -57,6 +61,9 @@ const STAGES: &[Stage] = &[
     ("clippy", |job| {
         cargo(job, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
     }),
+    // What these can't have, the tests that need it skip.
+    ("postgres", |job| job.services.postgres()),
+    ("redis", |job| job.services.redis()),
     ("tests", tests),
     // cargo-nextest runs none of these.
     ("doc-tests", |job| cargo(job, &["test", "--workspace", "--doc", "--locked", "--quiet"])),
@@ -69,7 +76,8 @@ const DENY_ARGS: &[&str] =
 
 /// Runs the stages, all of them; an error names those that failed.
 pub(crate) fn run(root: &Path, args: &TestArgs) -> Result<()> {
-    let job = Job { root: root.to_owned(), tools: Tools::new(root)? };
+    let services = Services::new(args.require_all)?;
+    let job = Job { root: root.to_owned(), tools: Tools::new(root)?, services };
     let mut rows = Vec::new();
     for (name, stage) in STAGES.iter().filter(|s| args.only.is_empty() || args.only.iter().any(|o| o == s.0))
     {
@@ -112,16 +120,24 @@ fn with_tool(job: &Job, tool: Tool, args: &[&str]) -> Result<Outcome> {
 /// All tests of the workspace, in one build. Those of a package start its own binaries, which cargo builds with
 /// them.
 fn tests(job: &Job) -> Result<Outcome> {
-    match job.tools.get(tools::NEXTEST) {
-        Ok(path) => passes(
-            Command::new(path)
-                .args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--config-file"])
-                .arg(job.root.join("xtask/nextest.toml"))
-                .current_dir(&job.root),
-        ),
+    let mut command = match job.tools.get(tools::NEXTEST) {
+        Ok(path) => {
+            let mut command = Command::new(path);
+            command.args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--config-file"]);
+            command.arg(job.root.join("xtask/nextest.toml"));
+            command
+        }
         Err(why) => {
             say(&format!("cargo-nextest can't be had, so cargo test runs: {why:#}"))?;
-            cargo(job, &["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"])
+            let mut command = Command::new("cargo");
+            command.args(["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"]);
+            command
         }
+    };
+    job.services.give(&mut command)?;
+    let outcome = passes(command.current_dir(&job.root))?;
+    for skipped in job.services.skipped_tests()? {
+        say(&format!("SKIPPED test {skipped}"))?;
     }
+    Ok(outcome)
 }

@@ -29,7 +29,14 @@ pub(super) fn table(rows: &[Row]) -> String {
     let mut text = String::from("\n");
     for row in rows {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{:<8} {:<14} {:>7.1} s", row.word(), row.name, row.took.as_secs_f64());
+        let _ = write!(text, "{:<8} {:<14} {:>7.1} s", row.word(), row.name, row.took.as_secs_f64());
+        let _ = match &row.outcome {
+            Outcome::Passed => writeln!(text),
+            // The whole reason stands where the stage ended.
+            Outcome::Failed(why) | Outcome::Skipped(why) => {
+                writeln!(text, "  {}", why.lines().next().unwrap_or_default())
+            }
+        };
     }
     let count = |word: &str| rows.iter().filter(|r| r.word() == word).count();
     let (passed, failed, skipped) = (count("passed"), count("FAILED"), count("SKIPPED"));
@@ -63,16 +70,17 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_line_for_each_stage_and_the_sum_last() {
+    fn the_table_has_a_line_for_each_stage_with_the_reason_and_the_sum_last() {
         let rows = [
             row("format", Outcome::Passed),
             row("clippy", Outcome::Failed("x".into())),
-            row("licences", Outcome::Skipped("x".into())),
+            row("licences", Outcome::Skipped("no tool\nand more".into())),
         ];
         let text = table(&rows);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[1], "passed   format             1.2 s");
-        assert_eq!(lines[2], "FAILED   clippy             1.2 s");
+        assert_eq!(lines[2], "FAILED   clippy             1.2 s  x");
+        assert_eq!(lines[3], "SKIPPED  licences           1.2 s  no tool");
         assert_eq!(lines.last(), Some(&"stages: 1 passed, 1 failed, 1 skipped"));
     }
 

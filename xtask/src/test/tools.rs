@@ -6,6 +6,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
+use super::debian::{apt, is_root};
 use crate::say;
 
 /// A program, and the wheel that brings it.
@@ -55,7 +56,7 @@ impl Tools {
     fn make(&self) -> Result<()> {
         let venv = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&self.dir));
         let Err(without) = venv() else { return Ok(()) };
-        if !rustix::process::geteuid().is_root() {
+        if !is_root() {
             return Err(without).context("python3 with its venv module is needed");
         }
         say("installing python3-venv")?;
@@ -65,11 +66,8 @@ impl Tools {
     }
 }
 
-fn apt(args: &[&str]) -> Result<()> {
-    run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(args))
-}
-
-fn run(command: &mut Command) -> Result<()> {
+/// Runs a command in silence; a failure shows what it told.
+pub(super) fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("running {program}"))?;
     if output.status.success() {

@@ -1,5 +1,6 @@
 //! SQLite: one file, one process, one writer, and readers that each hold a snapshot.
 
+mod copy;
 mod group;
 
 use std::path::Path;
@@ -8,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Executor as _, SqlSafeStr as _, Sqlite, SqlitePool, Transaction};
 
 use crate::{PATIENCE, StoreError, schema};
+pub use copy::{backup, restore};
 use group::Group;
 pub(crate) use group::Member;
 

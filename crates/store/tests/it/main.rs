@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod behaviour;
+mod copies;
 mod files;
 mod group;
 mod leases;

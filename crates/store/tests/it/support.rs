@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hotswap_core::{Clock, Ids, ManualClock, SystemIds, Timestamp};
 use hotswap_store::{Database, Db, PostgresOptions, StoreError};
+use hotswap_testkit::{TestDatabase, required};
 use tempfile::TempDir;
 
 pub(crate) async fn open(database: &Database) -> Result<Db, StoreError> {
@@ -35,9 +36,10 @@ impl Stores {
         Self::new(None)
     }
 
-    /// `None`: there is no PostgreSQL on this machine, and none is required.
+    /// On a database that sorts text as a language does, as most in production. `None`: there is no PostgreSQL on
+    /// this machine, and none is required.
     pub(crate) async fn postgres() -> Option<Self> {
-        Some(Self::new(Some(TestDatabase::create().await?)))
+        Some(Self::new(Some(required(TestDatabase::sorting_as("en-US"))?)))
     }
 
     fn new(postgres: Option<TestDatabase>) -> Self {
@@ -63,35 +65,20 @@ impl Stores {
         }
     }
 
+    /// A copy in another database of the same PostgreSQL server. Nobody may use this one meanwhile.
+    pub(crate) async fn copied(&self) -> Self {
+        let database = self.postgres.as_ref().expect("PostgreSQL");
+        Self::new(Some(database.copy().expect("copied")))
+    }
+
     pub(crate) fn database(&self) -> Database {
         match &self.postgres {
             None => file(self.dir.path()),
             Some(database) => {
-                let options = PostgresOptions::parse(database.url()).expect("a URL");
+                let options = PostgresOptions::parse(&database.url()).expect("a URL");
                 Database::Postgres(Box::new(options))
             }
         }
-    }
-}
-
-/// A database of its own on the server that the test run started.
-struct TestDatabase(String);
-
-impl TestDatabase {
-    /// `None`: the run has no server.
-    async fn create() -> Option<Self> {
-        let server = std::env::var("HOTSWAP_TEST_POSTGRES_URL").ok()?;
-        let name = format!("t{}", SystemIds.uuid().simple());
-        let made = std::process::Command::new("psql")
-            .args(["-q", "-d", &server, "-c"])
-            .arg(format!("CREATE DATABASE {name}"))
-            .status();
-        assert!(made.is_ok_and(|status| status.success()), "no database can be made");
-        Some(Self(server.replacen("/postgres?", &format!("/{name}?"), 1)))
-    }
-
-    fn url(&self) -> &str {
-        &self.0
     }
 }
 

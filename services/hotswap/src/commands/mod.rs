@@ -6,6 +6,7 @@ mod describe;
 mod gateway;
 mod get;
 mod serve;
+mod store;
 mod target;
 mod token;
 mod up;
@@ -26,6 +27,7 @@ pub(crate) fn run(command: &Command) -> ExitCode {
         Command::Up(args) => process(up::run(args)),
         Command::Serve(args) => process(serve::run(args)),
         Command::Gateway(args) => process(gateway::run(args)),
+        Command::Store(args) => client(store::run(args)),
         Command::Token(args) => token::run(args),
         Command::Get(args) => client(get::run(args)),
         Command::Describe(args) => client(describe::run(args)),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hotswap_core::Revision;
 use hotswap_runtime::{Supervisor, TaskKind};
+use hotswap_store::Lease;
 
 use super::{App, Error};
 use crate::store;
@@ -32,23 +33,30 @@ impl App {
         let (app, shutdown) = (self.clone(), supervisor.shutdown());
         supervisor.spawn("change log compaction", TaskKind::Background, async move {
             loop {
-                if let Err(error) = app.compact_once(&holder, kept).await {
-                    tracing::warn!(%error, "the change log could not be compacted; it is tried again");
-                }
                 tokio::select! {
                     () = tokio::time::sleep(COMPACT_EVERY) => {}
                     () = shutdown.cancelled() => return,
+                }
+                if let Err(error) = app.compact_once(&holder, kept).await {
+                    tracing::warn!(%error, "the change log could not be compacted; it is tried again");
                 }
             }
         });
     }
 
-    async fn compact_once(&self, holder: &str, kept: i64) -> Result<(), Error> {
+    /// Compacts the log, unless another process does.
+    pub(crate) async fn compact_once(&self, holder: &str, kept: i64) -> Result<(), Error> {
         let lease = self.db.acquire_lease(COMPACT_LEASE, holder, COMPACT_EVERY * 2).await?;
         let Some(lease) = lease else { return Ok(()) };
+        let compacted = self.compact_under(&lease, kept).await;
+        self.db.release_lease(&lease).await?;
+        compacted
+    }
+
+    async fn compact_under(&self, lease: &Lease, kept: i64) -> Result<(), Error> {
         loop {
             let mut tx = self.db.write(store::SCOPE).await?;
-            tx.check_fence(&lease).await?;
+            tx.check_fence(lease).await?;
             let (head, floor) = tx.place(store::SCOPE).await?;
             let target = Revision(head.0.saturating_sub(kept));
             if target <= floor || tx.compact_changes(store::SCOPE, target, COMPACT_STEP).await? == 0 {

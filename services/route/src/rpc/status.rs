@@ -43,6 +43,7 @@ fn store(error: &StoreError) -> WireError {
         StoreError::Open { .. }
         | StoreError::Schema { .. }
         | StoreError::TooNew { .. }
+        | StoreError::Copy { .. }
         | StoreError::Fenced { .. }
         | StoreError::Conflict(_)
         | StoreError::Statement(_)

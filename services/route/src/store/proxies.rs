@@ -11,10 +11,12 @@ pub(crate) const SCOPE: &str = "fleet";
 
 const TABLE: &str = "gateway_proxies";
 
-/// Takes a proxy over from whoever spoke for it; gives the number of the claim.
-pub(crate) async fn claim(tx: &mut Tx, proxy: &Proxy, revision: Revision) -> Result<i64, StoreError> {
-    let row = tx.fetch_opt(sql::CLAIM_PROXY, &values(proxy, revision)?).await?;
-    row.ok_or_else(|| StoreError::inconsistent(TABLE, "session", &proxy.id))?.int("session")
+/// Takes a proxy over from whoever spoke for it; gives the number of the claim. One that has left already is not
+/// taken from anybody: `None`.
+pub(crate) async fn claim(tx: &mut Tx, proxy: &Proxy, revision: Revision) -> Result<Option<i64>, StoreError> {
+    let sql = if proxy.connected { sql::CLAIM_PROXY } else { sql::ADD_PROXY };
+    let row = tx.fetch_opt(sql, &values(proxy, revision)?).await?;
+    row.map(|r| r.int("session")).transpose()
 }
 
 /// Writes what changed of a proxy under a claim; `false`: another one has claimed it since.

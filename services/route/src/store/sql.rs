@@ -60,6 +60,11 @@ pub(crate) const CLAIM_PROXY: &str = "INSERT INTO gateway_proxies \
      active_revision = excluded.active_revision, sent_store = excluded.sent_store, \
      sent_revision = excluded.sent_revision, refusals = excluded.refusals, \
      connected_at = excluded.connected_at, last_seen_at = excluded.last_seen_at RETURNING session";
+pub(crate) const ADD_PROXY: &str = "INSERT INTO gateway_proxies \
+     (name, revision, replica, session, connected, instance_id, labels, build_version, \
+     active_store, active_revision, sent_store, sent_revision, refusals, connected_at, last_seen_at) \
+     VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+     ON CONFLICT (name) DO NOTHING RETURNING session";
 pub(crate) const UPDATE_PROXY: &str = "UPDATE gateway_proxies SET revision = $2, connected = $4, \
      instance_id = $5, labels = $6, build_version = $7, active_store = $8, active_revision = $9, \
      sent_store = $10, sent_revision = $11, refusals = $12, connected_at = $13, last_seen_at = $14 \
@@ -81,6 +86,7 @@ pub(crate) const ALL: &[&str] = &[
     REVISIONS,
     LOG_AFTER,
     CLAIM_PROXY,
+    ADD_PROXY,
     UPDATE_PROXY,
     PROXIES_AFTER,
     BY_NAME,

@@ -1,8 +1,8 @@
 //! RouteService as the suite serves it, on a port and a folder of its own.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hotswap_api::gateway::v1::config_distribution_service_client::ConfigDistributionServiceClient;
@@ -14,14 +14,26 @@ use hotswap_core::{Clock, Ids, Revision, SystemClock, SystemIds};
 use hotswap_route::{RouteOptions, RouteServer};
 use hotswap_rpc::ClientError;
 use hotswap_runtime::Supervisor;
-use hotswap_store::Database;
+use hotswap_store::{Database, PostgresOptions};
 pub(crate) use hotswap_testkit::Authed;
-use hotswap_testkit::TestServer;
+use hotswap_testkit::{TestDatabase, TestServer};
 use tonic::Status;
 use tonic::transport::Channel;
 
+/// The store that belongs to a folder: a file in it, or, where the run says `HOTSWAP_TEST_STORE=postgres`, a
+/// database that lasts as long as the process.
 fn database(dir: &Path) -> Database {
-    Database::Sqlite(dir.join("hotswap.db"))
+    static OF_FOLDERS: Mutex<BTreeMap<PathBuf, TestDatabase>> = Mutex::new(BTreeMap::new());
+    if std::env::var("HOTSWAP_TEST_STORE").as_deref() != Ok("postgres") {
+        return Database::Sqlite(dir.join("hotswap.db"));
+    }
+    let mut of_folders = OF_FOLDERS.lock().expect("not poisoned");
+    let create = || TestDatabase::sorting_as("en-US").expect("PostgreSQL");
+    postgres(&of_folders.entry(dir.to_owned()).or_insert_with(create).url())
+}
+
+pub(crate) fn postgres(url: &str) -> Database {
+    Database::Postgres(Box::new(PostgresOptions::parse(url).expect("a URL")))
 }
 
 pub(crate) struct Server {
@@ -31,11 +43,23 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(dir: &Path) -> Self {
+        Self::on(dir, &database(dir), RouteOptions::default()).await
+    }
+
+    /// On a store that others may share; the key lies in `dir`.
+    pub(crate) async fn on(dir: &Path, database: &Database, options: RouteOptions) -> Self {
+        Self::at(dir, database, options, Arc::new(SystemClock)).await
+    }
+
+    pub(crate) async fn at(
+        dir: &Path,
+        database: &Database,
+        options: RouteOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let supervisor = Supervisor::new();
-        let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
-        let route = RouteServer::open(&database(dir), RouteOptions::default(), clock, ids, &supervisor)
-            .await
-            .expect("opens");
+        let ids: Arc<dyn Ids> = Arc::new(SystemIds);
+        let route = RouteServer::open(database, options, clock, ids, &supervisor).await.expect("opens");
         Self { inner: TestServer::start(dir, route.routes(), supervisor), route }
     }
 

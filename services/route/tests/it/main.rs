@@ -8,6 +8,8 @@
 mod fleet;
 mod harness;
 mod lists;
+mod replicas;
 mod security;
+mod survival;
 mod watch;
 mod writes;

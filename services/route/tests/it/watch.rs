@@ -1,6 +1,7 @@
 //! The watch, as a proxy sees it.
 
 use hotswap_api::gateway::v1 as wire;
+use hotswap_api::gateway::v1::config_distribution_service_client::ConfigDistributionServiceClient;
 use hotswap_api::gateway::v1::watch_config_request::Message as Say;
 use hotswap_api::gateway::v1::watch_config_response::Message as Hear;
 use hotswap_api::route::v1::{DeleteRouteRequest, route_service_client::RouteServiceClient};
@@ -19,10 +20,17 @@ pub(crate) struct FakeProxy {
 
 impl FakeProxy {
     pub(crate) async fn connect(server: &Server, hello: wire::Hello) -> Self {
+        Self::over(server.distribution().await, hello).await
+    }
+
+    /// Over a connection that others may share.
+    pub(crate) async fn over(
+        mut client: ConfigDistributionServiceClient<Authed>,
+        hello: wire::Hello,
+    ) -> Self {
         let (say, outbound) = mpsc::channel(8);
         let message = Some(Say::Hello(hello));
         say.send(wire::WatchConfigRequest { message }).await.expect("room");
-        let mut client = server.distribution().await;
         let hear = client.watch_config(ReceiverStream::new(outbound)).await.expect("opens").into_inner();
         Self { say, hear }
     }
@@ -73,6 +81,11 @@ pub(crate) fn hello(have: Option<wire::ResumeToken>, digest: &[u8]) -> wire::Hel
         have_digest: digest.to_vec().into(),
         ..Default::default()
     }
+}
+
+/// A proxy that has nothing yet.
+pub(crate) fn named(proxy: &str) -> wire::Hello {
+    wire::Hello { proxy: proxy.to_owned(), ..hello(None, &[]) }
 }
 
 async fn add(client: &mut RouteServiceClient<Authed>, id: &str) {

@@ -260,12 +260,17 @@ impl Fleet {
         inner.alive = alive;
         for proxy in proxies {
             let foreign = proxy.replica != *self.replica;
-            match inner.own.get(&proxy.id).map(|own| own.proxy.connected) {
-                // Ours is the newer word, or will be.
-                Some(true) => {}
-                Some(false) if !foreign => {}
+            match inner.own.get_mut(&proxy.id).map(|own| (own.proxy.connected, own)) {
+                // It left another process after it came here; what that one said last is not so.
+                Some((true, own)) if foreign && !proxy.connected => {
+                    own.claim = None;
+                    own.version += 1;
+                    self.dirty.notify_one();
+                }
+                Some((true, _)) => {}
+                Some((false, _)) if !foreign => {}
                 // It has moved.
-                Some(false) => {
+                Some((false, _)) => {
                     inner.own.remove(&proxy.id);
                     inner.others.insert(proxy.id.clone(), proxy);
                 }

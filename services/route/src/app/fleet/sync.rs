@@ -73,7 +73,7 @@ impl Fleet {
                 Some(claim) => {
                     proxies::update(&mut tx, &change.proxy, claim, revision).await?.then_some(claim)
                 }
-                None => Some(proxies::claim(&mut tx, &change.proxy, revision).await?),
+                None => proxies::claim(&mut tx, &change.proxy, revision).await?,
             };
             done.push((change, kept.map_or(Written::Lost, Written::As)));
         }

@@ -1,0 +1,70 @@
+//! Where the programs are.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use crate::Unavailable;
+
+/// Where Debian keeps PostgreSQL, a folder for each major version.
+const DEBIAN: &str = "/usr/lib/postgresql";
+
+/// The folder of PostgreSQL's server programs: Debian's newest, else what the path has.
+///
+/// # Errors
+/// [`Unavailable::Missing`] where there is none.
+pub fn postgres_programs() -> Result<PathBuf, Unavailable> {
+    let complete = |dir: &Path| ["initdb", "postgres"].iter().all(|p| dir.join(p).is_file());
+    let of_path = || {
+        // A link in a common folder: what belongs to the server is beside the target.
+        let program = on_path("postgres")?.canonicalize().ok()?;
+        program.parent().map(Path::to_owned)
+    };
+    let dirs = debian_versions(Path::new(DEBIAN)).into_iter().chain(of_path());
+    let missing = Unavailable::Missing { program: "postgres", package: "postgresql" };
+    dirs.into_iter().find(|dir| complete(dir)).ok_or(missing)
+}
+
+/// The program `redis-server`.
+///
+/// # Errors
+/// [`Unavailable::Missing`] where there is none.
+pub fn redis_program() -> Result<PathBuf, Unavailable> {
+    on_path("redis-server").ok_or(Unavailable::Missing { program: "redis-server", package: "redis-server" })
+}
+
+/// The folders of the versions, the newest first.
+fn debian_versions(root: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let numbered = entries.filter_map(|e| Some((e.file_name().to_str()?.parse::<u32>().ok()?, e.path())));
+    let mut versions: Vec<_> = numbered.collect();
+    versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    versions.into_iter().map(|(_, path)| path.join("bin")).collect()
+}
+
+/// A program on the path.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|dir| dir.join(program)).find(|p| p.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_version_comes_first() {
+        let root = tempfile::tempdir().expect("temp");
+        for version in ["9", "15", "17", "common"] {
+            fs::create_dir(root.path().join(version)).expect("makes");
+        }
+        let names = ["17/bin", "15/bin", "9/bin"].map(|n| root.path().join(n));
+        assert_eq!(debian_versions(root.path()), names);
+        assert!(debian_versions(&root.path().join("nowhere")).is_empty());
+    }
+
+    #[test]
+    fn a_program_is_found_on_the_path_or_not_at_all() {
+        assert!(on_path("sh").is_some());
+        assert!(on_path("no-such-program-anywhere").is_none());
+    }
+}
