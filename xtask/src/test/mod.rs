@@ -64,7 +64,12 @@ const STAGES: &[Stage] = &[
     // What these can't have, the tests that need it skip.
     ("postgres", |job| job.services.postgres()),
     ("redis", |job| job.services.redis()),
-    ("tests", tests),
+    ("tests", |job| tests(job, &[], &[])),
+    // The same suite on the other database.
+    ("tests-postgres", |job| match job.services.postgres()? {
+        Outcome::Passed => tests(job, &["--package", "hotswap-route"], &[("HOTSWAP_TEST_STORE", "postgres")]),
+        other => Ok(other),
+    }),
     // cargo-nextest runs none of these.
     ("doc-tests", |job| cargo(job, &["test", "--workspace", "--doc", "--locked", "--quiet"])),
     ("readme", |job| readme::run(&job.root)),
@@ -117,23 +122,25 @@ fn with_tool(job: &Job, tool: Tool, args: &[&str]) -> Result<Outcome> {
     }
 }
 
-/// All tests of the workspace, in one build. Those of a package start its own binaries, which cargo builds with
-/// them.
-fn tests(job: &Job) -> Result<Outcome> {
+/// All tests of the workspace, in one build, or those of a package. Those of a package start its own binaries, which
+/// cargo builds with them.
+fn tests(job: &Job, package: &[&str], variables: &[(&str, &str)]) -> Result<Outcome> {
+    let of = if package.is_empty() { &["--workspace"] } else { package };
     let mut command = match job.tools.get(tools::NEXTEST) {
         Ok(path) => {
             let mut command = Command::new(path);
-            command.args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--config-file"]);
+            command.args(["nextest", "run", "--locked", "--no-fail-fast", "--config-file"]);
             command.arg(job.root.join("xtask/nextest.toml"));
             command
         }
         Err(why) => {
             say(&format!("cargo-nextest can't be had, so cargo test runs: {why:#}"))?;
             let mut command = Command::new("cargo");
-            command.args(["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"]);
+            command.args(["test", "--all-targets", "--locked", "--no-fail-fast"]);
             command
         }
     };
+    command.args(of).envs(variables.iter().copied());
     job.services.give(&mut command)?;
     let outcome = passes(command.current_dir(&job.root))?;
     for skipped in job.services.skipped_tests()? {

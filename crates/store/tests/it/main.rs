@@ -6,4 +6,5 @@ mod copies;
 mod files;
 mod group;
 mod leases;
+mod schemas;
 mod support;

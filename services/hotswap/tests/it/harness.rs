@@ -131,6 +131,11 @@ impl Server {
         self.child.wait().expect("ends")
     }
 
+    /// Waits for its end, which somebody else asked for.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("ends")
+    }
+
     /// Kills it without warning, and waits.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("killed");

@@ -4,6 +4,7 @@
 
 mod client;
 mod harness;
+mod replicas;
 mod scale;
 mod start;
 mod suite;

@@ -141,17 +141,27 @@ mod tests {
     use std::sync::Arc;
 
     use hotswap_core::{Clock, Ids, SystemClock, SystemIds};
-    use hotswap_store::Database;
+    use hotswap_store::{Database, Db, PostgresOptions};
+    use hotswap_testkit::{TestDatabase, required};
 
-    #[tokio::test]
-    async fn every_statement_prepares() {
-        let dir = tempfile::tempdir().expect("dir");
+    async fn prepare_all(database: Database) {
         let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
-        let db = hotswap_store::Db::open(&Database::Sqlite(dir.path().join("x.db")), &clock, &ids)
-            .await
-            .expect("open");
+        let db = Db::open(&database, &clock, &ids).await.expect("open");
         for sql in super::ALL {
             db.prepare(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
         }
+    }
+
+    #[tokio::test]
+    async fn every_statement_prepares_on_sqlite() {
+        let dir = tempfile::tempdir().expect("dir");
+        prepare_all(Database::Sqlite(dir.path().join("x.db"))).await;
+    }
+
+    #[tokio::test]
+    async fn every_statement_prepares_on_postgresql() {
+        let Some(database) = required(TestDatabase::create()) else { return };
+        let options = PostgresOptions::parse(&database.url()).expect("a URL");
+        prepare_all(Database::Postgres(Box::new(options))).await;
     }
 }
