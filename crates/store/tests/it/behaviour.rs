@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use hotswap_core::{Revision, Timestamp};
 use hotswap_store::{Db, RequestKey, StoreError};
 
-use crate::support::on_both;
+use crate::support::{on_both, open};
 
 on_both! {
     async fn a_store_keeps_its_identity_over_restarts_and_another_has_another(stores) {
@@ -102,6 +102,17 @@ on_both! {
         assert_eq!(tx.place("gateway").await.expect("place"), (Revision(10), Revision(6)));
         let changes = tx.changes_after("gateway", Revision(6)).await.expect("changes");
         assert_eq!((changes.floor, changes.names.len()), (Revision(6), 4));
+    }
+
+    async fn a_database_of_a_newer_build_is_refused_by_name_and_left_alone(stores) {
+        let db = stores.db().await;
+        let mut tx = db.write_unscoped().await.expect("tx");
+        tx.execute(stores.of_a_newer_build(), &[]).await.expect("insert");
+        tx.commit().await.expect("commit");
+        db.close().await;
+        let error = open(&stores.database()).await.expect_err("newer");
+        assert!(matches!(error, StoreError::TooNew { found: 999, .. }), "{error}");
+        assert!(error.to_string().contains("was written by a newer version"), "{error}");
     }
 
     async fn the_time_is_the_databases_and_can_be_moved(stores) {

@@ -8,3 +8,4 @@ mod group;
 mod leases;
 mod schemas;
 mod support;
+mod tls;

@@ -71,6 +71,20 @@ impl Stores {
         Self::new(Some(database.copy().expect("copied")))
     }
 
+    /// Notes a step of the schema that this build does not know.
+    pub(crate) fn of_a_newer_build(&self) -> &'static str {
+        match self.postgres {
+            None => {
+                "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 VALUES (999, 'later', 1, x'00', 0)"
+            }
+            Some(_) => {
+                "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 VALUES (999, 'later', true, '\\x00'::bytea, 0)"
+            }
+        }
+    }
+
     pub(crate) fn database(&self) -> Database {
         match &self.postgres {
             None => file(self.dir.path()),

@@ -216,10 +216,15 @@ pub(crate) enum Written {
 }
 
 impl Fleet {
-    fn unwritten(&self) -> Vec<Unwritten> {
+    fn unwritten_count(&self) -> usize {
+        self.lock().own.values().filter(|own| own.written < own.version).count()
+    }
+
+    fn unwritten(&self, limit: usize) -> Vec<Unwritten> {
         let inner = self.lock();
         let dirty = inner.own.values().filter(|own| own.written < own.version);
         dirty
+            .take(limit)
             .map(|own| Unwritten {
                 proxy: own.proxy.clone(),
                 claim: own.claim,

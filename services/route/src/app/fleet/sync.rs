@@ -17,8 +17,12 @@ use super::{Fleet, Unwritten, Written};
 use crate::app::{App, Error};
 use crate::store::proxies;
 
-/// How long changes are gathered before they are written.
+/// How long changes are gathered before they are written, where others wait to read them.
 const GATHER: Duration = Duration::from_millis(50);
+/// How long, where nobody does: what is written serves the next start alone.
+const GATHER_ALONE: Duration = Duration::from_secs(5);
+/// Changes written in one transaction, so that no write of a route waits long behind it.
+const STEP: usize = 50;
 /// How often the store is asked, should a hint get lost, and the sign of life renewed.
 const RECONCILE: Duration = Duration::from_secs(5);
 /// How long a process counts as alive without a sign.
@@ -41,13 +45,26 @@ impl Fleet {
                     () = tokio::time::sleep(RECONCILE) => {}
                     () = shutdown.cancelled() => return,
                 }
-                tokio::time::sleep(GATHER).await;
+                tokio::select! {
+                    () = tokio::time::sleep(this.gather(app.db.is_shared())) => {}
+                    () = shutdown.cancelled() => return,
+                }
                 if let Err(error) = this.exchange(&app).await {
                     tracing::warn!(%error, "the fleet could not be written to the store; it tries again");
                 }
             }
         });
         Ok(())
+    }
+
+    /// How long to gather: the more there is to write, the longer, so that a large fleet does not keep the database
+    /// busy with what each proxy has.
+    fn gather(&self, shared: bool) -> Duration {
+        if !shared {
+            return GATHER_ALONE;
+        }
+        GATHER
+            .max(Duration::from_millis(u64::try_from(self.unwritten_count()).unwrap_or(u64::MAX).min(2_000)))
     }
 
     /// Writes what is not written, and reads what others wrote.
@@ -61,14 +78,24 @@ impl Fleet {
 
     /// Writes what is not written yet. Called last, too, when all streams have ended.
     pub(crate) async fn push(&self, app: &App) -> Result<(), Error> {
-        let unwritten = self.unwritten();
-        if unwritten.is_empty() {
-            return Ok(());
+        loop {
+            let step = self.unwritten(STEP);
+            if step.is_empty() {
+                return Ok(());
+            }
+            let more = step.len() == STEP;
+            self.push_step(app, step).await?;
+            if !more {
+                return Ok(());
+            }
         }
+    }
+
+    async fn push_step(&self, app: &App, step: Vec<Unwritten>) -> Result<(), Error> {
         let mut tx = app.db.write(proxies::SCOPE).await?;
         let revision = tx.next_revision(proxies::SCOPE).await?;
-        let mut done: Vec<(Unwritten, Written)> = Vec::with_capacity(unwritten.len());
-        for change in unwritten {
+        let mut done: Vec<(Unwritten, Written)> = Vec::with_capacity(step.len());
+        for change in step {
             let kept = match change.claim {
                 Some(claim) => {
                     proxies::update(&mut tx, &change.proxy, claim, revision).await?.then_some(claim)

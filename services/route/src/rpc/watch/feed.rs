@@ -37,15 +37,20 @@ struct View {
     /// The revision from which on the log is whole.
     floor: Revision,
     log: VecDeque<(i64, String)>,
+    /// Steps that lead to this head, with the place that each begins at.
+    steps: VecDeque<(Revision, Arc<Step>)>,
 }
 
-/// What leads from a revision to the head.
+/// What leads from a revision to the head. Most streams stand at the same place, so they share it.
 pub(super) struct Step {
     pub(super) to: ResumeToken,
     pub(super) upserts: Vec<Arc<Resource>>,
     pub(super) removes: Vec<String>,
     pub(super) digest: SetDigest,
 }
+
+/// Steps to the head that are kept for the next stream that asks.
+const KEPT_STEPS: usize = 8;
 
 impl Feed {
     /// Loads the configuration and follows the store from there.
@@ -125,10 +130,13 @@ impl Feed {
     }
 
     /// What changed behind `from`; `None`: the history from there is gone.
-    pub(super) fn since(&self, from: Revision) -> Option<Step> {
-        let view = self.lock();
+    pub(super) fn since(&self, from: Revision) -> Option<Arc<Step>> {
+        let mut view = self.lock();
         if from < view.floor || from > view.head {
             return None;
+        }
+        if let Some((_, step)) = view.steps.iter().find(|(begin, _)| *begin == from) {
+            return Some(Arc::clone(step));
         }
         let begin = view.log.partition_point(|(revision, _)| *revision <= from.0);
         let names: BTreeSet<&String> = view.log.range(begin..).map(|(_, name)| name).collect();
@@ -140,7 +148,10 @@ impl Feed {
                 None => removes.push(name.clone()),
             }
         }
-        Some(Step { to: self.token(view.head), upserts, removes, digest: view.digest })
+        let step = Arc::new(Step { to: self.token(view.head), upserts, removes, digest: view.digest });
+        view.steps.truncate(KEPT_STEPS - 1);
+        view.steps.push_front((from, Arc::clone(&step)));
+        Some(step)
     }
 
     fn apply(&self, batch: Batch) {
@@ -160,6 +171,7 @@ impl Feed {
                 view.floor = Revision(revision);
             }
         }
+        view.steps.clear();
         view.head = batch.to;
         view.stamp = batch.stamp;
         drop(view);
@@ -204,6 +216,7 @@ impl View {
             digest: SetDigest::default(),
             floor: start.floor,
             log: start.log.into(),
+            steps: VecDeque::new(),
         };
         for resource in &start.resources {
             view.put(distributed(resource));
