@@ -72,6 +72,31 @@ fn an_altered_token_is_refused() {
     let body = r#"{"iss":"hotswap","aud":"hotswap","sub":"me","roles":["admin"],"iat":0,"exp":9999999999,"jti":"00000000-0000-7000-8000-000000000001"}"#;
     let verifier = Verifier::new(key);
     assert_eq!(verifier.verify(&with_part(&token, 1, body), NOW), Err(AuthError::TokenSignature));
+    // Nor does it gain from the one that was verified before it.
+    assert!(verifier.verify(&token, NOW).is_ok());
+    assert_eq!(verifier.verify(&with_part(&token, 1, body), NOW), Err(AuthError::TokenSignature));
+}
+
+#[test]
+fn a_token_is_verified_once_and_many_of_them_do_not_pile_up() {
+    let (_dir, key) = key();
+    let verifier = Verifier::new(Arc::clone(&key));
+    let remembered = || verifier.known.read().expect("sound").len();
+    let ids = SequentialIds::default();
+    let tokens: Vec<_> = (0..3).map(|_| key.mint(&request(), NOW, &ids).expect("token")).collect();
+    for token in tokens.iter().chain(&tokens) {
+        verifier.verify(token, NOW).expect("valid");
+    }
+    assert_eq!(remembered(), 3);
+    let full = (0..REMEMBERED as u64).map(|i| {
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&i.to_le_bytes());
+        (hash, verifier.verify(&tokens[0], NOW).expect("valid"))
+    });
+    let full: Vec<_> = full.collect();
+    verifier.known.write().expect("sound").extend(full);
+    verifier.verify(&key.mint(&request(), NOW, &ids).expect("token"), NOW).expect("valid");
+    assert_eq!(remembered(), 1);
 }
 
 #[test]

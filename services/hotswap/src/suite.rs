@@ -67,17 +67,18 @@ impl Suite {
         let keeper =
             TokenKeeper::new(Arc::clone(&dir), Arc::clone(&key), Arc::clone(&clock), Arc::clone(&ids));
         keeper.renew()?;
+        let metrics = Metrics::new();
         let database = match &options.database {
             Some(options) => Database::Postgres(Box::new(options.clone())),
             None => Database::Sqlite(dir.path().join(DATABASE)),
         };
         let route = {
             let (clock, ids) = (Arc::clone(&clock), Arc::clone(&ids));
-            RouteServer::open(&database, options.route.clone(), clock, ids, &supervisor).await?
+            RouteServer::open(&database, options.route.clone(), clock, ids, &metrics, &supervisor).await?
         };
 
         let (listen, admin_listen) = (address(&grpc)?, address(&page)?);
-        let (metrics, readiness) = (Metrics::new(), Readiness::default());
+        let readiness = Readiness::default();
         let counted = GrpcMetrics::register(&metrics)
             .map_err(|e| StartError::failed("registering metrics")(e.into()))?;
         let layer = AuthLayer::new(Verifier::new(key), clock, ids, counted);

@@ -12,6 +12,7 @@
 
 mod app;
 mod domain;
+mod metrics;
 mod rpc;
 mod server;
 mod store;

@@ -10,9 +10,11 @@ use hotswap_api::route::v1::route_service_server::RouteServiceServer;
 use hotswap_core::{Clock, Ids, Revision};
 use hotswap_runtime::{StartError, Supervisor};
 use hotswap_store::{Database, Db};
+use hotswap_telemetry::Metrics;
 use tonic::service::Routes;
 
 use crate::app::{App, Error, Fleet};
+use crate::metrics::RouteMetrics;
 use crate::rpc::{Feed, FleetRpc, NotBuiltRpc, RouteRpc, WatchRpc};
 
 /// The largest message that a caller may send, in bytes.
@@ -58,12 +60,15 @@ impl RouteServer {
         options: RouteOptions,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
+        metrics: &Metrics,
         supervisor: &Supervisor,
     ) -> Result<Self, StartError> {
+        let metrics = RouteMetrics::register(metrics)
+            .map_err(|e| StartError::failed("registering metrics")(e.into()))?;
         let db = Db::open(database, &clock, &ids).await;
         let db = db.map_err(|e| StartError::failed("opening the store")(e.into()))?;
         let fleet = Fleet::new(ids.uuid().to_string(), Arc::clone(&clock));
-        let app = App { db, clock, ids };
+        let app = App { db, clock, ids, metrics };
         let unread = |e: Error| StartError::failed("reading the gateway configuration")(e.into());
         // First, so that the feed takes in no more than what is kept.
         app.compact_once(fleet.replica(), options.kept_changes).await.map_err(unread)?;
@@ -81,6 +86,7 @@ impl RouteServer {
             feed: self.feed.clone(),
             fleet: self.fleet.clone(),
             supervisor: self.supervisor.clone(),
+            metrics: self.app.metrics.clone(),
             allow_mass_delete: self.options.allow_mass_delete,
         };
         let fleet = FleetRpc { fleet: self.fleet.clone(), feed: self.feed.clone() };

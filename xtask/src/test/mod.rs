@@ -64,10 +64,10 @@ const STAGES: &[Stage] = &[
     // What these can't have, the tests that need it skip.
     ("postgres", |job| job.services.postgres()),
     ("redis", |job| job.services.redis()),
-    ("tests", |job| tests(job, &[], &[])),
+    ("tests", |job| tests(job, None, &[])),
     // The same suite on the other database.
     ("tests-postgres", |job| match job.services.postgres()? {
-        Outcome::Passed => tests(job, &["--package", "hotswap-route"], &[("HOTSWAP_TEST_STORE", "postgres")]),
+        Outcome::Passed => tests(job, Some("hotswap-route"), &[("HOTSWAP_TEST_STORE", "postgres")]),
         other => Ok(other),
     }),
     // cargo-nextest runs none of these.
@@ -122,25 +122,32 @@ fn with_tool(job: &Job, tool: Tool, args: &[&str]) -> Result<Outcome> {
     }
 }
 
-/// All tests of the workspace, in one build, or those of a package. Those of a package start its own binaries, which
-/// cargo builds with them.
-fn tests(job: &Job, package: &[&str], variables: &[(&str, &str)]) -> Result<Outcome> {
-    let of = if package.is_empty() { &["--workspace"] } else { package };
+/// All tests of the workspace, or those of one package, in the one build of all: on its own, a package would be built
+/// anew with other features of what it stands on. Those of a package start its own binaries, which cargo builds with
+/// them.
+fn tests(job: &Job, package: Option<&str>, variables: &[(&str, &str)]) -> Result<Outcome> {
     let mut command = match job.tools.get(tools::NEXTEST) {
         Ok(path) => {
             let mut command = Command::new(path);
-            command.args(["nextest", "run", "--locked", "--no-fail-fast", "--config-file"]);
+            command.args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--config-file"]);
             command.arg(job.root.join("xtask/nextest.toml"));
+            if let Some(package) = package {
+                command.args(["--filterset", &format!("package({package})")]);
+            }
             command
         }
         Err(why) => {
             say(&format!("cargo-nextest can't be had, so cargo test runs: {why:#}"))?;
             let mut command = Command::new("cargo");
             command.args(["test", "--all-targets", "--locked", "--no-fail-fast"]);
+            match package {
+                Some(package) => command.args(["--package", package]),
+                None => command.arg("--workspace"),
+            };
             command
         }
     };
-    command.args(of).envs(variables.iter().copied());
+    command.envs(variables.iter().copied());
     job.services.give(&mut command)?;
     let outcome = passes(command.current_dir(&job.root))?;
     for skipped in job.services.skipped_tests()? {

@@ -18,6 +18,8 @@ use std::sync::Arc;
 use hotswap_core::{Clock, Ids};
 use hotswap_store::Db;
 
+use crate::metrics::RouteMetrics;
+
 pub(crate) use create::Create;
 pub(crate) use delete::Delete;
 pub(crate) use diff::Diff;
@@ -35,4 +37,5 @@ pub(crate) struct App {
     pub(crate) db: Db,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) metrics: RouteMetrics,
 }

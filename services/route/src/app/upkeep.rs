@@ -38,6 +38,7 @@ impl App {
                     () = shutdown.cancelled() => return,
                 }
                 if let Err(error) = app.compact_once(&holder, kept).await {
+                    app.metrics.store_errors.inc();
                     tracing::warn!(%error, "the change log could not be compacted; it is tried again");
                 }
             }

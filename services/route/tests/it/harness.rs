@@ -15,6 +15,7 @@ use hotswap_route::{RouteOptions, RouteServer};
 use hotswap_rpc::ClientError;
 use hotswap_runtime::Supervisor;
 use hotswap_store::{Database, PostgresOptions};
+use hotswap_telemetry::Metrics;
 pub(crate) use hotswap_testkit::Authed;
 use hotswap_testkit::{TestDatabase, TestServer};
 use tonic::Status;
@@ -59,7 +60,9 @@ impl Server {
     ) -> Self {
         let supervisor = Supervisor::new();
         let ids: Arc<dyn Ids> = Arc::new(SystemIds);
-        let route = RouteServer::open(database, options, clock, ids, &supervisor).await.expect("opens");
+        let metrics = Metrics::new();
+        let route =
+            RouteServer::open(database, options, clock, ids, &metrics, &supervisor).await.expect("opens");
         Self { inner: TestServer::start(dir, route.routes(), supervisor), route }
     }
 

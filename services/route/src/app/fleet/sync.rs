@@ -50,6 +50,7 @@ impl Fleet {
                     () = shutdown.cancelled() => return,
                 }
                 if let Err(error) = this.exchange(&app).await {
+                    app.metrics.store_errors.inc();
                     tracing::warn!(%error, "the fleet could not be written to the store; it tries again");
                 }
             }

@@ -10,6 +10,7 @@ use hotswap_runtime::{Supervisor, TaskKind};
 use tokio::sync::watch;
 
 use crate::app::{App, Batch, Error, Followed, Start};
+use crate::metrics::RouteMetrics;
 use crate::rpc::convert::distributed;
 
 /// How many log entries are kept for deltas.
@@ -58,6 +59,7 @@ impl Feed {
         // Subscribed before the load: a commit between the two wakes the follower.
         let mut commits = app.db.watch_commits();
         let view = View::load(app.feed_start().await?);
+        view.show(&app.metrics);
         let feed = Self {
             store_id: app.db.store_id(),
             head: watch::Sender::new(view.head),
@@ -73,11 +75,16 @@ impl Feed {
                 }
                 let (head, stamp) = this.stamped();
                 match app.feed_after(head, stamp).await {
-                    Ok(Followed::Same) => {}
+                    Ok(Followed::Same) => continue,
                     Ok(Followed::Changed(batch)) => this.apply(batch),
                     Ok(Followed::Anew(start)) => this.begin_anew(start),
-                    Err(error) => tracing::warn!(%error, "the feed could not read the store; it tries again"),
+                    Err(error) => {
+                        app.metrics.store_errors.inc();
+                        tracing::warn!(%error, "the feed could not read the store; it tries again");
+                        continue;
+                    }
                 }
+                this.lock().show(&app.metrics);
             }
         });
         Ok(feed)
@@ -222,6 +229,11 @@ impl View {
             view.put(distributed(resource));
         }
         view
+    }
+
+    fn show(&self, metrics: &RouteMetrics) {
+        metrics.revision.set(self.head.0);
+        metrics.resources.set(i64::try_from(self.resources.len()).unwrap_or(i64::MAX));
     }
 
     fn put(&mut self, resource: Resource) {

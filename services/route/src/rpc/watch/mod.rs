@@ -21,6 +21,7 @@ pub(crate) use feed::Feed;
 use session::Session;
 
 use crate::app::Fleet;
+use crate::metrics::RouteMetrics;
 
 /// Messages that may wait for a proxy that reads slowly.
 const BUFFER: usize = 8;
@@ -30,6 +31,7 @@ pub(crate) struct WatchRpc {
     pub(crate) feed: Feed,
     pub(crate) fleet: Fleet,
     pub(crate) supervisor: Supervisor,
+    pub(crate) metrics: RouteMetrics,
     /// Whether a snapshot may take most of what a proxy has.
     pub(crate) allow_mass_delete: bool,
 }

@@ -18,6 +18,7 @@ use tonic::{Code, Status, Streaming};
 use super::feed::{Feed, Step};
 use crate::app::{Fleet, Introduction};
 use crate::domain::{Place, Refusal};
+use crate::metrics::RouteMetrics;
 
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 const BOOKMARK_EVERY: Duration = Duration::from_secs(10);
@@ -40,6 +41,7 @@ pub(super) struct Session {
     /// Whether a snapshot may take most of what a proxy has.
     allow_mass_delete: bool,
     shutdown: CancellationToken,
+    metrics: RouteMetrics,
     nonces: u64,
     /// The feed's history that `sent` belongs to.
     epoch: u64,
@@ -65,6 +67,7 @@ impl Session {
             out,
             allow_mass_delete: watch.allow_mass_delete,
             shutdown: watch.supervisor.shutdown(),
+            metrics: watch.metrics.clone(),
             nonces: 0,
             epoch: watch.feed.epoch(),
             sent: Revision::ZERO,
@@ -82,7 +85,9 @@ impl Session {
         let speaker =
             Speaker { proxy: hello.proxy.clone(), session: self.fleet.connect(introduction(&hello)) };
         tracing::info!(proxy = speaker.proxy, "proxy connected");
+        self.metrics.streams.inc();
         let ended = self.serve(&speaker, &hello, &mut inbound).await;
+        self.metrics.streams.dec();
         self.fleet.disconnect(&speaker.proxy, speaker.session);
         tracing::info!(proxy = speaker.proxy, "proxy disconnected");
         ended
@@ -193,12 +198,14 @@ impl Session {
             allow_mass_delete: true,
         };
         let nonce = self.send(ToProxy::Delta(delta)).await?;
+        self.metrics.deltas.inc();
         self.expect(speaker, nonce, &step);
         Ok(())
     }
 
     async fn reset(&mut self, speaker: &Speaker, why: Why) -> Result<(), Status> {
         tracing::info!(proxy = speaker.proxy, why = why.as_str_name(), "proxy starts anew");
+        self.metrics.resets.with_label_values(&[label(why)]).inc();
         self.send(ToProxy::Reset(Reset { why: why.into() })).await?;
         self.snapshot(speaker).await
     }
@@ -270,6 +277,7 @@ impl Session {
     }
 
     async fn refused(&mut self, speaker: &Speaker, refusal: wire::Refusal) -> Result<(), Status> {
+        self.metrics.refusals.inc_by(u64::try_from(refusal.errors.len()).unwrap_or(0));
         for error in &refusal.errors {
             tracing::warn!(
                 proxy = speaker.proxy,
@@ -311,6 +319,17 @@ impl Session {
         let late = |_| WireError::new(Code::DeadlineExceeded, "SLOW_READER", "nothing was read for 60 s");
         place.map_err(late)?.map_err(|_| Status::cancelled("the proxy left"))?.send(Ok(response));
         Ok(nonce)
+    }
+}
+
+/// The reason of a reset, as a label.
+fn label(why: Why) -> &'static str {
+    match why {
+        Why::Unspecified => "unspecified",
+        Why::Compacted => "compacted",
+        Why::Foreign => "foreign",
+        Why::Future => "future",
+        Why::DigestMismatch => "digest_mismatch",
     }
 }
 
