@@ -18,6 +18,12 @@ pub enum AuthError {
     /// It is for somebody else.
     #[error("the token is not for the audience \"hotswap\"")]
     TokenAudience,
+    /// Its signature is of the identity provider's key, and its issuer is not the provider.
+    #[error("the token's issuer is not the one that is trusted")]
+    TokenIssuer,
+    /// Its time has not come.
+    #[error("the token is not valid yet")]
+    TokenNotYetValid,
     /// Its time is over.
     #[error("the token has expired")]
     TokenExpired,
@@ -38,6 +44,8 @@ impl AuthError {
             Self::TokenAlgorithm => "TOKEN_ALGORITHM",
             Self::TokenSignature => "TOKEN_SIGNATURE",
             Self::TokenAudience => "TOKEN_AUDIENCE",
+            Self::TokenIssuer => "TOKEN_ISSUER",
+            Self::TokenNotYetValid => "TOKEN_NOT_YET_VALID",
             Self::TokenExpired => "TOKEN_EXPIRED",
             Self::RoleMissing { .. } => "ROLE_MISSING",
         }

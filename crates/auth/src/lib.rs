@@ -6,12 +6,13 @@
 //!                                 exp, alg                   a row for each RPC   which request id
 //! ```
 //! Tokens are JWTs (RFC 7519) signed with Ed25519 by the local key, which `hotswap up` makes in its data
-//! folder. The key fixes the algorithm; a token that names another, or none, is refused before its signature
+//! folder, or by a key of an identity provider ([`Provider`]: Ed25519, P-256 or RSA). The key fixes the algorithm; a token that names another, or none, is refused before its signature
 //! is looked at (RFC 8725 section 3.1). Time is a parameter: nothing here reads the clock.
 
 mod context;
 mod error;
 mod key;
+mod provider;
 mod role;
 mod table;
 mod token;
@@ -19,6 +20,7 @@ mod token;
 pub use context::OpContext;
 pub use error::AuthError;
 pub use key::{KeyError, LocalKey};
+pub use provider::{Provider, ProviderError};
 pub use role::{Role, UnknownRole};
 pub use table::{Access, Row, TABLE, authorize, row};
 pub use token::{Principal, TokenRequest, Verifier};

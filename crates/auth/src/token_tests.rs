@@ -88,10 +88,11 @@ fn a_token_is_verified_once_and_many_of_them_do_not_pile_up() {
         verifier.verify(token, NOW).expect("valid");
     }
     assert_eq!(remembered(), 3);
+    let known = verifier.known.read().expect("sound").values().next().expect("some").clone();
     let full = (0..REMEMBERED as u64).map(|i| {
         let mut hash = [0; 32];
         hash[..8].copy_from_slice(&i.to_le_bytes());
-        (hash, verifier.verify(&tokens[0], NOW).expect("valid"))
+        (hash, known.clone())
     });
     let full: Vec<_> = full.collect();
     verifier.known.write().expect("sound").extend(full);
@@ -146,4 +147,131 @@ fn a_key_that_others_can_read_or_that_is_damaged_is_refused() {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("chmod");
     std::fs::write(&file, "x").expect("write");
     assert!(matches!(LocalKey::load_or_create(dir.path()), Err(crate::KeyError::Damaged { .. })));
+}
+
+mod of_a_provider {
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+    use jsonwebtoken::{EncodingKey, Header};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const ISSUER: &str = "https://id.example";
+
+    /// A provider's P-256 key, as it signs, and as its key set shows it.
+    fn p256(id: &str) -> (EncodingKey, Value) {
+        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+        let der = der.expect("key");
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_ref()).expect("key");
+        // An uncompressed point: 0x04, x, y.
+        let point = pair.public_key().as_ref();
+        let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..]));
+        let shown =
+            json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": id, "use": "sig", "alg": "ES256"});
+        (EncodingKey::from_ec_der(der.as_ref()), shown)
+    }
+
+    fn provider(keys: &[&Value]) -> Provider {
+        let set = json!({ "keys": keys }).to_string();
+        Provider::new(ISSUER, set.as_bytes()).expect("keys")
+    }
+
+    fn claims() -> Value {
+        json!({
+            "iss": ISSUER, "aud": ["other", "hotswap"], "sub": "them", "roles": ["viewer", "offline_access"],
+            "exp": NOW.seconds() + 60,
+        })
+    }
+
+    fn sign(key: &EncodingKey, id: Option<&str>, claims: &Value) -> String {
+        let header = Header { kid: id.map(str::to_owned), ..Header::new(Algorithm::ES256) };
+        jsonwebtoken::encode(&header, claims, key).expect("signs")
+    }
+
+    fn verifier() -> (tempfile::TempDir, Verifier, Arc<LocalKey>) {
+        let (dir, local) = key();
+        (dir, Verifier::new(Arc::clone(&local)), local)
+    }
+
+    #[test]
+    fn its_tokens_are_good_beside_ours_and_unknown_roles_give_nothing() {
+        let (_dir, verifier, local) = verifier();
+        let (signing, shown) = p256("one");
+        let token = sign(&signing, Some("one"), &claims());
+        assert_eq!(verifier.verify(&token, NOW), Err(AuthError::TokenAlgorithm), "nobody trusts it yet");
+        verifier.trust(provider(&[&shown]));
+        let principal = verifier.verify(&token, NOW).expect("valid");
+        assert_eq!((principal.subject.as_str(), principal.roles), ("them", vec![Role::Viewer]));
+        assert!(
+            verifier.verify(&sign(&signing, None, &claims()), NOW).is_ok(),
+            "the only key need not be named"
+        );
+        assert!(verifier.verify(&mint(&local), NOW).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_was_rotated_out_is_good_no_more_also_for_tokens_that_were_seen() {
+        let (_dir, verifier, _local) = verifier();
+        let ((old, old_shown), (new, new_shown)) = (p256("old"), p256("new"));
+        let (with_old, with_new) = (sign(&old, Some("old"), &claims()), sign(&new, Some("new"), &claims()));
+        verifier.trust(provider(&[&old_shown]));
+        assert!(verifier.verify(&with_old, NOW).is_ok());
+        assert!(verifier.verify(&with_new, NOW).is_err());
+        verifier.trust(provider(&[&old_shown, &new_shown]));
+        assert!(verifier.verify(&with_old, NOW).is_ok() && verifier.verify(&with_new, NOW).is_ok());
+        verifier.trust(provider(&[&new_shown]));
+        assert!(verifier.verify(&with_old, NOW).is_err());
+        assert!(verifier.verify(&with_new, NOW).is_ok());
+    }
+
+    #[test]
+    fn another_issuer_another_key_and_times_are_told_apart() {
+        let (_dir, verifier, _local) = verifier();
+        let ((signing, shown), (other, _)) = (p256("one"), p256("one"));
+        verifier.trust(provider(&[&shown]));
+        let with = |name: &str, value: Value| {
+            let mut claims = claims();
+            claims[name] = value;
+            verifier.verify(&sign(&signing, Some("one"), &claims), NOW)
+        };
+        assert_eq!(with("iss", json!("https://evil.example")), Err(AuthError::TokenIssuer));
+        assert_eq!(with("aud", json!("other")), Err(AuthError::TokenAudience));
+        assert_eq!(with("exp", json!(NOW.seconds())), Err(AuthError::TokenExpired));
+        assert_eq!(with("nbf", json!(NOW.seconds() + 1)), Err(AuthError::TokenNotYetValid));
+        assert!(with("nbf", json!(NOW.seconds())).is_ok());
+        assert_eq!(
+            verifier.verify(&sign(&other, Some("one"), &claims()), NOW),
+            Err(AuthError::TokenSignature)
+        );
+        // Its issuer's name in a token of its own making gives nobody its key.
+        let named_as_ours = sign(&signing, Some(verifier.local.id()), &claims());
+        assert_eq!(verifier.verify(&named_as_ours, NOW), Err(AuthError::TokenAlgorithm));
+    }
+
+    #[test]
+    fn a_key_of_the_set_can_not_be_used_as_a_secret() {
+        let (_dir, verifier, _local) = verifier();
+        let (_, shown) = p256("one");
+        verifier.trust(provider(&[&shown]));
+        let header = Header { kid: Some("one".into()), ..Header::new(Algorithm::HS256) };
+        let secret = EncodingKey::from_secret(shown["x"].as_str().expect("text").as_bytes());
+        let forged = jsonwebtoken::encode(&header, &claims(), &secret).expect("signs");
+        assert_eq!(verifier.verify(&forged, NOW), Err(AuthError::TokenAlgorithm));
+    }
+
+    #[test]
+    fn sets_without_a_usable_key_are_refused() {
+        let (_, mut shown) = p256("one");
+        shown["use"] = json!("enc");
+        let secret = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "s"});
+        for keys in [json!([]), json!([shown]), json!([secret])] {
+            let set = json!({ "keys": keys }).to_string();
+            assert!(
+                matches!(Provider::new(ISSUER, set.as_bytes()), Err(crate::ProviderError::NoKey)),
+                "{set}"
+            );
+        }
+        assert!(matches!(Provider::new(ISSUER, b"{}"), Err(crate::ProviderError::Malformed(_))));
+    }
 }

@@ -144,6 +144,8 @@ fn refusal(error: &AuthError) -> WireError {
         | AuthError::TokenAlgorithm
         | AuthError::TokenSignature
         | AuthError::TokenAudience
+        | AuthError::TokenIssuer
+        | AuthError::TokenNotYetValid
         | AuthError::TokenExpired => Code::Unauthenticated,
         AuthError::RoleMissing { .. } => Code::PermissionDenied,
     };
