@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 
 use crate::token::Claims;
@@ -47,6 +48,7 @@ pub enum KeyError {
 /// An Ed25519 key that signs tokens.
 pub struct LocalKey {
     id: String,
+    public: Vec<u8>,
     signing: EncodingKey,
     verifying: DecodingKey,
 }
@@ -105,6 +107,7 @@ impl LocalKey {
         let der = pair.to_pkcs8v1().map_err(|_| KeyError::Crypto("encode a key"))?;
         Ok(Self {
             id,
+            public: public.to_vec(),
             signing: EncodingKey::from_ed_der(der.as_ref()),
             verifying: DecodingKey::from_ed_der(public),
         })
@@ -113,6 +116,15 @@ impl LocalKey {
     /// The id that tokens name in `kid`: the beginning of the public key's SHA-256.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The public key as a JSON Web Key Set (RFC 7517, RFC 8037), for others to verify tokens of this key.
+    pub fn key_set(&self) -> String {
+        let key = serde_json::json!({
+            "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": self.id,
+            "x": base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&self.public),
+        });
+        serde_json::json!({ "keys": [key] }).to_string()
     }
 
     pub(crate) fn verifying(&self) -> &DecodingKey {

@@ -250,6 +250,16 @@ mod of_a_provider {
     }
 
     #[test]
+    fn the_key_set_of_a_local_key_lets_others_verify_its_tokens() {
+        let (_dir, verifier, _local) = verifier();
+        let (_other_dir, other) = key();
+        let token = mint(&other);
+        assert_eq!(verifier.verify(&token, NOW), Err(AuthError::TokenSignature));
+        verifier.trust(Provider::new("hotswap", other.key_set().as_bytes()).expect("keys"));
+        assert_eq!(verifier.verify(&token, NOW).expect("valid").subject, "me");
+    }
+
+    #[test]
     fn a_key_of_the_set_can_not_be_used_as_a_secret() {
         let (_dir, verifier, _local) = verifier();
         let (_, shown) = p256("one");

@@ -21,7 +21,7 @@ mod process;
 mod supervisor;
 
 pub use data_dir::DataDir;
-pub use error::StartError;
+pub use error::{StartError, chain};
 pub use process::{run, stop_on_signals};
 pub use supervisor::{DrainReport, Supervisor, TaskHandle, TaskKind};
 pub use tokio_util::sync::CancellationToken;

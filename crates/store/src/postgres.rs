@@ -37,9 +37,12 @@ impl PostgresOptions {
     /// # Errors
     /// What is wrong with the URL; without the password that may stand in it.
     pub fn parse(url: &str) -> Result<Self, String> {
-        let connect: PgConnectOptions = url.parse().map_err(|_| {
-            "is not a PostgreSQL URL, as postgres://user@host:5432/hotswap?sslmode=verify-full".to_owned()
-        })?;
+        let ours = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        let connect = url
+            .parse::<PgConnectOptions>()
+            .ok()
+            .filter(|_| ours)
+            .ok_or("is not a PostgreSQL URL, as postgres://user@host:5432/hotswap?sslmode=verify-full")?;
         let connect = connect.application_name("hotswap");
         let at = connect.get_socket().map_or_else(
             || format!("{}:{}", connect.get_host(), connect.get_port()),
@@ -104,5 +107,35 @@ impl PostgreSql {
 
     pub(crate) async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_is_none_is_refused_without_being_shown() {
+        for url in ["mysql://u:secret@x/y", "x:secret", "", "postgres//u:secret@x"] {
+            let refused = PostgresOptions::parse(url).expect_err(url);
+            assert!(
+                refused.starts_with("is not a PostgreSQL URL") && !refused.contains("secret"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_shown_has_no_password() {
+        let cases = [
+            ("postgres://u:secret@db.internal/hotswap", "db.internal:5432/hotswap"),
+            ("postgresql://u:secret@db:5433/h?sslmode=require", "db:5433/h"),
+            ("postgres://u:secret@localhost/h?host=/run/pg", "/run/pg/h"),
+        ];
+        for (url, shown) in cases {
+            let options = PostgresOptions::parse(url).expect(url);
+            assert_eq!(options.shown, shown);
+            assert!(!format!("{options:?}").contains("secret"));
+        }
     }
 }

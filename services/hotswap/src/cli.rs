@@ -15,6 +15,7 @@ use hotswap_telemetry::{LogFormat, LogOptions};
 use crate::client::ClientArgs;
 use crate::commands::parse_ttl;
 use crate::output::Format;
+use crate::provider::{KeysAt, ProviderOptions};
 
 /// Live changes of routes, policies, configuration, plugins and schemas, without a failed request.
 #[derive(Debug, Parser)]
@@ -151,11 +152,28 @@ pub(crate) struct ServerArgs {
     /// purpose. Without it they refuse, and go on with what they have
     #[arg(long, env = "HOTSWAP_ALLOW_MASS_DELETE")]
     allow_mass_delete: bool,
+    /// Where an identity provider shows its keys (a JSON Web Key Set): https://… or a file, read every minute. Its
+    /// tokens are taken beside those of the local key
+    #[arg(long, env = "HOTSWAP_JWKS", value_name = "URL|FILE", requires = "token_issuer")]
+    jwks: Option<String>,
+    /// The issuer that the provider's tokens name
+    #[arg(long, env = "HOTSWAP_TOKEN_ISSUER", value_name = "ISSUER", requires = "jwks")]
+    token_issuer: Option<String>,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }
 
 impl ServerArgs {
+    /// Whom to trust beside the local key.
+    ///
+    /// # Errors
+    /// Where the keys are in no place that can be trusted.
+    pub(crate) fn provider(&self) -> Result<Option<ProviderOptions>, StartError> {
+        let (Some(keys), Some(issuer)) = (&self.jwks, &self.token_issuer) else { return Ok(None) };
+        let keys = KeysAt::parse(keys).map_err(|why| StartError::Option(format!("--jwks {why}")))?;
+        Ok(Some(ProviderOptions { issuer: issuer.clone(), keys }))
+    }
+
     /// How the route service behaves.
     pub(crate) fn route(&self) -> RouteOptions {
         RouteOptions { kept_changes: self.kept_changes, allow_mass_delete: self.allow_mass_delete }

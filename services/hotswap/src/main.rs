@@ -18,6 +18,7 @@ mod exit;
 mod manifest;
 mod output;
 mod proto_json;
+mod provider;
 mod resource;
 mod suite;
 mod tokens;

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 
 use crate::client::ADMIN_TOKEN;
 use crate::exit::Failure;
+use crate::provider::{self, ProviderOptions};
 use crate::tokens::{GATEWAY_TOKEN, TokenKeeper};
 
 /// How long what stands before the control plane may take to end: the gateway's drain lies within it.
@@ -37,6 +38,8 @@ pub(crate) struct SuiteOptions {
     /// `None`: SQLite, in the data folder.
     pub(crate) database: Option<PostgresOptions>,
     pub(crate) route: RouteOptions,
+    /// Whom to trust beside the local key.
+    pub(crate) provider: Option<ProviderOptions>,
 }
 
 /// A control plane that is serving.
@@ -81,7 +84,11 @@ impl Suite {
         let readiness = Readiness::default();
         let counted = GrpcMetrics::register(&metrics)
             .map_err(|e| StartError::failed("registering metrics")(e.into()))?;
-        let layer = AuthLayer::new(Verifier::new(key), clock, ids, counted);
+        let verifier = Verifier::new(key);
+        if let Some(provider) = options.provider.clone() {
+            provider::follow(provider, verifier.clone(), &supervisor).await?;
+        }
+        let layer = AuthLayer::new(verifier, clock, ids, counted);
         serve(grpc, &route, layer, &supervisor).await?;
         let admin = admin::serve(page, metrics, readiness.clone(), supervisor.shutdown());
         supervisor.spawn("admin page", TaskKind::Essential, admin);

@@ -18,6 +18,7 @@ pub(super) async fn run(args: &Serve) -> Result<(), Failure> {
         admin_listen: args.admin_listen,
         database: args.server.store.options()?,
         route: args.server.route(),
+        provider: args.server.provider()?,
     };
     let suite = Suite::start(&options, &supervisor).await?;
     output::print(|out| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hotswap_core::{Clock, Ids, SystemClock, SystemIds};
-use hotswap_runtime::DataDir;
+use hotswap_runtime::{DataDir, chain};
 use hotswap_store::{StoreError, backup, restore};
 
 use crate::cli::{Store, StoreAction};
@@ -33,11 +33,9 @@ pub(super) async fn run(args: &Store) -> Result<(), Failure> {
 
 /// With what it stems from: "disk full" is what the caller must know.
 fn failure(error: StoreError) -> Failure {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    Failure::other(text)
+    let there = matches!(&error, StoreError::Copy { source, .. } if source
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| e.kind() == std::io::ErrorKind::AlreadyExists));
+    let failure = Failure::other(chain(&error));
+    if there { failure.hint("a backup is written to a new file; choose another name") } else { failure }
 }

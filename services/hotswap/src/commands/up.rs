@@ -19,6 +19,7 @@ pub(super) async fn run(args: &Up) -> Result<(), Failure> {
         admin_listen: args.admin_listen,
         database: args.server.store.options()?,
         route: args.server.route(),
+        provider: args.server.provider()?,
     };
     let suite = Suite::start(&options, &supervisor).await?;
     suite.readiness.not_ready("gateway", "starting");

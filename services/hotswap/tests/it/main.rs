@@ -4,6 +4,7 @@
 
 mod client;
 mod harness;
+mod provider;
 mod replicas;
 mod scale;
 mod start;
