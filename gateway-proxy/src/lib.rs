@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!   control plane ══ WatchConfig ══► discover ─► config::Catalog ─► Compiled ─► Live
-//!                                    (control thread)                              │ one load a request
-//!                                                                                  ▼
+//!                                    (control thread)  │                           │ one load a request
+//!                                                      └─► state, on disk          ▼
 //!   clients ══ SO_REUSEPORT ══► engine, one thread a core ── decide ── balance ── upstream ══► backends
 //!                                    │
 //!                                    └─► metrics, access log
@@ -14,6 +14,7 @@
 //! swapped in whole; a request keeps the one that it began with.
 
 pub mod access_log;
+mod admin;
 pub mod balance;
 pub mod config;
 pub mod decide;
@@ -25,6 +26,7 @@ pub mod options;
 pub mod plane;
 pub mod reason;
 mod run;
+pub mod state;
 pub mod upstream;
 
 pub use options::GatewayOptions;

@@ -39,6 +39,15 @@ pub struct GatewayOptions {
     #[arg(long, env = "HOTSWAP_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 
+    /// Folder that keeps the configuration, for a start without the control plane. One gateway uses it.
+    #[arg(
+        long,
+        env = "HOTSWAP_GATEWAY_DATA_DIR",
+        value_name = "DIR",
+        default_value = "hotswap-data/gateway"
+    )]
+    pub gateway_data_dir: PathBuf,
+
     /// The name of this gateway in the fleet, stable over restarts.
     #[arg(long, env = "HOTSWAP_PROXY_NAME", value_name = "NAME", default_value = "gateway")]
     pub proxy_name: String,

@@ -1,6 +1,6 @@
 //! The data plane as a whole: its sockets, a thread for each core, and the configuration that they share.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -10,9 +10,17 @@ use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
 use crate::config::Live;
-use crate::engine::{CoreSetup, run_core};
+use crate::engine::{CoreSetup, Limits, run_core};
 use crate::metrics::GatewayMetrics;
 use crate::options::GatewayOptions;
+
+/// The sockets of a data plane that does not run yet. Who connects waits; nobody is turned away.
+#[derive(Debug)]
+pub struct Bound {
+    listen: SocketAddr,
+    listeners: Vec<TcpListener>,
+    limits: Limits,
+}
 
 /// A running data plane. Dropped, it drains.
 #[derive(Debug)]
@@ -24,18 +32,43 @@ pub struct DataPlane {
     threads: Vec<JoinHandle<()>>,
 }
 
+impl Bound {
+    /// Binds.
+    ///
+    /// # Errors
+    /// Where the address is taken or an option is wrong.
+    pub fn bind(options: &GatewayOptions) -> Result<Self, StartError> {
+        let limits = options.limits()?;
+        let count = options.workers();
+        let listeners = listen::bind_shared(options.gateway_listen, count, "gateway", "--gateway-listen")?;
+        let listen = listeners.first().and_then(|l| l.local_addr().ok()).unwrap_or(options.gateway_listen);
+        Ok(Self { listen, listeners, limits })
+    }
+}
+
 impl DataPlane {
     /// Binds, and starts the cores. They answer 503 until there is a configuration.
     ///
     /// # Errors
     /// Where the address is taken, an option is wrong, or a thread or the log can't be started.
     pub fn start(options: &GatewayOptions) -> Result<Self, StartError> {
-        let limits = options.limits()?;
-        let count = options.workers();
-        let listeners = listen::bind_shared(options.gateway_listen, count, "gateway", "--gateway-listen")?;
-        let listen = listeners.first().and_then(|l| l.local_addr().ok()).unwrap_or(options.gateway_listen);
-        let metrics = GatewayMetrics::new(count);
-        let config = Live::new();
+        let bound = Bound::bind(options)?;
+        let metrics = GatewayMetrics::new(options.workers());
+        Self::serve(bound, options, Live::new(), metrics)
+    }
+
+    /// Starts the cores, with what `config` has from the first request on.
+    ///
+    /// # Errors
+    /// Where a thread or the log can't be started.
+    pub fn serve(
+        bound: Bound,
+        options: &GatewayOptions,
+        config: Live,
+        metrics: GatewayMetrics,
+    ) -> Result<Self, StartError> {
+        let Bound { listen, listeners, limits } = bound;
+        let count = listeners.len();
         let control = Arc::clone(&metrics.control);
         let (log, writer) =
             AccessLog::start(options.access_log, options.access_log_file.as_ref(), SystemClock, control)

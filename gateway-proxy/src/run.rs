@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotswap_core::SystemIds;
-use hotswap_runtime::admin::{self, Readiness};
-use hotswap_runtime::{StartError, Supervisor, TaskKind, listen, stop_on_signals};
+use hotswap_runtime::admin::Readiness;
+use hotswap_runtime::{CancellationToken, StartError, Supervisor, TaskKind, listen, stop_on_signals};
 use hotswap_telemetry::Metrics;
 
+use crate::admin::{self, Standing};
+use crate::config::Live;
 use crate::discover::Discovery;
-use crate::metrics::Collected;
+use crate::metrics::{Collected, GatewayMetrics};
 use crate::options::GatewayOptions;
-use crate::plane::DataPlane;
+use crate::plane::{Bound, DataPlane};
+use crate::state::{State, StateHandle};
 
 /// What the tasks of the control thread have to end in, after the cores.
 const CONTROL_DEADLINE: Duration = Duration::from_secs(2);
@@ -30,26 +33,21 @@ pub async fn run(options: GatewayOptions) -> Result<(), StartError> {
 
 /// Runs the gateway until the supervisor is asked to stop.
 async fn serve(options: GatewayOptions, supervisor: &Supervisor) -> Result<(), StartError> {
+    // Bound first: a taken port must leave no folder behind. Who connects meanwhile waits.
     let page = listen::bind(options.gateway_admin_listen, "gateway admin page", "--gateway-admin-listen")?;
     let admin_listen = page.local_addr().unwrap_or(options.gateway_admin_listen);
-    let plane = DataPlane::start(&options)?;
-    let readiness = Readiness::default();
-    let control = Arc::clone(&plane.metrics().control);
-    let config = plane.config().clone();
-    let discovery = Discovery::new(&options, &SystemIds, config, control, readiness.clone())?;
-    let registry = Metrics::new();
-    let failed = |e: Box<dyn std::error::Error + Send + Sync>| StartError::failed("declaring metrics")(e);
-    let collected = Collected::new(plane.metrics().clone()).map_err(|e| failed(e.into()))?;
-    registry.register(collected).map_err(|e| failed(e.into()))?;
+    let bound = Bound::bind(&options)?;
+    let (metrics, config) = (GatewayMetrics::new(options.workers()), Live::new());
+    let standing = Standing { readiness: Readiness::default(), control: Arc::clone(&metrics.control) };
+    let (discovery, disk) = prepare(&options, &config, &standing)?;
+    let registry = registry(&metrics)?;
+    let plane = DataPlane::serve(bound, &options, config, metrics)?;
 
     let shutdown = supervisor.shutdown();
-    let stop_page = hotswap_runtime::CancellationToken::new();
+    let stop_page = CancellationToken::new();
     supervisor.spawn("watch", TaskKind::Essential, discovery.run(shutdown.clone()));
-    supervisor.spawn(
-        "admin",
-        TaskKind::Essential,
-        admin::serve(page, registry, readiness.clone(), stop_page.clone()),
-    );
+    let admin = admin::serve(page, registry, standing.clone(), stop_page.clone());
+    supervisor.spawn("admin", TaskKind::Essential, admin);
     let listen = plane.listen();
     tracing::info!(%listen, %admin_listen, workers = options.workers(), "gateway listens");
     if let Some(file) = &options.ready_file {
@@ -58,18 +56,56 @@ async fn serve(options: GatewayOptions, supervisor: &Supervisor) -> Result<(), S
 
     shutdown.cancelled().await;
     // Who balances over several gateways sees it before the listeners close.
-    readiness.not_ready("drain", "stopping");
-    plane.stop();
-    let joined = tokio::task::spawn_blocking(move || plane.join()).await;
+    standing.readiness.not_ready("drain", "stopping");
+    drain(plane).await;
     stop_page.cancel();
     let report = supervisor.drain(CONTROL_DEADLINE).await;
-    if joined.is_err() {
-        tracing::error!("the cores did not end in order");
-    }
+    finish(&disk).await;
     match report.reason {
         Some(reason) => Err(StartError::failed("the gateway stopped")(reason.into())),
         None => Ok(()),
     }
+}
+
+/// Lets every exchange end, under the deadline.
+async fn drain(plane: DataPlane) {
+    plane.stop();
+    if tokio::task::spawn_blocking(move || plane.join()).await.is_err() {
+        tracing::error!("the cores did not end in order");
+    }
+}
+
+/// Lets the disk take what is left. One that hangs is not waited for.
+async fn finish(disk: &StateHandle) {
+    disk.close();
+    if tokio::time::timeout(CONTROL_DEADLINE, disk.ended()).await.is_err() {
+        tracing::warn!("the disk did not take the last change in time");
+    }
+}
+
+/// The watch, with what was kept on disk in force already.
+fn prepare(
+    options: &GatewayOptions,
+    config: &Live,
+    standing: &Standing,
+) -> Result<(Discovery, StateHandle), StartError> {
+    let Standing { readiness, control } = standing.clone();
+    let mut discovery = Discovery::new(options, &SystemIds, config.clone(), Arc::clone(&control), readiness)?;
+    let state = State::open(&options.gateway_data_dir, control)?;
+    if let Some(saved) = state.saved() {
+        discovery.start_from(&saved);
+    }
+    let disk = state.start().map_err(|e| StartError::failed("starting the thread that writes")(e.into()))?;
+    discovery.keep_in(disk.clone());
+    Ok((discovery, disk))
+}
+
+fn registry(metrics: &GatewayMetrics) -> Result<Metrics, StartError> {
+    let registry = Metrics::new();
+    let failed = |e: Box<dyn std::error::Error + Send + Sync>| StartError::failed("declaring metrics")(e);
+    let collected = Collected::new(metrics.clone()).map_err(|e| failed(e.into()))?;
+    registry.register(collected).map_err(|e| failed(e.into()))?;
+    Ok(registry)
 }
 
 /// Written aside and renamed, so that a reader never sees half of it.

@@ -7,13 +7,18 @@ use hotswap_core::{PoolName, ResourceName, RouteName};
 use hotswap_matcher::{Action, PoolSpec, RouteSpec, RouteTable, Target};
 use http::HeaderValue;
 
+use super::shelf::Shelf;
 use super::{Compiled, PoolEntry, RouteEntry};
 
-/// Routes and pools by name, each in its slot.
+/// Routes and pools by name, each in its slot, and the table of them, which each change brings up to date: what
+/// a change costs depends on the change, and [`Catalog::compile`] costs nothing to speak of.
 #[derive(Debug, Default)]
 pub struct Catalog {
     routes: HashMap<RouteName, Arc<RouteEntry>>,
     route_slots: Slots,
+    table: RouteTable<RouteEntry>,
+    routes_by_slot: Shelf<RouteEntry>,
+    pools_by_slot: Shelf<PoolEntry>,
     /// By the name of the pool, or of the route whose inline backends they are.
     pools: HashMap<String, Holder>,
     pool_slots: Slots,
@@ -58,14 +63,19 @@ impl Catalog {
         };
         if let Some(old) = old {
             self.release(&old, &spec);
+            self.table.remove(&old);
         }
-        let entry = RouteEntry { name: name.clone(), spec, slot, pool, rewrite_host };
-        self.routes.insert(name.clone(), Arc::new(entry));
+        let entry = Arc::new(RouteEntry { name: name.clone(), spec, slot, pool, rewrite_host });
+        self.table.insert(&entry);
+        self.routes_by_slot.set(slot, Some(Arc::clone(&entry)));
+        self.routes.insert(name.clone(), entry);
     }
 
     /// Takes a route out.
     pub fn remove_route(&mut self, name: &RouteName) {
         if let Some(old) = self.routes.remove(name) {
+            self.table.remove(&old);
+            self.routes_by_slot.set(old.slot, None);
             self.route_slots.give_back(old.slot);
             self.drop_hold(&old, true);
         }
@@ -74,33 +84,25 @@ impl Catalog {
     /// Puts a pool in, or another content in its place.
     pub fn put_pool(&mut self, name: &PoolName, spec: &PoolSpec) {
         let entry = PoolEntry { name: name.to_string(), backends: spec.backends().clone() };
-        self.holder(name.as_str()).entry = Some(Arc::new(entry));
+        self.fill(name.as_str(), Some(entry));
     }
 
     /// Takes a pool out. Routes that name it answer 503.
     pub fn remove_pool(&mut self, name: &PoolName) {
-        if let Some(holder) = self.pools.get_mut(name.as_str()) {
-            holder.entry = None;
+        if self.pools.contains_key(name.as_str()) {
+            self.fill(name.as_str(), None);
+            self.sweep(name.as_str());
         }
-        self.sweep(name.as_str());
     }
 
-    /// Compiles what is there.
+    /// What is there, to be served. It shares its memory with the catalog, which goes on without touching it.
     pub fn compile(&self, revision: i64) -> Compiled {
-        let mut routes = vec![None; self.route_slots.end];
-        for entry in self.routes.values() {
-            if let Some(place) = routes.get_mut(entry.slot) {
-                *place = Some(Arc::clone(entry));
-            }
+        Compiled {
+            revision: Some(revision),
+            table: self.table.clone(),
+            routes: self.routes_by_slot.clone(),
+            pools: self.pools_by_slot.clone(),
         }
-        let mut pools = vec![None; self.pool_slots.end];
-        for holder in self.pools.values() {
-            if let Some(place) = pools.get_mut(holder.slot) {
-                place.clone_from(&holder.entry);
-            }
-        }
-        let table = RouteTable::build(self.routes.values().cloned());
-        Compiled { revision: Some(revision), table, routes, pools }
     }
 
     fn holder(&mut self, name: &str) -> &mut Holder {
@@ -110,13 +112,22 @@ impl Catalog {
             .or_insert_with(|| Holder { slot: slots.take(), ..Holder::default() })
     }
 
+    /// Gives a pool its content, or takes it away.
+    fn fill(&mut self, name: &str, entry: Option<PoolEntry>) {
+        let entry = entry.map(Arc::new);
+        let holder = self.holder(name);
+        holder.entry.clone_from(&entry);
+        let slot = holder.slot;
+        self.pools_by_slot.set(slot, entry);
+    }
+
     /// Notes that a route names the pool; inline backends come with it.
     fn hold(&mut self, name: &str, inline: Option<PoolEntry>) -> usize {
+        if inline.is_some() {
+            self.fill(name, inline);
+        }
         let holder = self.holder(name);
         holder.routes += 1;
-        if let Some(entry) = inline {
-            holder.entry = Some(Arc::new(entry));
-        }
         holder.slot
     }
 
@@ -139,7 +150,7 @@ impl Catalog {
         if let Some(holder) = self.pools.get_mut(&name) {
             holder.routes = holder.routes.saturating_sub(1);
             if inline && inline_too {
-                holder.entry = None;
+                self.fill(&name, None);
             }
         }
         self.sweep(&name);
@@ -171,7 +182,9 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
-    use hotswap_matcher::{BackendDraft, BackendsDraft, ForwardDraft, PoolDraft, RouteDraft};
+    use hotswap_matcher::{
+        BackendDraft, BackendsDraft, ForwardDraft, MatchDraft, PathMatchDraft, PoolDraft, RouteDraft,
+    };
 
     use super::*;
 
@@ -187,10 +200,13 @@ mod tests {
         BackendDraft { address: address.into(), weight: None }
     }
 
-    fn to_pool(pool: &str) -> Arc<RouteSpec> {
+    fn draft_to(pool: &str) -> RouteDraft {
         let forward = ForwardDraft { pool: Some(pool.into()), ..ForwardDraft::default() };
-        let draft = RouteDraft { forward: Some(forward), ..RouteDraft::default() };
-        Arc::new(RouteSpec::parse(&draft).expect("valid"))
+        RouteDraft { forward: Some(forward), ..RouteDraft::default() }
+    }
+
+    fn to_pool(pool: &str) -> Arc<RouteSpec> {
+        Arc::new(RouteSpec::parse(&draft_to(pool)).expect("valid"))
     }
 
     fn inline(address: &str) -> Arc<RouteSpec> {
@@ -232,6 +248,32 @@ mod tests {
         let entry = |c: &Compiled| (c.route(0).cloned().expect("a"), c.pool(0).cloned().expect("p"));
         assert!(Arc::ptr_eq(&entry(&before).0, &entry(&after).0));
         assert!(Arc::ptr_eq(&entry(&before).1, &entry(&after).1));
+    }
+
+    #[test]
+    fn one_route_or_pool_of_ten_thousand_recompiles_a_bounded_part() {
+        let mut catalog = Catalog::default();
+        for n in 0..10_000 {
+            let mut draft =
+                RouteDraft { hosts: vec![format!("h{}.example", n % 100)], ..draft_to("pools/p") };
+            let path = Some(PathMatchDraft::Prefix(format!("/p{n}")));
+            draft.matches = vec![MatchDraft { path, ..MatchDraft::default() }];
+            catalog.put_route(&name(&format!("r{n}")), Arc::new(RouteSpec::parse(&draft).expect("valid")));
+            catalog.put_pool(&pool_name(&format!("p{n}")), &pool("a:1"));
+        }
+        let before = catalog.compile(1);
+        catalog.put_route(&name("r4711"), inline("b:1"));
+        let after = catalog.compile(2);
+        let table = after.table().unshared(before.table());
+        assert!(table.hosts <= 2 && table.entries <= 128 && table.slots <= 128, "{table:?}");
+        assert!(after.routes.unshared(&before.routes) <= 64);
+        assert!(after.pools.unshared(&before.pools) <= 64);
+
+        catalog.put_pool(&pool_name("p4711"), &pool("c:1"));
+        let last = catalog.compile(3);
+        assert_eq!(last.table().unshared(after.table()), Default::default(), "a pool touches no route");
+        assert_eq!(last.routes.unshared(&after.routes), 0);
+        assert_eq!(last.pools.unshared(&after.pools), 64);
     }
 
     #[test]

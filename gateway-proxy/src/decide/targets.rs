@@ -16,11 +16,17 @@ pub trait Resolve {
     fn resolve(&mut self, address: &Address) -> Self::Handle;
 }
 
+/// Slots that one call of [`Targets::forget_removed`] looks at: some µs, however large the table is.
+const LOOK: usize = 1_024;
+
 /// The pools that a core has used: their balance, and the handles of their backends.
 #[derive(Debug)]
 pub struct Targets<H> {
     core: usize,
     pools: Vec<Option<Bound<H>>>,
+    /// The slot that is looked at next, and how many are to be looked at since the configuration changed.
+    next: usize,
+    left: usize,
 }
 
 #[derive(Debug)]
@@ -33,7 +39,7 @@ struct Bound<H> {
 impl<H: Clone> Targets<H> {
     /// Nothing yet, for the core of this number.
     pub fn new(core: usize) -> Self {
-        Self { core, pools: Vec::new() }
+        Self { core, pools: Vec::new(), next: 0, left: 0 }
     }
 
     /// Chooses a backend of the pool in `slot`; `None`: none takes requests.
@@ -60,12 +66,23 @@ impl<H: Clone> Targets<H> {
         self.pools.iter().flatten().count()
     }
 
-    /// Lets go of the pools that a new configuration does not have. The handles of backends that are in no
-    /// pool any more go with them.
+    /// The configuration has changed: every pool is to be looked at again.
+    pub fn changed(&mut self) {
+        self.left = self.pools.len();
+    }
+
+    /// Lets go of pools that the configuration does not have any more; the handles of backends that are in no
+    /// pool go with them. A call looks at a part of the pools, so that no request waits for a large table; the
+    /// next one goes on there.
     pub fn forget_removed(&mut self, config: &Compiled) {
-        for (slot, place) in self.pools.iter_mut().enumerate() {
+        for _ in 0..self.left.min(LOOK) {
+            self.left -= 1;
+            let slot = if self.next < self.pools.len() { self.next } else { 0 };
+            self.next = slot + 1;
             let gone = |b: &Bound<H>| config.pool(slot).is_none_or(|now| now.name() != b.entry.name());
-            if place.as_ref().is_some_and(gone) {
+            if let Some(place) = self.pools.get_mut(slot)
+                && place.as_ref().is_some_and(gone)
+            {
                 *place = None;
             }
         }

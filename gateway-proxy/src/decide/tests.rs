@@ -151,7 +151,7 @@ fn the_turn_goes_on_when_the_pool_changes_and_when_nothing_does() {
     let first = catalog.compile(1);
     assert_eq!(next(&first, &mut targets), "a:1");
     let same = catalog.compile(2);
-    targets.forget_removed(&same);
+    look_through(&mut targets, &same);
     assert_eq!(next(&same, &mut targets), "b:1");
     let pool = PoolSpec::parse(&PoolDraft {
         backends: ["x:1", "c:1", "a:1"].map(|a| BackendDraft { address: a.into(), weight: None }).to_vec(),
@@ -159,9 +159,38 @@ fn the_turn_goes_on_when_the_pool_changes_and_when_nothing_does() {
     });
     catalog.put_pool(&PoolName::from_id("p").expect("id"), &pool.expect("valid"));
     let changed = catalog.compile(3);
-    targets.forget_removed(&changed);
+    look_through(&mut targets, &changed);
     assert_eq!(next(&changed, &mut targets), "c:1");
     catalog.remove_pool(&PoolName::from_id("p").expect("id"));
-    targets.forget_removed(&catalog.compile(4));
+    look_through(&mut targets, &catalog.compile(4));
     assert_eq!(targets.known(), 0);
+}
+
+fn look_through(targets: &mut Targets<Address>, config: &Compiled) {
+    targets.changed();
+    targets.forget_removed(config);
+}
+
+#[test]
+fn pools_of_a_large_table_are_let_go_in_parts_even_while_it_changes() {
+    let names: Vec<String> = (0..5_000).map(|n| format!("p{n}")).collect();
+    let pools: Vec<(&str, &[&str])> = names.iter().map(|n| (n.as_str(), &["a:1"][..])).collect();
+    let mut catalog = catalog(&[], &pools);
+    let config = catalog.compile(1);
+    let mut targets = Targets::new(0);
+    for slot in 0..5_000 {
+        targets.pick(slot, config.pool(slot).expect("there"), &mut ByAddress).expect("takes requests");
+    }
+    for n in (0..5_000).step_by(2) {
+        catalog.remove_pool(&PoolName::from_id(&names[n]).expect("id"));
+    }
+    let half = catalog.compile(2);
+    targets.changed();
+    targets.forget_removed(&half);
+    assert!((4_400..5_000).contains(&targets.known()), "{} are left after one look", targets.known());
+    for _ in 0..4 {
+        targets.changed();
+        targets.forget_removed(&half);
+    }
+    assert_eq!(targets.known(), 2_500);
 }

@@ -7,13 +7,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use hotswap_api::gateway::v1::resource::Spec;
 use hotswap_api::gateway::v1::{Delta, Resource, ResourceError, ResumeToken, SnapshotChunk};
-use hotswap_core::{PoolName, ResourceName, RouteName, SetDigest, Violations};
-use hotswap_matcher::{PoolSpec, RouteSpec};
-use hotswap_route_wire::{Unfit, pool_from_wire, route_from_wire};
+use hotswap_core::{PoolName, ResourceName, RouteName, SetDigest};
 
+use super::parse::{Content, parse};
 use crate::config::{Catalog, Compiled};
+use crate::state::Change;
+
+/// A message that deletes fewer needs no leave to, whatever their share.
+const FEW: usize = 10;
 
 /// The configuration as the stream has brought it.
 #[derive(Debug, Default)]
@@ -24,6 +26,8 @@ pub struct Held {
     applied: SetDigest,
     place: Option<ResumeToken>,
     coming: Option<Coming>,
+    /// Where the message led that was refused last because it deletes too much.
+    spared: Option<ResumeToken>,
 }
 
 /// A resource: the version that the stream brought last, and the one that is applied.
@@ -45,10 +49,30 @@ struct Coming {
 pub struct Applied {
     /// What to serve from now on.
     pub compiled: Compiled,
-    /// Where it stands.
-    pub at: ResumeToken,
     /// Resources that were left out, each with what is wrong with it.
     pub refused: Vec<ResourceError>,
+    /// What is to be kept on disk of it, and where it stands.
+    pub change: Change,
+}
+
+/// What was on disk.
+#[derive(Debug)]
+pub struct Restored {
+    /// What to serve.
+    pub compiled: Compiled,
+    /// Resources that this build does not take; one of before did.
+    pub refused: Vec<ResourceError>,
+}
+
+/// What a bookmark means.
+#[derive(Debug, PartialEq)]
+pub enum Sign {
+    /// Nothing is missing, and the place is the same.
+    Here,
+    /// Nothing is missing, and the place has moved.
+    Moved(Change),
+    /// It is about a message that was refused because it deletes too much.
+    Spared,
 }
 
 /// Why a message was not applied at all.
@@ -80,11 +104,6 @@ impl Misfit {
     }
 }
 
-enum Content {
-    Route(RouteName, Arc<RouteSpec>),
-    Pool(PoolName, PoolSpec),
-}
-
 impl Held {
     /// Where it stands; `None`: nowhere yet.
     pub fn place(&self) -> Option<&ResumeToken> {
@@ -107,6 +126,29 @@ impl Held {
         self.coming = None;
     }
 
+    /// Begins with what was kept on disk: each resource at the version last accepted.
+    ///
+    /// `resumable` says that nothing stood refused when it was written. Else what was said differs from what
+    /// was accepted, and only the latter is on disk: the gateway then has no place, and gets a snapshot. That
+    /// is more than thrift would ask for, but it also gives a newer build the resources that this one's
+    /// predecessor refused. So it is, too, where this build refuses what its predecessor took.
+    pub fn restore(
+        &mut self,
+        resources: impl Iterator<Item = Resource>,
+        at: ResumeToken,
+        resumable: bool,
+    ) -> Restored {
+        let mut refused = Vec::new();
+        for resource in resources {
+            if let Err(errors) = self.put(&resource) {
+                refused.extend(errors);
+            }
+        }
+        let compiled = self.catalog.compile(at.revision);
+        self.place = (resumable && refused.is_empty()).then_some(at);
+        Restored { compiled, refused }
+    }
+
     /// Takes a part of a snapshot; `None`: more must come.
     ///
     /// # Errors
@@ -122,9 +164,10 @@ impl Held {
             self.coming = Some(coming);
             return Ok(None);
         }
+        let Coming { at, resources } = coming;
         let mut said = SetDigest::default();
         let mut names = HashSet::new();
-        for resource in &coming.resources {
+        for resource in &resources {
             if !names.insert(resource.name.as_str()) {
                 return Err(Misfit::Malformed);
             }
@@ -135,7 +178,8 @@ impl Held {
         }
         let gone: Vec<String> = self.pieces.keys().filter(|n| !names.contains(n.as_str())).cloned().collect();
         drop(names);
-        Ok(Some(self.change(coming.resources, &gone, coming.at)))
+        self.spare(gone.len(), chunk.allow_mass_delete, &at)?;
+        Ok(Some(self.change(resources, gone, at, true)))
     }
 
     /// Takes a delta.
@@ -149,22 +193,23 @@ impl Held {
             return Err(Misfit::Place);
         }
         let gone: Vec<String> = delta.removes;
-        let known = gone.iter().filter(|n| self.pieces.contains_key(n.as_str())).count();
-        if !delta.allow_mass_delete && known * 2 > self.pieces.len() {
-            return Err(Misfit::MassDelete);
-        }
         if self.said_after(&delta.upserts, &gone)?.to_bytes() != *delta.digest {
             return Err(Misfit::Digest);
         }
-        Ok(self.change(delta.upserts, &gone, to))
+        let known = gone.iter().filter(|n| self.pieces.contains_key(n.as_str())).count();
+        self.spare(known, delta.allow_mass_delete, &to)?;
+        Ok(self.change(delta.upserts, gone, to, false))
     }
 
     /// Takes a bookmark: the place moves if nothing is missing.
     ///
     /// # Errors
     /// Where the control plane has something else there.
-    pub fn bookmark(&mut self, at: Option<ResumeToken>, digest: &[u8]) -> Result<(), Misfit> {
+    pub fn bookmark(&mut self, at: Option<ResumeToken>, digest: &[u8]) -> Result<Sign, Misfit> {
         let at = at.ok_or(Misfit::Malformed)?;
+        if self.spared.as_ref() == Some(&at) {
+            return Ok(Sign::Spared);
+        }
         let here = self.place.as_ref().ok_or(Misfit::Place)?;
         if here.store_id != at.store_id || at.revision < here.revision {
             return Err(Misfit::Place);
@@ -172,7 +217,22 @@ impl Held {
         if self.said.to_bytes() != *digest {
             return Err(Misfit::Digest);
         }
+        if *here == at {
+            return Ok(Sign::Here);
+        }
+        let mut change = Change::to(at.clone());
+        change.resumable = self.is_all_applied();
         self.place = Some(at);
+        Ok(Sign::Moved(change))
+    }
+
+    /// Refuses what deletes more than half, and not just a few, without leave: a control plane on a wrong or
+    /// empty store must not empty its proxies.
+    fn spare(&mut self, gone: usize, leave: bool, at: &ResumeToken) -> Result<(), Misfit> {
+        if !leave && gone >= FEW && gone * 2 > self.pieces.len() {
+            self.spared = Some(at.clone());
+            return Err(Misfit::MassDelete);
+        }
         Ok(())
     }
 
@@ -192,18 +252,29 @@ impl Held {
         Ok(said)
     }
 
-    fn change(&mut self, upserts: Vec<Resource>, gone: &[String], at: ResumeToken) -> Applied {
-        let mut refused = Vec::new();
+    fn change(&mut self, upserts: Vec<Resource>, gone: Vec<String>, at: ResumeToken, whole: bool) -> Applied {
+        let (mut change, mut refused) = (Change::to(at.clone()), Vec::new());
+        change.whole = whole;
         for name in gone {
-            self.remove(name);
+            self.remove(&name);
+            change.remove(name);
         }
         for resource in upserts {
-            if let Err(errors) = self.put(&resource) {
-                refused.extend(errors);
+            match self.put(&resource) {
+                Ok(()) => change.put(&resource),
+                Err(errors) => refused.extend(errors),
             }
         }
-        self.place = Some(at.clone());
-        Applied { compiled: self.catalog.compile(at.revision), at, refused }
+        change.resumable = self.is_all_applied();
+        let compiled = self.catalog.compile(at.revision);
+        self.place = Some(at);
+        self.spared = None;
+        Applied { compiled, refused, change }
+    }
+
+    /// Whether nothing that was said stands refused.
+    fn is_all_applied(&self) -> bool {
+        self.said == self.applied
     }
 
     fn remove(&mut self, name: &str) {
@@ -240,39 +311,6 @@ impl Held {
         }
         self.pieces.insert(name.to_owned(), piece);
         content.map(drop)
-    }
-}
-
-fn parse(resource: &Resource) -> Result<Content, Vec<ResourceError>> {
-    let error = |field: &str, reason: &str, message: String| ResourceError {
-        name: resource.name.clone(),
-        version: resource.version,
-        field: field.to_owned(),
-        reason: reason.to_owned(),
-        message,
-    };
-    let invalid = |violations: Violations| -> Vec<ResourceError> {
-        violations.iter().map(|v| error(&v.field, "INVALID_INPUT", v.message.clone())).collect()
-    };
-    let unfit = |unfit: Unfit| match unfit {
-        Unfit::Invalid(violations) => invalid(violations),
-        Unfit::NotBuilt(n) => {
-            vec![error(&n.field, "FEATURE_NOT_BUILT", format!("{} are not built yet", n.what))]
-        }
-    };
-    let misnamed = |e: hotswap_core::InvalidName| vec![error("name", "INVALID_INPUT", e.to_string())];
-    match &resource.spec {
-        Some(Spec::Route(route)) => {
-            let name = RouteName::parse(&resource.name).map_err(misnamed)?;
-            let draft = route_from_wire(route).map_err(unfit)?;
-            Ok(Content::Route(name, Arc::new(RouteSpec::parse(&draft).map_err(invalid)?)))
-        }
-        Some(Spec::Pool(pool)) => {
-            let name = PoolName::parse(&resource.name).map_err(misnamed)?;
-            let draft = pool_from_wire(pool).map_err(unfit)?;
-            Ok(Content::Pool(name, PoolSpec::parse(&draft).map_err(invalid)?))
-        }
-        None => Err(vec![error("spec", "FEATURE_NOT_BUILT", "this build does not know the kind".into())]),
     }
 }
 

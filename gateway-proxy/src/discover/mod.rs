@@ -11,10 +11,13 @@
 //!      └───────── the stream ends, stalls, or is refused          └► Ack ACTIVE
 //! ```
 //!
-//! What is served never depends on the stream: when it breaks, traffic goes on with what there is.
+//! What is served never depends on the stream: when it breaks, traffic goes on with what there is. A gateway
+//! that starts while the control plane is away begins with what it kept on disk ([`crate::state`]), and is
+//! stale until the stream has confirmed it: a delta or a snapshot was applied, or a bookmark agreed.
 
 mod backoff;
 mod held;
+mod parse;
 mod session;
 
 use std::path::PathBuf;
@@ -22,19 +25,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hotswap_api::gateway::v1::Hello;
+use hotswap_api::gateway::v1::{Hello, ResourceError};
 use hotswap_core::Ids;
 use hotswap_runtime::admin::Readiness;
 use hotswap_runtime::{CancellationToken, StartError};
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
 pub use backoff::Backoff;
-pub use held::{Applied, Held, Misfit};
+pub use held::{Applied, Held, Misfit, Restored, Sign};
 
 use self::session::{End, Session};
 use crate::config::Live;
 use crate::metrics::ControlMetrics;
 use crate::options::GatewayOptions;
+use crate::state::{Saved, StateHandle};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -54,6 +58,7 @@ pub struct Discovery {
     readiness: Readiness,
     backoff: Backoff,
     held: Held,
+    disk: Option<StateHandle>,
 }
 
 impl Discovery {
@@ -88,7 +93,33 @@ impl Discovery {
             readiness,
             backoff: Backoff::new(instance.as_u128()),
             held: Held::default(),
+            disk: None,
         })
+    }
+
+    /// Puts what was kept on disk in force. It counts as stale until the control plane has confirmed it.
+    pub fn start_from(&mut self, saved: &Saved<'_>) {
+        let at = saved.at();
+        let Restored { compiled, refused } =
+            self.held.restore(saved.resources(), at.clone(), saved.is_resumable());
+        for error in &refused {
+            let ResourceError { name, field, message, .. } = error;
+            tracing::warn!(resource = name, field, message, "kept resource refused by this build");
+        }
+        self.config.replace(compiled);
+        self.metrics.revision.store(at.revision, Ordering::Relaxed);
+        self.metrics.state_revision.store(at.revision, Ordering::Relaxed);
+        self.metrics.stale.store(1, Ordering::Relaxed);
+        self.readiness.ready(READY_PART);
+        tracing::warn!(
+            revision = at.revision,
+            "serving the configuration kept on disk, stale until the control plane confirms it"
+        );
+    }
+
+    /// Keeps on disk, from now on, what is applied.
+    pub fn keep_in(&mut self, disk: StateHandle) {
+        self.disk = Some(disk);
     }
 
     /// Watches until `shutdown`. A stream that ends is begun again, later and later while none succeeds.
@@ -133,6 +164,7 @@ impl Discovery {
             metrics: &self.metrics,
             readiness: &self.readiness,
             backoff: &mut self.backoff,
+            disk: self.disk.as_ref(),
         };
         session.run(&self.endpoint, self.token_file.as_deref(), hello).await
     }

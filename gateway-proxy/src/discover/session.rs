@@ -16,10 +16,11 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 
-use super::held::{Applied, Held, Misfit};
+use super::held::{Applied, Held, Misfit, Sign};
 use super::{Backoff, READY_PART};
 use crate::config::Live;
 use crate::metrics::ControlMetrics;
+use crate::state::{Change, StateHandle};
 
 /// Bookmarks come every 10 s: a stream that is silent for so long is dead.
 const SILENCE: Duration = Duration::from_secs(35);
@@ -61,6 +62,7 @@ pub(super) struct Session<'a> {
     pub(super) metrics: &'a ControlMetrics,
     pub(super) readiness: &'a Readiness,
     pub(super) backoff: &'a mut Backoff,
+    pub(super) disk: Option<&'a StateHandle>,
 }
 
 type Out = mpsc::Sender<WatchConfigRequest>;
@@ -105,7 +107,7 @@ impl Session<'_> {
             Heard::Bookmark(bookmark) => {
                 // A sign of life every 10 s is also the time to free what nobody serves any more.
                 self.config.sweep();
-                self.held.bookmark(bookmark.at, &bookmark.digest).err().map(Err)
+                self.held.bookmark(bookmark.at, &bookmark.digest).map(|sign| self.marked(sign)).err().map(Err)
             }
             Heard::Reset(reset) => {
                 tracing::info!(why = reset.why().as_str_name(), "the control plane starts anew");
@@ -129,7 +131,8 @@ impl Session<'_> {
 
     /// Validated is said before the swap, active after it.
     async fn activate(&mut self, out: &Out, nonce: String, applied: Applied, arrived: Instant) {
-        let Applied { compiled, at, refused } = applied;
+        let Applied { compiled, refused, change } = applied;
+        let at = change.at.clone();
         for error in &refused {
             let ResourceError { name, field, message, .. } = error;
             tracing::warn!(resource = name, field, message, "resource refused");
@@ -145,6 +148,33 @@ impl Session<'_> {
         self.readiness.ready(READY_PART);
         self.acknowledge(out, &nonce, Stage::Active, &at, arrived).await;
         tracing::info!(revision = at.revision, us = micros(arrived), "configuration is active");
+        self.confirmed();
+        self.keep(change);
+    }
+
+    fn marked(&self, sign: Sign) {
+        match sign {
+            Sign::Here => self.confirmed(),
+            Sign::Moved(change) => {
+                self.confirmed();
+                self.keep(change);
+            }
+            Sign::Spared => {}
+        }
+    }
+
+    /// What is served is what the control plane has.
+    fn confirmed(&self) {
+        if self.metrics.stale.swap(0, Ordering::Relaxed) == 1 {
+            tracing::info!("the control plane has confirmed the configuration");
+        }
+    }
+
+    /// In force already; the disk may take its time.
+    fn keep(&self, change: Change) {
+        if let Some(disk) = self.disk {
+            disk.keep(change);
+        }
     }
 
     async fn acknowledge(&self, out: &Out, nonce: &str, stage: Stage, at: &ResumeToken, arrived: Instant) {
@@ -158,10 +188,12 @@ impl Session<'_> {
         say(out, Say::Ack(ack)).await;
     }
 
-    /// Nothing of the message is applied; a snapshot must follow. Where none does, the stream is of no use.
+    /// Nothing of the message is applied. One that deletes too much leaves the gateway where it is, until
+    /// something else is sent; after any other a snapshot must follow, or the stream is of no use.
     async fn misfit(&mut self, out: &Out, nonce: String, misfit: Misfit) -> Option<End> {
         tracing::warn!(reason = misfit.reason(), "message refused: {misfit}");
-        if self.held.place().is_none() {
+        let stays = misfit == Misfit::MassDelete;
+        if !stays && self.held.place().is_none() {
             return Some(End::Adrift);
         }
         let error = ResourceError {
@@ -171,7 +203,9 @@ impl Session<'_> {
         };
         self.metrics.refused.fetch_add(1, Ordering::Relaxed);
         say(out, Say::Refusal(Refusal { nonce, errors: vec![error], whole: true })).await;
-        self.held.forget_place();
+        if !stays {
+            self.held.forget_place();
+        }
         None
     }
 }

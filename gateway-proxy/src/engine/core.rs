@@ -80,7 +80,9 @@ impl Core {
         let latest = view.load();
         if !Arc::ptr_eq(latest, current) {
             *current = Rc::new(Arc::clone(latest));
-            self.targets.borrow_mut().forget_removed(latest);
+            let mut targets = self.targets.borrow_mut();
+            targets.changed();
+            targets.forget_removed(latest);
         }
         Rc::clone(current)
     }
@@ -88,6 +90,8 @@ impl Core {
     /// The work of a tick; once a second the idle connections are looked through.
     pub(super) fn tick(&self, sweep: bool) {
         self.timers.tick();
+        let current = Rc::clone(&self.config.borrow().current);
+        self.targets.borrow_mut().forget_removed(&current);
         if sweep {
             // Also lets go of pools that no request has asked for since they were removed.
             let _ = self.config();

@@ -1,11 +1,11 @@
 //! The counts as the registry wants them.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::{BUCKETS_US, CLASSES, CoreMetrics, Count, GatewayMetrics};
+use super::{BUCKETS_US, CLASSES, ControlMetrics, CoreMetrics, Count, GatewayMetrics};
 use crate::reason::Reason;
 
 /// Adds the cores up when it is asked.
@@ -40,8 +40,6 @@ impl Collector for Collected {
 }
 
 fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
-    let c = &m.control;
-    let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
     let one = |name, help, of: fn(&CoreMetrics) -> &Count| counter(name, help, vec![(None, m.sum(of))]);
     let classes = CLASSES.iter().enumerate().map(|(i, class)| {
         let sum = m.cores.iter().filter_map(|core| core.classes.get(i)).map(Count::get).sum();
@@ -55,7 +53,7 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
         (Some(("result", "ok")), m.sum(|c| &c.connects)),
         (Some(("result", "failed")), m.sum(|c| &c.connect_failures)),
     ];
-    vec![
+    let mut all = vec![
         counter("gateway_requests_total", "Exchanges ended, by the class of the status.", classes.collect()),
         counter(
             "gateway_requests_failed_total",
@@ -70,22 +68,40 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
             &c.reuses
         }),
         one("gateway_upstream_retries_total", "Exchanges sent anew on a fresh connection.", |c| &c.retries),
+    ];
+    all.extend(of_control(&m.control));
+    all
+}
+
+/// What the control thread counts.
+fn of_control(c: &ControlMetrics) -> Vec<MetricFamily> {
+    let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
+    let revision = |n: &AtomicI64| n.load(Ordering::Relaxed) as f64;
+    let total = |name, help, n: &AtomicU64| counter(name, help, vec![(None, load(n))]);
+    vec![
+        gauge("gateway_config_revision", "Revision that is served; 0: none yet.", revision(&c.revision)),
+        total("gateway_config_applied_total", "Snapshots and deltas applied.", &c.applied),
+        total("gateway_config_refused_total", "Resources refused.", &c.refused),
         gauge(
-            "gateway_config_revision",
-            "Revision that is served; 0: none yet.",
-            c.revision.load(Ordering::Relaxed) as f64,
+            "gateway_config_stale",
+            "1: what is served comes from disk, and the control plane has not confirmed it yet.",
+            load(&c.stale) as f64,
         ),
-        counter(
-            "gateway_config_applied_total",
-            "Snapshots and deltas applied.",
-            vec![(None, load(&c.applied))],
+        gauge(
+            "gateway_state_revision",
+            "Revision that is safe on disk; 0: none.",
+            revision(&c.state_revision),
         ),
-        counter("gateway_config_refused_total", "Resources refused.", vec![(None, load(&c.refused))]),
+        total(
+            "gateway_state_write_errors_total",
+            "Times that the configuration could not be kept on disk.",
+            &c.state_write_errors,
+        ),
         gauge("gateway_control_plane_connected", "1: the watch is connected.", load(&c.connected) as f64),
-        counter(
+        total(
             "gateway_access_log_dropped_total",
             "Lines of the access log that were dropped.",
-            vec![(None, load(&c.log_dropped))],
+            &c.log_dropped,
         ),
     ]
 }

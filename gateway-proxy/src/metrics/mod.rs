@@ -13,6 +13,9 @@
 //! | `gateway_config_revision` | gauge | | revision that is served; 0: none yet |
 //! | `gateway_config_applied_total` | counter | | snapshots and deltas applied |
 //! | `gateway_config_refused_total` | counter | | resources refused |
+//! | `gateway_config_stale` | gauge | | 1: what is served comes from disk, and the control plane has not confirmed it yet |
+//! | `gateway_state_revision` | gauge | | revision that is safe on disk; 0: none |
+//! | `gateway_state_write_errors_total` | counter | | times that the configuration could not be kept on disk |
 //! | `gateway_control_plane_connected` | gauge | | 1: the watch is connected |
 //! | `gateway_access_log_dropped_total` | counter | | lines of the access log that were dropped, because the writer was behind |
 
@@ -109,6 +112,12 @@ pub struct ControlMetrics {
     pub refused: AtomicU64,
     /// 1: the watch is connected.
     pub connected: AtomicU64,
+    /// 1: what is served comes from disk, and the control plane has not confirmed it yet.
+    pub stale: AtomicU64,
+    /// The revision that is safe on disk; 0: none.
+    pub state_revision: AtomicI64,
+    /// Changes that could not be written.
+    pub state_write_errors: AtomicU64,
     /// Lines of the access log that were dropped.
     pub log_dropped: AtomicU64,
 }

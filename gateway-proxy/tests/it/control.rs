@@ -11,7 +11,8 @@ use hotswap_api::gateway::v1::resource::Spec;
 use hotswap_api::gateway::v1::watch_config_request::Message as FromProxy;
 use hotswap_api::gateway::v1::watch_config_response::Message as ToProxy;
 use hotswap_api::gateway::v1::{
-    Ack, Delta, Hello, Refusal, Resource, ResumeToken, SnapshotChunk, WatchConfigRequest, WatchConfigResponse,
+    Ack, Bookmark, Delta, Hello, Refusal, Resource, ResumeToken, SnapshotChunk, WatchConfigRequest,
+    WatchConfigResponse,
 };
 use hotswap_api::route::v1 as route;
 use hotswap_core::SetDigest;
@@ -19,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::support::{in_time, spawn};
+use crate::support::in_time;
 
 /// One stream, seen from the control plane.
 pub struct Stream {
@@ -46,30 +47,35 @@ impl ConfigDistributionService for Service {
     }
 }
 
-/// A control plane that can go away and come back on the same port.
+/// A control plane that can go away and come back on the same port. It has a runtime of its own: its end cuts
+/// every connection in the middle, as the kill of a process does.
 pub struct ControlPlane {
     pub address: SocketAddr,
     streams: mpsc::Receiver<Stream>,
-    task: tokio::task::JoinHandle<()>,
+    runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl ControlPlane {
     pub async fn start(address: &str) -> Self {
         let listener = loop {
-            match tokio::net::TcpListener::bind(address).await {
+            match std::net::TcpListener::bind(address) {
                 Ok(listener) => break listener,
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         };
+        listener.set_nonblocking(true).expect("nonblocking");
         let address = listener.local_addr().expect("addr");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
         let (streams_in, streams) = mpsc::channel(8);
         let service = ConfigDistributionServiceServer::new(Service(streams_in));
-        let task = spawn(async move {
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("listens");
             let incoming = TcpListenerStream::new(listener);
             let _ =
                 tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await;
         });
-        Self { address, streams, task }
+        Self { address, streams, runtime: Some(runtime) }
     }
 
     pub async fn stream(&mut self) -> (Stream, Hello) {
@@ -80,10 +86,17 @@ impl ControlPlane {
         }
     }
 
-    pub async fn stop(self) -> SocketAddr {
-        self.task.abort();
-        let _ = self.task.await;
+    /// Ends at once, without a word to anybody.
+    pub fn kill(self) -> SocketAddr {
         self.address
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -148,22 +161,41 @@ pub fn digest(of: &[(&str, i64)]) -> bytes::Bytes {
 }
 
 pub fn both(revision: i64, pool_version: i64, backend: SocketAddr) -> ToProxy {
+    whole(revision, vec![pool(pool_version, backend), to_the_pool(1)])
+}
+
+/// A snapshot in one part.
+pub fn whole(revision: i64, resources: Vec<Resource>) -> ToProxy {
+    let of: Vec<(&str, i64)> = resources.iter().map(|r| (r.name.as_str(), r.version)).collect();
+    let digest = digest(&of);
+    drop(of);
     ToProxy::Snapshot(SnapshotChunk {
         at: token(revision),
-        resources: vec![pool(pool_version, backend), to_the_pool(1)],
+        resources,
         last: true,
-        digest: digest(&[("pools/p", pool_version), ("routes/r", 1)]),
-        allow_mass_delete: false,
+        digest,
+        ..Default::default()
     })
 }
 
 pub fn moved(from: i64, to: i64, backend: SocketAddr) -> ToProxy {
-    ToProxy::Delta(Delta {
-        from,
-        to: token(to),
-        upserts: vec![pool(to, backend)],
-        removes: vec![],
-        digest: digest(&[("pools/p", to), ("routes/r", 1)]),
-        allow_mass_delete: false,
-    })
+    step(from, to, vec![pool(to, backend)], &[("pools/p", to), ("routes/r", 1)])
+}
+
+/// A delta that takes nothing away.
+pub fn step(from: i64, to: i64, upserts: Vec<Resource>, after: &[(&str, i64)]) -> ToProxy {
+    ToProxy::Delta(Delta { from, to: token(to), upserts, digest: digest(after), ..Default::default() })
+}
+
+pub fn bookmark(revision: i64, of: &[(&str, i64)]) -> ToProxy {
+    ToProxy::Bookmark(Bookmark { at: token(revision), digest: digest(of) })
+}
+
+/// The route, with a host that no build takes.
+pub fn bad_route(version: i64) -> Resource {
+    let mut bad = to_the_pool(version);
+    if let Some(Spec::Route(route)) = &mut bad.spec {
+        route.hosts = vec!["not a host".into()];
+    }
+    bad
 }

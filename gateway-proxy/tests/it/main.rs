@@ -3,9 +3,12 @@
 
 mod clients;
 mod control;
+mod disk;
 mod failures;
+mod gateway_process;
 mod process;
 mod proxying;
+mod restarts;
 mod support;
 mod swaps;
 mod watch;

@@ -1,91 +1,12 @@
 //! The gateway as a process: what it says, what it serves beside traffic, and how it ends.
 
-use std::io::Read as _;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::control::*;
+use crate::gateway_process::*;
 use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
-
-struct Process {
-    child: Child,
-    dir: tempfile::TempDir,
-}
-
-impl Process {
-    fn start(control_plane: SocketAddr, args: &[&str]) -> Self {
-        let dir = tempfile::tempdir().expect("dir");
-        let child = command(&dir, control_plane).args(args).spawn().expect("starts");
-        Self { child, dir }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Where it listens: for traffic, and for the admin page.
-    async fn ready(&self) -> (SocketAddr, SocketAddr) {
-        let text = in_time("the ready file", async {
-            loop {
-                match std::fs::read_to_string(self.file("ready.json")) {
-                    Ok(text) => break text,
-                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-                }
-            }
-        })
-        .await;
-        let ready: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        let at = |key: &str| ready[key].as_str().and_then(|a| a.parse().ok()).expect("address");
-        (at("listen"), at("admin_listen"))
-    }
-
-    fn terminate(&self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
-    }
-
-    async fn ended(&mut self) -> std::process::ExitStatus {
-        in_time("the end", async {
-            loop {
-                match self.child.try_wait().expect("waits") {
-                    Some(status) => break status,
-                    None => tokio::time::sleep(Duration::from_millis(10)).await,
-                }
-            }
-        })
-        .await
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn command(dir: &tempfile::TempDir, control_plane: SocketAddr) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hotswap-gateway"));
-    command
-        .current_dir(dir.path())
-        // A flag of a test stands before these.
-        .envs([("HOTSWAP_GATEWAY_LISTEN", "127.0.0.1:0"), ("HOTSWAP_GATEWAY_ADMIN_LISTEN", "127.0.0.1:0")])
-        .args(["--ready-file", "ready.json", "--access-log-file", "access.log", "--access-log", "all"])
-        .args(["--control-plane", &format!("http://{control_plane}")])
-        .stderr(Stdio::piped());
-    command
-}
-
-async fn page(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut client = Client::connect(address).await;
-    client.send(format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")).await;
-    let response = client.response().await;
-    (response.status, response.text())
-}
 
 #[tokio::test]
 async fn a_gateway_is_ready_with_its_first_configuration_and_ends_in_order_on_sigterm() {
@@ -131,7 +52,7 @@ async fn a_gateway_is_ready_with_its_first_configuration_and_ends_in_order_on_si
         }
     })
     .await;
-    process.terminate();
+    process.signal("TERM");
     in_time("not ready", async {
         while page(admin, "/readyz").await.0 == 200 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -162,8 +83,7 @@ async fn a_taken_port_is_one_clear_line_and_a_failure() {
     for flag in ["--gateway-listen", "--gateway-admin-listen"] {
         let mut process = Process::start(taken.local_addr().expect("addr"), &[flag, &address]);
         assert_eq!(process.ended().await.code(), Some(1));
-        let mut said = String::new();
-        process.child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+        let said = process.said();
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.starts_with(&format!("error: cannot listen on {address}")), "{said}");
         assert!(said.contains(flag), "{said}");

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hotswap_api::gateway::v1::reset::Why;
 use hotswap_api::gateway::v1::resource::Spec;
 use hotswap_api::gateway::v1::watch_config_response::Message as ToProxy;
-use hotswap_api::gateway::v1::{Bookmark, Delta, Draining, Reset, SnapshotChunk};
+use hotswap_api::gateway::v1::{Bookmark, Draining, Reset, Resource, ResumeToken, SnapshotChunk};
 use hotswap_core::SequentialIds;
 use hotswap_gateway::discover::Discovery;
 use hotswap_runtime::CancellationToken;
@@ -15,6 +17,7 @@ use hotswap_runtime::admin::Readiness;
 use tonic::Status;
 
 use crate::control::*;
+use crate::gateway_process::two_backends;
 use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
@@ -48,12 +51,6 @@ impl Drop for Watching {
     }
 }
 
-async fn two_backends() -> (Backend, Backend) {
-    let answer =
-        ["HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nb"];
-    (Backend::always(answer[0]).await, Backend::always(answer[1]).await)
-}
-
 #[tokio::test]
 async fn a_change_is_served_before_it_is_said_to_be_active() {
     let (a, b) = two_backends().await;
@@ -73,7 +70,7 @@ async fn a_change_is_served_before_it_is_said_to_be_active() {
         resources: vec![to_the_pool(1)],
         last: true,
         digest: digest(&[("pools/p", 1), ("routes/r", 1)]),
-        allow_mass_delete: false,
+        ..Default::default()
     };
     let nonce = stream.say(ToProxy::Snapshot(last)).await;
     let ack = stream.acknowledged(&nonce).await;
@@ -96,21 +93,27 @@ async fn a_change_is_served_before_it_is_said_to_be_active() {
 }
 
 #[tokio::test]
-async fn traffic_goes_on_while_the_control_plane_is_away_and_the_stream_resumes() {
+async fn traffic_goes_on_when_the_control_plane_is_killed_and_the_stream_resumes() {
     let (a, b) = two_backends().await;
     let mut control = ControlPlane::start("127.0.0.1:0").await;
     let watching = Watching::start(control.address, &[]);
     let (mut stream, _) = control.stream().await;
     let nonce = stream.say(both(7, 7, a.address)).await;
     stream.acknowledged(&nonce).await;
-    drop(stream);
-    let address = control.stop().await;
-    let mut client = watching.gateway.connect().await;
-    for _ in 0..50 {
-        client.send(GET).await;
-        assert_eq!(client.response().await.text(), "a");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let (stop, address) = (Arc::new(AtomicBool::new(false)), watching.gateway.address());
+    let stopped = Arc::clone(&stop);
+    let traffic = spawn(async move {
+        let mut client = Client::connect(address).await;
+        let mut answers = Vec::new();
+        while !stopped.load(Ordering::SeqCst) {
+            client.send(GET).await;
+            let response = client.response().await;
+            assert_eq!((response.status, response.whole), (200, true), "{response:?}");
+            answers.push(response.text());
+        }
+        answers
+    });
+    let address = control.kill();
     watching.gateway.counts("gateway_control_plane_connected 0").await;
     let mut control = ControlPlane::start(&address.to_string()).await;
     let (mut stream, hello) = control.stream().await;
@@ -118,8 +121,12 @@ async fn traffic_goes_on_while_the_control_plane_is_away_and_the_stream_resumes(
     assert_eq!(hello.have_digest, digest(&[("pools/p", 7), ("routes/r", 1)]));
     let nonce = stream.say(moved(7, 9, b.address)).await;
     stream.acknowledged(&nonce).await;
-    client.send(GET).await;
-    assert_eq!(client.response().await.text(), "b");
+    assert_eq!(watching.gateway.ask(GET).await.text(), "b");
+    stop.store(true, Ordering::SeqCst);
+    let answers = traffic.await.expect("no request failed");
+    let (old, new) = answers.split_at(answers.iter().position(|a| a == "b").unwrap_or(answers.len()));
+    assert!(!old.is_empty() && old.iter().all(|a| a == "a") && new.iter().all(|a| a == "b"));
+    watching.gateway.counts("gateway_config_applied_total 2").await;
 }
 
 #[tokio::test]
@@ -130,19 +137,8 @@ async fn a_refused_resource_is_named_and_the_rest_is_served() {
     let (mut stream, _) = control.stream().await;
     let nonce = stream.say(both(1, 1, a.address)).await;
     stream.acknowledged(&nonce).await;
-    let mut bad = to_the_pool(2);
-    if let Some(Spec::Route(route)) = &mut bad.spec {
-        route.hosts = vec!["not a host".into()];
-    }
-    let delta = Delta {
-        from: 1,
-        to: token(2),
-        upserts: vec![pool(2, b.address), bad],
-        removes: vec![],
-        digest: digest(&[("pools/p", 2), ("routes/r", 2)]),
-        allow_mass_delete: false,
-    };
-    let nonce = stream.say(ToProxy::Delta(delta)).await;
+    let after = [("pools/p", 2), ("routes/r", 2)];
+    let nonce = stream.say(step(1, 2, vec![pool(2, b.address), bad_route(2)], &after)).await;
     let refusal = stream.refusal().await;
     assert_eq!((refusal.nonce.as_str(), refusal.whole), (nonce.as_str(), false));
     let error = &refusal.errors[0];
@@ -162,8 +158,7 @@ async fn a_message_that_does_not_fit_is_refused_whole_and_a_snapshot_mends_it() 
     let nonce = stream.say(both(1, 1, a.address)).await;
     stream.acknowledged(&nonce).await;
     // A bookmark that says the gateway lacks something.
-    let bookmark = Bookmark { at: token(1), digest: digest(&[("pools/q", 1)]) };
-    let nonce = stream.say(ToProxy::Bookmark(bookmark)).await;
+    let nonce = stream.say(bookmark(1, &[("pools/q", 1)])).await;
     let refusal = stream.refusal().await;
     assert_eq!((refusal.nonce, refusal.whole), (nonce, true));
     assert_eq!(refusal.errors[0].reason, "DIGEST_MISMATCH");
@@ -178,6 +173,45 @@ async fn a_message_that_does_not_fit_is_refused_whole_and_a_snapshot_mends_it() 
     stream.say(moved(2, 3, a.address)).await;
     let (_stream, hello) = control.stream().await;
     assert_eq!(hello.have, None);
+    assert_eq!(watching.gateway.ask(GET).await.text(), "b");
+}
+
+#[tokio::test]
+async fn a_gateway_is_not_emptied_without_leave_and_goes_on_with_what_it_has() {
+    let (a, b) = two_backends().await;
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let watching = Watching::start(control.address, &[]);
+    let (mut stream, _) = control.stream().await;
+    let mut all = vec![pool(1, a.address), to_the_pool(1)];
+    all.extend((0..20).map(|n| Resource { name: format!("pools/more{n}"), ..pool(1, a.address) }));
+    let nonce = stream.say(whole(1, all)).await;
+    stream.acknowledged(&nonce).await;
+
+    // As by a control plane on an empty store.
+    let empty = SnapshotChunk {
+        at: Some(ResumeToken { store_id: "empty".into(), revision: 0 }),
+        last: true,
+        digest: digest(&[]),
+        ..Default::default()
+    };
+    stream.say(ToProxy::Reset(Reset { why: Why::Foreign.into() })).await;
+    let nonce = stream.say(ToProxy::Snapshot(empty.clone())).await;
+    let refusal = stream.refusal().await;
+    assert_eq!((refusal.nonce, refusal.whole), (nonce, true));
+    assert_eq!(refusal.errors[0].reason, "MASS_DELETE");
+    // Its bookmarks neither move the gateway nor begin it all over again.
+    stream.say(ToProxy::Bookmark(Bookmark { at: empty.at.clone(), digest: digest(&[]) })).await;
+    assert_eq!(watching.gateway.ask(GET).await.text(), "a");
+    drop(stream);
+    let (mut stream, hello) = control.stream().await;
+    assert_eq!(hello.have, token(1), "it still stands where it stood");
+
+    // The same store, without most of it: only with leave to.
+    stream.say(both(2, 2, b.address)).await;
+    assert_eq!(stream.refusal().await.errors[0].reason, "MASS_DELETE");
+    let ToProxy::Snapshot(both) = both(2, 2, b.address) else { panic!("a snapshot") };
+    let nonce = stream.say(ToProxy::Snapshot(SnapshotChunk { allow_mass_delete: true, ..both })).await;
+    assert_eq!(stream.acknowledged(&nonce).await.at, token(2));
     assert_eq!(watching.gateway.ask(GET).await.text(), "b");
 }
 
@@ -233,7 +267,7 @@ async fn ten_thousand_routes_come_in_parts_and_one_of_them_changes() {
         let last = i + 1 == parts.len();
         let digest = if last { digest(&of) } else { Default::default() };
         let chunk =
-            SnapshotChunk { at: token(1), resources: part.to_vec(), last, digest, allow_mass_delete: false };
+            SnapshotChunk { at: token(1), resources: part.to_vec(), last, digest, ..Default::default() };
         nonce = stream.say(ToProxy::Snapshot(chunk)).await;
     }
     stream.acknowledged(&nonce).await;
@@ -245,15 +279,7 @@ async fn ten_thousand_routes_come_in_parts_and_one_of_them_changes() {
     assert_eq!(watching.gateway.ask(wrong_host).await.reason(), Some("NO_ROUTE"));
     let mut after = of.clone();
     after[0].1 = 2;
-    let step = Delta {
-        from: 1,
-        to: token(2),
-        upserts: vec![pool(2, b.address)],
-        removes: vec![],
-        digest: digest(&after),
-        allow_mass_delete: false,
-    };
-    let nonce = stream.say(ToProxy::Delta(step)).await;
+    let nonce = stream.say(step(1, 2, vec![pool(2, b.address)], &after)).await;
     stream.acknowledged(&nonce).await;
     assert_eq!(watching.gateway.ask(&ask(4_711)).await.text(), "b");
 }

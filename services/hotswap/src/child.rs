@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(crate) struct GatewayPlan {
     /// Where the control plane listens.
     pub(crate) control_plane: SocketAddr,
-    /// The suite's data folder, for the ready file.
+    /// The suite's data folder, for the ready file and for the folder that the gateway keeps its state in.
     pub(crate) data_dir: PathBuf,
     pub(crate) token_file: PathBuf,
     pub(crate) listen: SocketAddr,
@@ -178,6 +178,8 @@ impl GatewayPlan {
             .arg(&self.token_file)
             .args(["--gateway-listen", &self.listen.to_string()])
             .args(["--gateway-admin-listen", &self.admin_listen.to_string()])
+            .arg("--gateway-data-dir")
+            .arg(self.data_dir.join("gateway"))
             .arg("--ready-file")
             .arg(ready_file)
             .args(["--log", &self.log.filter, "--log-format", log_format(self.log.format)])

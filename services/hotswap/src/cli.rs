@@ -148,6 +148,19 @@ pub(crate) struct ServerArgs {
         value_parser = clap::value_parser!(i64).range(1..)
     )]
     kept_changes: i64,
+    /// How long a look-up may be served from memory where nothing tells that it has changed, in s
+    #[arg(
+        long,
+        env = "HOTSWAP_CACHE_TTL_S",
+        default_value_t = 300,
+        value_name = "S",
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    cache_ttl_s: u64,
+    /// A Redis that replicas share, as redis://host:6379, rediss:// for TLS, or redis+unix:///run/redis.sock. A
+    /// password is better kept in the variable. Default: each process has its own memory alone
+    #[arg(long, env = "HOTSWAP_REDIS_URL", hide_env_values = true, value_name = "URL")]
+    redis_url: Option<String>,
     /// Let gateways take a configuration that lacks most of what they have, as after a store was emptied on
     /// purpose. Without it they refuse, and go on with what they have
     #[arg(long, env = "HOTSWAP_ALLOW_MASS_DELETE")]
@@ -176,7 +189,12 @@ impl ServerArgs {
 
     /// How the route service behaves.
     pub(crate) fn route(&self) -> RouteOptions {
-        RouteOptions { kept_changes: self.kept_changes, allow_mass_delete: self.allow_mass_delete }
+        RouteOptions {
+            kept_changes: self.kept_changes,
+            allow_mass_delete: self.allow_mass_delete,
+            cache_ttl: Duration::from_secs(self.cache_ttl_s),
+            redis_url: self.redis_url.clone(),
+        }
     }
 }
 

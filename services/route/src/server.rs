@@ -1,13 +1,15 @@
 //! The service as a process embeds it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hotswap_api::audit::v1::audit_service_server::AuditServiceServer;
 use hotswap_api::gateway::v1::config_distribution_service_server::ConfigDistributionServiceServer;
 use hotswap_api::gateway::v1::fleet_service_server::FleetServiceServer;
 use hotswap_api::rollout::v1::rollout_service_server::RolloutServiceServer;
 use hotswap_api::route::v1::route_service_server::RouteServiceServer;
-use hotswap_core::{Clock, Ids, Revision};
+use hotswap_cache::{Cache, CacheMetrics, CacheOptions, Maintenance, RedisOptions};
+use hotswap_core::{Clock, Ids, Revision, StoreId};
 use hotswap_runtime::{StartError, Supervisor};
 use hotswap_store::{Database, Db};
 use hotswap_telemetry::Metrics;
@@ -21,18 +23,49 @@ use crate::rpc::{Feed, FleetRpc, NotBuiltRpc, RouteRpc, WatchRpc};
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// How the service behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RouteOptions {
     /// How many entries of the change log are kept. A proxy that was away for more gets a snapshot.
     pub kept_changes: i64,
     /// Whether a snapshot may take away most of what a proxy has.
     pub allow_mass_delete: bool,
+    /// How long a look-up may be served from memory, where nothing tells that it has changed.
+    pub cache_ttl: Duration,
+    /// A Redis that replicas share, as a URL; `None`: each has its own memory alone.
+    pub redis_url: Option<String>,
 }
 
 impl Default for RouteOptions {
     fn default() -> Self {
-        Self { kept_changes: 100_000, allow_mass_delete: false }
+        Self {
+            kept_changes: 100_000,
+            allow_mass_delete: false,
+            cache_ttl: CacheOptions::default().ttl,
+            redis_url: None,
+        }
     }
+}
+
+impl std::fmt::Debug for RouteOptions {
+    // A password may stand in the URL.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RouteOptions").field("kept_changes", &self.kept_changes).finish_non_exhaustive()
+    }
+}
+
+/// A cache of this process, and the Redis behind it where there is one. What lies there belongs to this store alone.
+fn open_cache(
+    options: &RouteOptions,
+    store_id: StoreId,
+    registry: &prometheus::Registry,
+) -> Result<(Cache, Maintenance), StartError> {
+    let metrics = CacheMetrics::register("route", registry);
+    let metrics = metrics.map_err(|e| StartError::failed("registering metrics")(e.into()))?;
+    let cache = CacheOptions { ttl: options.cache_ttl, ..CacheOptions::default() };
+    let Some(url) = &options.redis_url else { return Ok(Cache::in_process(cache, metrics)) };
+    let redis = RedisOptions::new(url, store_id.to_string());
+    let redis = redis.map_err(|e| StartError::Option(format!("--redis-url: {e}")))?;
+    Ok(Cache::with_redis(cache, redis, metrics))
 }
 
 /// RouteService with the watch and the fleet, on an open store.
@@ -63,12 +96,15 @@ impl RouteServer {
         metrics: &Metrics,
         supervisor: &Supervisor,
     ) -> Result<Self, StartError> {
+        let registry = metrics.registry();
         let metrics = RouteMetrics::register(metrics)
             .map_err(|e| StartError::failed("registering metrics")(e.into()))?;
         let db = Db::open(database, &clock, &ids).await;
         let db = db.map_err(|e| StartError::failed("opening the store")(e.into()))?;
         let fleet = Fleet::new(ids.uuid().to_string(), Arc::clone(&clock));
-        let app = App { db, clock, ids, metrics };
+        let (cache, maintenance) = open_cache(&options, db.store_id(), registry)?;
+        let app = App { db, clock, ids, metrics, cache };
+        app.maintain_cache(maintenance, supervisor);
         let unread = |e: Error| StartError::failed("reading the gateway configuration")(e.into());
         // First, so that the feed takes in no more than what is kept.
         app.compact_once(fleet.replica(), options.kept_changes).await.map_err(unread)?;

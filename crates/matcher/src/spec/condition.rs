@@ -1,5 +1,7 @@
 //! Conditions on a request.
 
+use std::sync::Arc;
+
 use hotswap_core::Violations;
 use http::HeaderName;
 use regex::bytes::Regex;
@@ -33,9 +35,9 @@ impl HostPattern {
 #[derive(Clone, Debug)]
 pub enum PathMatch {
     /// The whole path.
-    Exact(String),
+    Exact(Arc<str>),
     /// Whole leading segments, without a "/" at the end; "/" is the empty text.
-    Prefix(String),
+    Prefix(Arc<str>),
     /// A regular expression over the whole path.
     Regex(Regex),
 }
@@ -43,11 +45,11 @@ pub enum PathMatch {
 impl PathMatch {
     fn parse(draft: &PathMatchDraft) -> Result<Self, Violations> {
         match draft {
-            PathMatchDraft::Exact(p) => {
-                check_path(p).map(|()| Self::Exact(p.clone())).map_err(|m| Violations::one("exact", m))
-            }
+            PathMatchDraft::Exact(p) => check_path(p)
+                .map(|()| Self::Exact(p.as_str().into()))
+                .map_err(|m| Violations::one("exact", m)),
             PathMatchDraft::Prefix(p) => check_path(p)
-                .map(|()| Self::Prefix(p.trim_end_matches('/').to_owned()))
+                .map(|()| Self::Prefix(p.trim_end_matches('/').into()))
                 .map_err(|m| Violations::one("prefix", m)),
             PathMatchDraft::Regex(p) => {
                 whole_regex(p).map(Self::Regex).map_err(|m| Violations::one("regex", m))
@@ -177,17 +179,17 @@ pub struct RouteMatch {
 impl RouteMatch {
     /// Every request.
     pub(super) fn any() -> Self {
-        Self { path: PathMatch::Prefix(String::new()), methods: vec![], headers: vec![], query: vec![] }
+        Self { path: PathMatch::Prefix(Arc::default()), methods: vec![], headers: vec![], query: vec![] }
     }
 
     pub(super) fn parse(draft: &MatchDraft) -> Result<Self, Violations> {
         let mut v = Violations::new();
         let path = match draft.path.as_ref().map(PathMatch::parse) {
-            None => PathMatch::Prefix(String::new()),
+            None => PathMatch::Prefix(Arc::default()),
             Some(Ok(path)) => path,
             Some(Err(e)) => {
                 v.nest("path", e);
-                PathMatch::Prefix(String::new())
+                PathMatch::Prefix(Arc::default())
             }
         };
         for (what, len) in
@@ -218,6 +220,11 @@ impl RouteMatch {
         (self.methods.is_empty() || self.methods.iter().any(|m| m == head.method()))
             && self.headers.iter().all(|h| h.holds(head))
             && self.query.iter().all(|q| q.holds(head.query()))
+    }
+
+    /// Whether there are no conditions besides the path.
+    pub(crate) fn is_path_alone(&self) -> bool {
+        self.weight() == (0, 0, 0)
     }
 
     /// How many conditions there are, besides the path: methods named (0 or 1), headers, query.

@@ -52,6 +52,7 @@ impl App {
             tx.keep_request(key, name.as_str(), revision, now).await?;
         }
         tx.commit().await?;
+        self.changed(revision, name.as_str());
         Ok(revision)
     }
 }

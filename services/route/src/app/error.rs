@@ -1,5 +1,7 @@
 //! Why a use case refuses.
 
+use std::sync::Arc;
+
 use hotswap_core::Violations;
 use hotswap_store::StoreError;
 
@@ -53,7 +55,13 @@ pub enum Error {
     },
     /// The store failed.
     #[error("the store failed")]
-    Store(#[from] StoreError),
+    Store(#[source] Arc<StoreError>),
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
 }
 
 impl From<Violations> for Error {

@@ -1,6 +1,7 @@
 //! The use cases, one a file. Each takes the caller's context first; authorization happened at the edge, by
 //! the permission table, and without it there is no context.
 
+mod cached;
 mod create;
 mod delete;
 mod diff;
@@ -15,6 +16,7 @@ mod write;
 
 use std::sync::Arc;
 
+use hotswap_cache::Cache;
 use hotswap_core::{Clock, Ids};
 use hotswap_store::Db;
 
@@ -38,4 +40,5 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) metrics: RouteMetrics,
+    pub(crate) cache: Cache,
 }

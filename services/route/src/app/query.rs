@@ -21,8 +21,7 @@ pub(crate) struct List {
 impl App {
     pub(crate) async fn get<C: Content>(&self, _ctx: &OpContext, name: &str) -> Result<Resource<C>, Error> {
         let parsed = C::Name::parse(name).map_err(|e| Violations::one("name", e.to_string()))?;
-        let mut tx = self.db.read().await?;
-        let found = store::get(&mut tx, &parsed).await?;
+        let found = self.look_up(&parsed).await?;
         found.ok_or_else(|| Error::NotFound { name: name.to_owned() })
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hotswap_cache::Maintenance;
 use hotswap_core::Revision;
 use hotswap_runtime::{Supervisor, TaskKind};
 use hotswap_store::Lease;
@@ -25,6 +26,14 @@ impl App {
                 () = db.exchange_hints() => {}
                 () = shutdown.cancelled() => {}
             }
+        });
+    }
+
+    /// Keeps the cache right.
+    pub(crate) fn maintain_cache(&self, maintenance: Maintenance, supervisor: &Supervisor) {
+        let (app, shutdown) = (self.clone(), supervisor.shutdown());
+        supervisor.spawn("cache", TaskKind::Background, async move {
+            maintenance.run(app, shutdown.cancelled_owned()).await;
         });
     }
 

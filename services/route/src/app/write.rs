@@ -75,6 +75,7 @@ impl App {
             tx.keep_request(key, resource.full_name(), resource.revision, self.clock.now()).await?;
         }
         tx.commit().await?;
+        self.changed(resource.revision, resource.full_name());
         Ok(resource)
     }
 }

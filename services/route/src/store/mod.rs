@@ -19,6 +19,16 @@ pub(crate) async fn get<C: Content>(tx: &mut Tx, name: &C::Name) -> Result<Optio
     row.as_ref().map(row::resource).transpose()
 }
 
+/// A resource in the form in which it is cached.
+pub(crate) fn to_record<C: Content>(resource: &Resource<C>) -> Result<Vec<u8>, StoreError> {
+    row::to_record(resource)
+}
+
+/// A resource from the cache.
+pub(crate) fn from_record<C: Content>(name: &C::Name, bytes: &[u8]) -> Result<Resource<C>, StoreError> {
+    row::from_record(name, bytes)
+}
+
 /// Whether a pool is there.
 pub(crate) async fn exists(tx: &mut Tx, name: &str) -> Result<bool, StoreError> {
     Ok(tx.fetch_opt(sql::EXISTS, &[name.into()]).await?.is_some())

@@ -3,6 +3,7 @@
 use hotswap_core::{ResourceName as _, Revision, Timestamp};
 use hotswap_store::{Row, StoreError};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{AnyContent, AnyResource, Content, Resource, RevisionRecord};
@@ -12,6 +13,40 @@ const REVISIONS: &str = "gateway_revisions";
 
 pub(super) fn spec<C: Content>(content: &C) -> Result<String, StoreError> {
     serde_json::to_string(content).map_err(|_| StoreError::inconsistent(RESOURCES, "spec", "(to be written)"))
+}
+
+/// What is cached of a resource.
+#[derive(Serialize, Deserialize)]
+struct Record<C> {
+    uid: Uuid,
+    revision: i64,
+    created_at: i64,
+    updated_at: i64,
+    content: C,
+}
+
+pub(super) fn to_record<C: Content>(r: &Resource<C>) -> Result<Vec<u8>, StoreError> {
+    let record = Record {
+        uid: r.uid,
+        revision: r.revision.0,
+        created_at: r.created_at.0,
+        updated_at: r.updated_at.0,
+        content: &r.content,
+    };
+    serde_json::to_vec(&record).map_err(|_| StoreError::inconsistent(RESOURCES, "spec", "(to be cached)"))
+}
+
+pub(super) fn from_record<C: Content>(name: &C::Name, bytes: &[u8]) -> Result<Resource<C>, StoreError> {
+    let damaged = |_| StoreError::inconsistent("(cache)", "record", name.as_str());
+    let record: Record<C> = serde_json::from_slice(bytes).map_err(damaged)?;
+    Ok(Resource {
+        name: name.clone(),
+        uid: record.uid,
+        revision: Revision(record.revision),
+        created_at: Timestamp(record.created_at),
+        updated_at: Timestamp(record.updated_at),
+        content: record.content,
+    })
 }
 
 pub(super) fn resource<C: Content>(row: &Row) -> Result<Resource<C>, StoreError> {

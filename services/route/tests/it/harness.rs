@@ -40,6 +40,7 @@ pub(crate) fn postgres(url: &str) -> Database {
 pub(crate) struct Server {
     inner: TestServer,
     pub(crate) route: RouteServer,
+    pub(crate) metrics: Metrics,
 }
 
 impl Server {
@@ -63,7 +64,7 @@ impl Server {
         let metrics = Metrics::new();
         let route =
             RouteServer::open(database, options, clock, ids, &metrics, &supervisor).await.expect("opens");
-        Self { inner: TestServer::start(dir, route.routes(), supervisor), route }
+        Self { inner: TestServer::start(dir, route.routes(), supervisor), route, metrics }
     }
 
     /// Ends it in good order, as SIGTERM would.

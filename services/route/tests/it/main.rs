@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, and spawns what it likes"
 )]
 
+mod cache;
 mod fleet;
 mod harness;
 mod lists;

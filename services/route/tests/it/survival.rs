@@ -127,6 +127,10 @@ async fn a_fail_over_to_a_copy_that_lags_gives_every_proxy_what_is_there() {
         (at, resources) = (delta.to.expect("to"), delta.upserts);
         proxy.ack(&nonce, &at).await;
     }
+    // Nor is anything kept in memory of the history that is gone.
+    let get = route::GetRouteRequest { name: "routes/r".into() };
+    let found = server.routes().await.get_route(get).await.expect("there").into_inner().route;
+    assert_eq!(found.expect("route").priority, 8);
     let route = resources.into_iter().find(|r| r.name == "routes/r").expect("there");
     assert!(matches!(route.spec, Some(wire::resource::Spec::Route(r)) if r.priority == 8));
 }

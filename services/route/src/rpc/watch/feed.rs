@@ -77,7 +77,10 @@ impl Feed {
                 match app.feed_after(head, stamp).await {
                     Ok(Followed::Same) => continue,
                     Ok(Followed::Changed(batch)) => this.apply(batch),
-                    Ok(Followed::Anew(start)) => this.begin_anew(start),
+                    Ok(Followed::Anew(start)) => {
+                        app.forget_cache();
+                        this.begin_anew(start);
+                    }
                     Err(error) => {
                         app.metrics.store_errors.inc();
                         tracing::warn!(%error, "the feed could not read the store; it tries again");
@@ -85,6 +88,7 @@ impl Feed {
                     }
                 }
                 this.lock().show(&app.metrics);
+                app.catch_up_cache().await;
             }
         });
         Ok(feed)

@@ -1,9 +1,13 @@
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use hotswap_core::{ResourceName, RouteName};
 use http::HeaderName;
 use proptest::prelude::*;
 
 use super::*;
 use crate::draft::*;
+use crate::spec::{PathMatch, RouteMatch, RouteSpec};
 
 struct Named(RouteName, RouteSpec);
 
@@ -16,7 +20,7 @@ impl Routed for Named {
     }
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Head {
     method: &'static str,
     host: String,
@@ -178,6 +182,27 @@ fn of_equals_the_first_name_wins() {
     assert_eq!(taken(&t, &get("", "/")), Some("a"));
 }
 
+/// The rules of precedence within a host, word for word: smaller first.
+fn precedence(name: &RouteName, spec: &RouteSpec, index: usize) -> impl Ord + use<> {
+    let condition = &spec.matches()[index];
+    let (kind, len) = match condition.path() {
+        PathMatch::Exact(p) => (0, p.len()),
+        PathMatch::Regex(r) => (1, r.as_str().len()),
+        PathMatch::Prefix(p) => (2, p.len()),
+    };
+    let (methods, headers, query) = condition.weight();
+    (
+        Reverse(spec.priority()),
+        kind,
+        Reverse(len),
+        Reverse(methods),
+        Reverse(headers),
+        Reverse(query),
+        name.clone(),
+        index,
+    )
+}
+
 /// The definition, word for word: of all matches that hold, the first by the rules of precedence.
 fn slow<'a>(routes: &'a [(RouteName, RouteSpec)], head: &Head) -> Option<&'a str> {
     let host_rank = |p: &HostPattern| match p {
@@ -189,8 +214,8 @@ fn slow<'a>(routes: &'a [(RouteName, RouteSpec)], head: &Head) -> Option<&'a str
             .then_some((1, Reverse(h.len()))),
     };
     let path_holds = |m: &RouteMatch| match m.path() {
-        PathMatch::Exact(p) => *p == head.path,
-        PathMatch::Prefix(p) => head.path == *p || head.path.starts_with(&format!("{p}/")),
+        PathMatch::Exact(p) => **p == head.path,
+        PathMatch::Prefix(p) => head.path == **p || head.path.starts_with(&format!("{p}/")),
         PathMatch::Regex(r) => r.is_match(head.path.as_bytes()),
     };
     routes
@@ -212,12 +237,24 @@ fn path_strategy() -> impl Strategy<Value = String> {
 }
 
 fn match_strategy() -> impl Strategy<Value = MatchDraft> {
-    prop_oneof![
+    let header = |name: &str| HeaderMatchDraft {
+        name: name.to_owned(),
+        kind: Some(ValueMatchDraft::Exact("1".into())),
+    };
+    let query = QueryMatchDraft { name: "q".into(), kind: Some(ValueMatchDraft::Present(true)) };
+    let path = prop_oneof![
         path_strategy().prop_map(|p| exact(&p)),
         path_strategy().prop_map(|p| prefix(&p)),
         prop::sample::select(vec!["/a.*", "/[ab]+", ".*b", "/a/b"]).prop_map(regex),
-        Just(MatchDraft { methods: vec!["POST".into()], ..MatchDraft::default() }),
-    ]
+        Just(MatchDraft::default()),
+    ];
+    let beside = (any::<bool>(), 0usize..3, any::<bool>());
+    (path, beside).prop_map(move |(mut draft, (post, headers, with_query))| {
+        draft.methods = if post { vec!["POST".into()] } else { vec![] };
+        draft.headers = ["x", "y"][..headers].iter().map(|name| header(name)).collect();
+        draft.query = if with_query { vec![query.clone()] } else { vec![] };
+        draft
+    })
 }
 
 fn route_strategy() -> impl Strategy<Value = RouteDraft> {
@@ -230,20 +267,76 @@ fn route_strategy() -> impl Strategy<Value = RouteDraft> {
     })
 }
 
+/// A request that any of the matches above may take.
+fn head_strategy() -> impl Strategy<Value = Head> {
+    let host = prop::sample::select(vec!["x.y.z", "a.y.z", "z", "b.z", "other", ""]);
+    let method = prop::sample::select(vec!["GET", "POST"]);
+    (host, path_strategy(), method, any::<(bool, bool, bool)>()).prop_map(
+        |(host, path, method, (x, y, q))| {
+            let headers =
+                [(x, ("x", "1")), (y, ("y", "1"))].into_iter().filter(|h| h.0).map(|h| h.1).collect();
+            Head { method, host: host.into(), path, query: q.then(|| "q=1".into()), headers }
+        },
+    )
+}
+
+/// Routes by name, as a table that is changed step by step holds them.
+type Routes = BTreeMap<String, Arc<Named>>;
+
+fn step(table: &mut RouteTable<Named>, routes: &mut Routes, id: u8, to: Option<&RouteDraft>) {
+    let id = format!("r{id}");
+    if let Some(old) = routes.remove(&id) {
+        table.remove(&old);
+    }
+    if let Some(draft) = to {
+        let name = RouteName::from_id(&id).expect("id");
+        let route = Arc::new(Named(name, RouteSpec::parse(draft).expect("valid")));
+        table.insert(&route);
+        routes.insert(id, route);
+    }
+}
+
+fn definition(routes: &Routes) -> Vec<(RouteName, RouteSpec)> {
+    routes.values().map(|r| (r.0.clone(), r.1.clone())).collect()
+}
+
 proptest! {
     #[test]
     fn the_table_finds_what_the_definition_finds(
         drafts in prop::collection::vec(route_strategy(), 0..12),
-        host in prop::sample::select(vec!["x.y.z", "a.y.z", "z", "b.z", "other", ""]),
-        path in path_strategy(),
-        method in prop::sample::select(vec!["GET", "POST"]),
+        heads in prop::collection::vec(head_strategy(), 1..8),
     ) {
         let routes: Vec<_> = drafts.iter().enumerate().map(|(i, d)| {
             (RouteName::from_id(&format!("r{i}")).expect("id"), RouteSpec::parse(d).expect("valid"))
         }).collect();
         let t = RouteTable::build(routes.iter().map(|(n, s)| Arc::new(Named(n.clone(), s.clone()))));
-        let mut head = get(host, &path);
-        head.method = method;
-        prop_assert_eq!(taken(&t, &head), slow(&routes, &head));
+        for head in &heads {
+            prop_assert_eq!(taken(&t, head), slow(&routes, head));
+        }
+    }
+
+    #[test]
+    fn a_table_changed_step_by_step_is_the_table_built_at_once_and_its_clones_stay(
+        steps in prop::collection::vec((0u8..10, prop::option::weighted(0.7, route_strategy())), 1..40),
+        heads in prop::collection::vec(head_strategy(), 1..8),
+    ) {
+        let (mut table, mut routes) = (RouteTable::default(), Routes::new());
+        let mut former = Vec::new();
+        for (i, (id, to)) in steps.iter().enumerate() {
+            step(&mut table, &mut routes, *id, to.as_ref());
+            if i % 8 == 0 {
+                former.push((table.clone(), routes.clone()));
+            }
+        }
+        former.push((table, routes));
+        for (table, routes) in &former {
+            let (built, defined) = (RouteTable::build(routes.values().cloned()), definition(routes));
+            for head in &heads {
+                prop_assert_eq!(taken(table, head), slow(&defined, head));
+                prop_assert_eq!(taken(&built, head), slow(&defined, head));
+            }
+        }
     }
 }
+
+mod cost;

@@ -1,0 +1,105 @@
+//! What a cache counts.
+
+use std::collections::HashMap;
+
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+
+/// Where a look-up was answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tier {
+    Memory,
+    Redis,
+}
+
+/// How a change was learned of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LearnedBy {
+    /// This node made it.
+    Write,
+    /// Another node told it.
+    Hint,
+    /// The change source had it: a message was lost, or there are none.
+    Source,
+}
+
+/// The counters of one cache; cheap to clone. Each carries the label `cache`.
+///
+/// | name | labels | counts |
+/// |---|---|---|
+/// | `cache_hits_total` | `tier` = `memory`, `redis` | look-ups answered from a tier |
+/// | `cache_misses_total` | | look-ups that were loaded or waited for another's load |
+/// | `cache_invalidations_total` | `by` = `write`, `hint`, `source` | changes that were news to this node |
+/// | `cache_redis_errors_total` | | calls of Redis that failed, attempts to connect among them |
+#[derive(Clone, Debug)]
+pub struct CacheMetrics {
+    memory_hits: IntCounter,
+    redis_hits: IntCounter,
+    pub(crate) misses: IntCounter,
+    invalidations: IntCounterVec,
+    pub(crate) redis_errors: IntCounter,
+}
+
+impl CacheMetrics {
+    /// Declares the counters of the cache `name`.
+    ///
+    /// # Errors
+    /// Where they are declared already.
+    pub fn register(name: &str, registry: &Registry) -> Result<Self, prometheus::Error> {
+        let options = |metric: &str, help: &str| {
+            let label = HashMap::from([("cache".to_owned(), name.to_owned())]);
+            Opts::new(metric, help).const_labels(label)
+        };
+        let hits = options("cache_hits_total", "Look-ups answered from a tier of the cache.");
+        let hits = IntCounterVec::new(hits, &["tier"])?;
+        let misses = IntCounter::with_opts(options("cache_misses_total", "Look-ups that were loaded."))?;
+        let news = options("cache_invalidations_total", "Changes that were news to this node, by their way.");
+        let invalidations = IntCounterVec::new(news, &["by"])?;
+        let errors = options("cache_redis_errors_total", "Calls of Redis that failed.");
+        let redis_errors = IntCounter::with_opts(errors)?;
+        let collectors: [Box<dyn Collector>; 4] = [
+            Box::new(hits.clone()),
+            Box::new(misses.clone()),
+            Box::new(invalidations.clone()),
+            Box::new(redis_errors.clone()),
+        ];
+        collectors.into_iter().try_for_each(|collector| registry.register(collector))?;
+        // Looked up once: this is counted with every look-up.
+        let (memory_hits, redis_hits) =
+            (hits.with_label_values(&["memory"]), hits.with_label_values(&["redis"]));
+        Ok(Self { memory_hits, redis_hits, misses, invalidations, redis_errors })
+    }
+
+    pub(crate) fn hit(&self, tier: Tier) {
+        match tier {
+            Tier::Memory => self.memory_hits.inc(),
+            Tier::Redis => self.redis_hits.inc(),
+        }
+    }
+
+    pub(crate) fn learned(&self, by: LearnedBy, changes: usize) {
+        let by = match by {
+            LearnedBy::Write => "write",
+            LearnedBy::Hint => "hint",
+            LearnedBy::Source => "source",
+        };
+        self.invalidations.with_label_values(&[by]).inc_by(changes as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_caches_share_a_registry_and_a_name_is_taken_once() {
+        let registry = Registry::new();
+        let route = CacheMetrics::register("route", &registry).expect("registers");
+        CacheMetrics::register("config", &registry).expect("registers");
+        assert!(CacheMetrics::register("route", &registry).is_err());
+        route.hit(Tier::Redis);
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("encodes");
+        assert!(text.contains(r#"cache_hits_total{cache="route",tier="redis"} 1"#), "{text}");
+        assert!(text.contains(r#"cache_misses_total{cache="config"} 0"#), "{text}");
+    }
+}

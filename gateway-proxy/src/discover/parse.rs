@@ -1,0 +1,49 @@
+//! A resource of the stream becomes one that can be served, or a list of what is wrong with it.
+
+use std::sync::Arc;
+
+use hotswap_api::gateway::v1::resource::Spec;
+use hotswap_api::gateway::v1::{Resource, ResourceError};
+use hotswap_core::{PoolName, ResourceName, RouteName, Violations};
+use hotswap_matcher::{PoolSpec, RouteSpec};
+use hotswap_route_wire::{Unfit, pool_from_wire, route_from_wire};
+
+/// What a resource holds.
+pub(super) enum Content {
+    Route(RouteName, Arc<RouteSpec>),
+    Pool(PoolName, PoolSpec),
+}
+
+/// Every fault at once.
+pub(super) fn parse(resource: &Resource) -> Result<Content, Vec<ResourceError>> {
+    let error = |field: &str, reason: &str, message: String| ResourceError {
+        name: resource.name.clone(),
+        version: resource.version,
+        field: field.to_owned(),
+        reason: reason.to_owned(),
+        message,
+    };
+    let invalid = |violations: Violations| -> Vec<ResourceError> {
+        violations.iter().map(|v| error(&v.field, "INVALID_INPUT", v.message.clone())).collect()
+    };
+    let unfit = |unfit: Unfit| match unfit {
+        Unfit::Invalid(violations) => invalid(violations),
+        Unfit::NotBuilt(n) => {
+            vec![error(&n.field, "FEATURE_NOT_BUILT", format!("{} are not built yet", n.what))]
+        }
+    };
+    let misnamed = |e: hotswap_core::InvalidName| vec![error("name", "INVALID_INPUT", e.to_string())];
+    match &resource.spec {
+        Some(Spec::Route(route)) => {
+            let name = RouteName::parse(&resource.name).map_err(misnamed)?;
+            let draft = route_from_wire(route).map_err(unfit)?;
+            Ok(Content::Route(name, Arc::new(RouteSpec::parse(&draft).map_err(invalid)?)))
+        }
+        Some(Spec::Pool(pool)) => {
+            let name = PoolName::parse(&resource.name).map_err(misnamed)?;
+            let draft = pool_from_wire(pool).map_err(unfit)?;
+            Ok(Content::Pool(name, PoolSpec::parse(&draft).map_err(invalid)?))
+        }
+        None => Err(vec![error("spec", "FEATURE_NOT_BUILT", "this build does not know the kind".into())]),
+    }
+}

@@ -1,0 +1,120 @@
+//! The copy of the configuration on disk, from which the gateway starts when the control plane is away.
+//!
+//! ```text
+//!   Held ── Change (after it is active) ─► Queue ─► Keeper, a thread of its own
+//!           coalesced by name while the disk is slow     │
+//!                                                        ├─► {n}.checkpoint   all resources
+//!   start ◄── load: the newest that is whole ◄───────────┴─► {n}.journal      what changed since, fsynced
+//! ```
+//!
+//! What is kept: resources as the stream brought them, each at the version last accepted, the place that they
+//! stand at, and their digest. A checkpoint and its journal are a *generation*; the newest three are kept. No
+//! request and no configuration ever waits for the disk: a change is in force first, and written then.
+//!
+//! # When a generation counts
+//! A checkpoint is written beside, fsynced and renamed, and carries a checksum over all of it: one that is cut
+//! short, altered or of another format is passed over for the next older one. Its journal names it by that
+//! checksum; each record has a checksum of its own and the digest of what it leads to. A journal is used up to
+//! the last record that is whole and fits: what is behind it never counts, and what is before it has been
+//! checked and is newer than any older generation.
+//!
+//! # When the disk fails
+//! It is said once, counted, and tried again with the next change, as a checkpoint of everything: a journal
+//! that a failed write may have torn is not written to again.
+
+mod files;
+mod format;
+mod image;
+mod keeper;
+mod queue;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hotswap_api::gateway::v1::{Resource, ResumeToken};
+use hotswap_runtime::{DataDir, StartError};
+
+pub use self::image::Change;
+pub use self::queue::StateHandle;
+
+use self::files::Found;
+use self::image::Image;
+use self::keeper::Keeper;
+use crate::metrics::ControlMetrics;
+
+/// The gateway's folder, and what was found in it.
+#[derive(Debug)]
+pub struct State {
+    path: PathBuf,
+    dir: Option<DataDir>,
+    found: Found,
+    metrics: Arc<ControlMetrics>,
+}
+
+/// What was on disk.
+#[derive(Debug)]
+pub struct Saved<'a>(&'a Image);
+
+impl State {
+    /// Opens the folder, and reads the newest state that is whole. A folder that can't be written is no reason
+    /// not to serve: what can be read of it is used.
+    ///
+    /// # Errors
+    /// Where another gateway uses the folder.
+    pub fn open(path: &Path, metrics: Arc<ControlMetrics>) -> Result<Self, StartError> {
+        let dir = match DataDir::open(path) {
+            Ok(dir) => Some(dir),
+            Err(StartError::DataDirInUse { path }) => return Err(in_use(&path)),
+            Err(error) => {
+                metrics.state_write_errors.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "the configuration is not kept on disk until this is mended");
+                None
+            }
+        };
+        let found = files::load(path);
+        if let (Some(_), Some((journal, length))) = (&dir, &found.torn) {
+            // What does not count must not fill the disk. Where it can't be cut off, it does no other harm.
+            let _ = File::options().write(true).open(journal).and_then(|file| file.set_len(*length));
+        }
+        Ok(Self { path: path.to_owned(), dir, found, metrics })
+    }
+
+    /// What was on disk; `None`: nothing that can be used.
+    pub fn saved(&self) -> Option<Saved<'_>> {
+        self.found.image.as_ref().map(Saved)
+    }
+
+    /// Starts the thread that keeps changes.
+    ///
+    /// # Errors
+    /// Where there can be no thread.
+    pub fn start(self) -> std::io::Result<StateHandle> {
+        StateHandle::start(Keeper::new(self))
+    }
+}
+
+impl Saved<'_> {
+    /// Where it stands.
+    pub fn at(&self) -> &ResumeToken {
+        &self.0.at
+    }
+
+    /// Whether the stream can go on from there.
+    pub fn is_resumable(&self) -> bool {
+        self.0.resumable
+    }
+
+    /// The resources, in no order.
+    pub fn resources(&self) -> impl Iterator<Item = Resource> {
+        self.0.resources()
+    }
+}
+
+fn in_use(path: &Path) -> StartError {
+    StartError::Option(format!(
+        "the folder {} is in use by another gateway; stop that one, or choose another with --gateway-data-dir",
+        path.display()
+    ))
+}
