@@ -31,9 +31,16 @@ pub struct GatewayOptions {
     )]
     pub gateway_admin_listen: SocketAddr,
 
-    /// The control plane that gives the configuration.
-    #[arg(long, env = "HOTSWAP_CONTROL_PLANE", value_name = "URL", default_value = "http://127.0.0.1:7400")]
-    pub control_plane: String,
+    /// The control plane that gives the configuration; of several replicas all, with commas between. The gateway
+    /// takes any, and another when that one ends.
+    #[arg(
+        long,
+        env = "HOTSWAP_CONTROL_PLANE",
+        value_name = "URL",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:7400"
+    )]
+    pub control_plane: Vec<String>,
 
     /// File with the token for the control plane. It is read anew for each connection.
     #[arg(long, env = "HOTSWAP_TOKEN_FILE", value_name = "FILE")]

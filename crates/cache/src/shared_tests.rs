@@ -13,9 +13,9 @@ const X: KeyRef<'static> = KeyRef { scope: "s", name: "x" };
 /// A node's Redis; the link is held, and does nothing.
 async fn connected(redis: &Redis, namespace: &str) -> (Shared, Link) {
     let metrics = CacheMetrics::register("test", &Registry::new()).expect("registers");
-    let options = RedisOptions::new(&redis.url(), namespace).expect("url");
+    let mut options = RedisOptions::new(&redis.url(), namespace).expect("url");
     // A slow machine is no failure here.
-    let options = RedisOptions { timeout: Duration::from_secs(30), ..options };
+    options.timeout = Duration::from_secs(30);
     let (shared, link) = Shared::new(options, TTL, metrics);
     let (connection, _messages) = link.connect().await.expect("connects");
     shared.state.connection.store(Some(Arc::new(connection)));

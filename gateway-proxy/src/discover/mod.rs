@@ -18,6 +18,7 @@
 mod backoff;
 mod held;
 mod parse;
+mod planes;
 mod session;
 
 use std::path::PathBuf;
@@ -29,20 +30,19 @@ use hotswap_api::gateway::v1::{Hello, ResourceError};
 use hotswap_core::Ids;
 use hotswap_runtime::admin::Readiness;
 use hotswap_runtime::{CancellationToken, StartError};
-use tonic::transport::{ClientTlsConfig, Endpoint};
 
 pub use backoff::Backoff;
 pub use held::{Applied, Held, Misfit, Restored, Sign};
 
+use self::planes::Planes;
 use self::session::{End, Session};
 use crate::config::Live;
 use crate::metrics::ControlMetrics;
 use crate::options::GatewayOptions;
 use crate::state::{Saved, StateHandle};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Before the next control plane is tried: not all gateways of one that ended at the same moment.
+const BETWEEN: Duration = Duration::from_millis(20);
 
 /// The part of readiness that a first configuration gives.
 pub const READY_PART: &str = "configuration";
@@ -50,7 +50,7 @@ pub const READY_PART: &str = "configuration";
 /// Watches the control plane for as long as the gateway runs.
 #[derive(Debug)]
 pub struct Discovery {
-    endpoint: Endpoint,
+    planes: Planes,
     token_file: Option<PathBuf>,
     hello: Hello,
     config: Live,
@@ -85,7 +85,7 @@ impl Discovery {
             have_digest: Default::default(),
         };
         Ok(Self {
-            endpoint: endpoint(&options.control_plane)?,
+            planes: Planes::new(&options.control_plane, instance.as_u128())?,
             token_file: options.token_file.clone(),
             hello,
             config,
@@ -130,26 +130,30 @@ impl Discovery {
                 ended = self.watch_once() => ended,
             };
             self.metrics.connected.store(0, Ordering::Relaxed);
-            let pause = match ended {
-                Ok(End::Later(pause)) => pause,
-                Ok(End::Closed) => self.backoff.pause(),
-                Ok(End::Adrift) => {
-                    tracing::warn!(
-                        "the configuration does not fit what the control plane says: starting anew"
-                    );
-                    self.held.forget_place();
-                    self.backoff.pause()
-                }
-                Err(error) => {
-                    let pause = self.backoff.pause();
-                    let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-                    tracing::warn!(%error, retry_in_ms = ms, "no configuration stream");
-                    pause
-                }
-            };
+            let pause = self.pause_after(ended);
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// What the end of a stream means, and how long to wait before the next.
+    fn pause_after(&mut self, ended: Result<End, session::Error>) -> Duration {
+        let all_failed = self.planes.pass_on(ended.is_err());
+        match ended {
+            Ok(End::Later(pause)) => pause,
+            Ok(End::Closed) => self.backoff.pause(),
+            Ok(End::Adrift) => {
+                tracing::warn!("the configuration does not fit what the control plane says: starting anew");
+                self.held.forget_place();
+                self.backoff.pause()
+            }
+            Err(error) => {
+                let pause = if all_failed { self.backoff.pause() } else { BETWEEN };
+                let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                tracing::warn!(%error, retry_in_ms = ms, "no configuration stream");
+                pause
             }
         }
     }
@@ -166,37 +170,6 @@ impl Discovery {
             backoff: &mut self.backoff,
             disk: self.disk.as_ref(),
         };
-        session.run(&self.endpoint, self.token_file.as_deref(), hello).await
-    }
-}
-
-fn endpoint(url: &str) -> Result<Endpoint, StartError> {
-    let wrong = |why: String| StartError::Option(format!("--control-plane {url}: {why}"));
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|e| wrong(e.to_string()))?;
-    let scheme = endpoint.uri().scheme_str().unwrap_or_default().to_owned();
-    let endpoint = match scheme.as_str() {
-        "http" => endpoint,
-        "https" => endpoint
-            .tls_config(ClientTlsConfig::new().with_native_roots())
-            .map_err(|e| wrong(e.to_string()))?,
-        _ => return Err(wrong("must begin with http:// or https://".into())),
-    };
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEPALIVE_EVERY)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_that_is_none_is_one_clear_line() {
-        assert!(endpoint("http://127.0.0.1:7400").is_ok());
-        let error = endpoint("127.0.0.1:7400").expect_err("no scheme").to_string();
-        assert!(error.starts_with("--control-plane 127.0.0.1:7400: "), "{error}");
-        assert!(endpoint("ftp://a").is_err());
+        session.run(self.planes.current(), self.token_file.as_deref(), hello).await
     }
 }

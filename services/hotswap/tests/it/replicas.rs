@@ -21,8 +21,9 @@ fn replica(folder: &std::path::Path, data: &str, database: &TestDatabase) -> Ser
 }
 
 /// A gateway of a control plane, and where it listens.
-fn gateway(folder: &std::path::Path, of: &Server) -> (Server, std::net::SocketAddr) {
-    let control_plane = format!("http://{}", of.address("listening"));
+fn gateway(folder: &std::path::Path, of: &[&Server]) -> (Server, std::net::SocketAddr) {
+    let urls: Vec<_> = of.iter().map(|plane| format!("http://{}", plane.address("listening"))).collect();
+    let control_plane = urls.join(",");
     let ready = folder.join("ready");
     let args = ["gateway", "--control-plane", &control_plane, "--token-file", "data/gateway.token"];
     let listen = ["--gateway-listen", "127.0.0.1:0", "--gateway-admin-listen", "127.0.0.1:0"];
@@ -44,7 +45,7 @@ fn a_replica_that_was_frozen_passes_on_what_it_missed() {
     let key = |data: &str| folder.path().join(data).join("signing-key.pem");
     fs::copy(key("data"), key("other")).expect("copied");
     let other = replica(folder.path(), "other", &database);
-    let (_gateway, address) = gateway(folder.path(), &frozen);
+    let (_gateway, address) = gateway(folder.path(), &[&frozen]);
     other.apply("listening", &shop(blue), &[]).ok();
     eventually("blue", || Browser::open(address).get("shop.example").as_ref().is_ok_and(|a| a.1 == "blue"));
 
@@ -62,6 +63,33 @@ fn a_replica_that_was_frozen_passes_on_what_it_missed() {
     eventually("blue", || browser.get("shop.example").expect("an answer").1 == "blue");
     let etag = |server: &Server| server.client("listening", &["get", "routes/shop", "-o", "json"]).ok();
     assert_eq!(etag(&frozen), etag(&other));
+}
+
+#[test]
+fn a_gateway_goes_on_with_another_replica_when_its_own_is_killed() {
+    let Some(database) = required(TestDatabase::create()) else { return };
+    let folder = folder();
+    let (blue, green) = (backend("blue"), backend("green"));
+    let mut first = replica(folder.path(), "data", &database);
+    fs::create_dir(folder.path().join("other")).expect("a folder");
+    let key = |data: &str| folder.path().join(data).join("signing-key.pem");
+    fs::copy(key("data"), key("other")).expect("copied");
+    let mut second = replica(folder.path(), "other", &database);
+    let (_gateway, address) = gateway(folder.path(), &[&first, &second]);
+    first.apply("listening", &shop(blue), &[]).ok();
+    eventually("blue", || Browser::open(address).get("shop.example").as_ref().is_ok_and(|a| a.1 == "blue"));
+    let mut browser = Browser::open(address);
+    // Whichever it was on: it is on the other one after one of the two kills, and back after a start.
+    first.kill();
+    second.apply("listening", &shop(green), &[]).ok();
+    eventually("green", || browser.get("shop.example").expect("an answer").1 == "green");
+    second.kill();
+    let listen = ["--listen", &first.address("listening").to_string(), "--admin-listen", "127.0.0.1:0"];
+    let url = database.url();
+    let args = ["serve", "route", "--data-dir", "data", "--database-url", &url, "--log", "warn"];
+    let first = Server::start(folder.path(), &[&args[..], &listen].concat(), "token");
+    first.apply("listening", &shop(blue), &[]).ok();
+    eventually("blue", || browser.get("shop.example").expect("an answer").1 == "blue");
 }
 
 #[test]
