@@ -14,7 +14,6 @@
 //! swapped in whole; a request keeps the one that it began with.
 
 pub mod access_log;
-mod admin;
 pub mod balance;
 pub mod config;
 pub mod decide;

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotswap_core::SystemIds;
-use hotswap_runtime::admin::Readiness;
+use hotswap_runtime::admin::{self, Readiness};
 use hotswap_runtime::{CancellationToken, StartError, Supervisor, TaskKind, listen, stop_on_signals};
 use hotswap_telemetry::Metrics;
 
-use crate::admin::{self, Standing};
 use crate::config::Live;
 use crate::discover::Discovery;
-use crate::metrics::{Collected, GatewayMetrics};
+use crate::metrics::{Collected, ControlMetrics, GatewayMetrics};
 use crate::options::GatewayOptions;
 use crate::plane::{Bound, DataPlane};
 use crate::state::{State, StateHandle};
@@ -38,15 +37,15 @@ async fn serve(options: GatewayOptions, supervisor: &Supervisor) -> Result<(), S
     let admin_listen = page.local_addr().unwrap_or(options.gateway_admin_listen);
     let bound = Bound::bind(&options)?;
     let (metrics, config) = (GatewayMetrics::new(options.workers()), Live::new());
-    let standing = Standing { readiness: Readiness::default(), control: Arc::clone(&metrics.control) };
-    let (discovery, disk) = prepare(&options, &config, &standing)?;
+    let (readiness, control) = (Readiness::default(), Arc::clone(&metrics.control));
+    let (discovery, disk) = prepare(&options, &config, &readiness, control)?;
     let registry = registry(&metrics)?;
     let plane = DataPlane::serve(bound, &options, config, metrics)?;
 
     let shutdown = supervisor.shutdown();
     let stop_page = CancellationToken::new();
     supervisor.spawn("watch", TaskKind::Essential, discovery.run(shutdown.clone()));
-    let admin = admin::serve(page, registry, standing.clone(), stop_page.clone());
+    let admin = admin::serve(page, registry, readiness.clone(), stop_page.clone());
     supervisor.spawn("admin", TaskKind::Essential, admin);
     let listen = plane.listen();
     tracing::info!(%listen, %admin_listen, workers = options.workers(), "gateway listens");
@@ -56,7 +55,7 @@ async fn serve(options: GatewayOptions, supervisor: &Supervisor) -> Result<(), S
 
     shutdown.cancelled().await;
     // Who balances over several gateways sees it before the listeners close.
-    standing.readiness.not_ready("drain", "stopping");
+    readiness.not_ready("drain", "stopping");
     drain(plane).await;
     stop_page.cancel();
     let report = supervisor.drain(CONTROL_DEADLINE).await;
@@ -87,10 +86,11 @@ async fn finish(disk: &StateHandle) {
 fn prepare(
     options: &GatewayOptions,
     config: &Live,
-    standing: &Standing,
+    readiness: &Readiness,
+    control: Arc<ControlMetrics>,
 ) -> Result<(Discovery, StateHandle), StartError> {
-    let Standing { readiness, control } = standing.clone();
-    let mut discovery = Discovery::new(options, &SystemIds, config.clone(), Arc::clone(&control), readiness)?;
+    let (config, readiness) = (config.clone(), readiness.clone());
+    let mut discovery = Discovery::new(options, &SystemIds, config, Arc::clone(&control), readiness)?;
     let state = State::open(&options.gateway_data_dir, control)?;
     if let Some(saved) = state.saved() {
         discovery.start_from(&saved);

@@ -15,28 +15,59 @@ use tokio_util::sync::CancellationToken;
 /// What must be there before a process takes work; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    waiting: Arc<Mutex<BTreeMap<&'static str, String>>>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: BTreeMap<&'static str, String>,
+    notes: BTreeMap<&'static str, String>,
 }
 
 impl Readiness {
     /// Says that `part` is not ready, and why.
     pub fn not_ready(&self, part: &'static str, why: impl Into<String>) {
-        self.lock().insert(part, why.into());
+        self.lock().waiting.insert(part, why.into());
     }
 
     /// Says that `part` is ready.
     pub fn ready(&self, part: &'static str) {
-        self.lock().remove(part);
+        self.lock().waiting.remove(part);
+    }
+
+    /// Says something that whoever balances over several processes should know, although this one takes work.
+    pub fn note(&self, about: &'static str, what: impl Into<String>) {
+        self.lock().notes.insert(about, what.into());
+    }
+
+    /// Takes back what was said about something.
+    pub fn settled(&self, about: &'static str) {
+        self.lock().notes.remove(about);
     }
 
     /// What is not ready, as "part: why"; none: ready.
     pub fn waiting(&self) -> Vec<String> {
-        self.lock().iter().map(|(part, why)| format!("{part}: {why}")).collect()
+        lines(&self.lock().waiting)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, String>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The answer to `/readyz`.
+    fn page(&self) -> (StatusCode, String) {
+        let inner = self.lock();
+        let (status, word, lines) = if inner.waiting.is_empty() {
+            (StatusCode::OK, "ready", lines(&inner.notes))
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready", lines(&inner.waiting))
+        };
+        (status, lines.iter().fold(format!("{word}\n"), |page, line| page + line + "\n"))
     }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lines(parts: &BTreeMap<&'static str, String>) -> Vec<String> {
+    parts.iter().map(|(part, what)| format!("{part}: {what}")).collect()
 }
 
 /// Serves the page until `shutdown`.
@@ -58,11 +89,7 @@ pub async fn serve(
 }
 
 async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
-    let waiting = readiness.waiting();
-    if waiting.is_empty() {
-        return (StatusCode::OK, "ready\n".to_owned());
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{}\n", waiting.join("\n")))
+    readiness.page()
 }
 
 async fn text(State(metrics): State<Metrics>) -> impl IntoResponse {
@@ -85,5 +112,18 @@ mod tests {
         assert_eq!(readiness.waiting(), ["config: none yet"]);
         readiness.ready("config");
         assert!(readiness.waiting().is_empty());
+    }
+
+    #[test]
+    fn a_note_does_not_make_a_process_unready() {
+        let readiness = Readiness::default();
+        readiness.note("stale", "revision 7");
+        assert_eq!(readiness.page(), (StatusCode::OK, "ready\nstale: revision 7\n".to_owned()));
+        readiness.not_ready("drain", "stopping");
+        let unready = (StatusCode::SERVICE_UNAVAILABLE, "not ready\ndrain: stopping\n".to_owned());
+        assert_eq!(readiness.page(), unready);
+        readiness.ready("drain");
+        readiness.settled("stale");
+        assert_eq!(readiness.page(), (StatusCode::OK, "ready\n".to_owned()));
     }
 }

@@ -47,6 +47,9 @@ const BETWEEN: Duration = Duration::from_millis(20);
 /// The part of readiness that a first configuration gives.
 pub const READY_PART: &str = "configuration";
 
+/// What is noted while what is served was not confirmed.
+const STALE: &str = "stale";
+
 /// Watches the control plane for as long as the gateway runs.
 #[derive(Debug)]
 pub struct Discovery {
@@ -111,6 +114,9 @@ impl Discovery {
         self.metrics.state_revision.store(at.revision, Ordering::Relaxed);
         self.metrics.stale.store(1, Ordering::Relaxed);
         self.readiness.ready(READY_PART);
+        let revision = at.revision;
+        let why = format!("revision {revision}, kept on disk; the control plane has not confirmed it");
+        self.readiness.note(STALE, why);
         tracing::warn!(
             revision = at.revision,
             "serving the configuration kept on disk, stale until the control plane confirms it"

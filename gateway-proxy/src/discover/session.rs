@@ -17,7 +17,7 @@ use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 
 use super::held::{Applied, Held, Misfit, Sign};
-use super::{Backoff, READY_PART};
+use super::{Backoff, READY_PART, STALE};
 use crate::config::Live;
 use crate::metrics::ControlMetrics;
 use crate::state::{Change, StateHandle};
@@ -166,6 +166,7 @@ impl Session<'_> {
     /// What is served is what the control plane has.
     fn confirmed(&self) {
         if self.metrics.stale.swap(0, Ordering::Relaxed) == 1 {
+            self.readiness.settled(STALE);
             tracing::info!("the control plane has confirmed the configuration");
         }
     }
