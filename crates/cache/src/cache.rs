@@ -14,7 +14,7 @@ use crate::metrics::{LearnedBy, Tier};
 use crate::shared::Shared;
 use crate::{CacheMetrics, CacheOptions, Cached, Change, RedisOptions};
 
-/// A loader that is behind the changes that are known here is asked so often.
+/// A load that a change overtakes is made anew, so often at most: somebody waits for it.
 const LOADS: usize = 3;
 
 /// A cache; cheap to clone.
@@ -63,9 +63,9 @@ impl Cache {
     /// The value of a name: from memory, else from Redis, else from `load`, which reads it from the database with
     /// the revision of the scope, in one transaction.
     ///
-    /// Those who ask for the same name at once share one load, its error too; an error is not kept. `load` is
-    /// called again where the value turns out to be older than a change that is known here; after three such
-    /// values the last is given and not kept.
+    /// What is given is never older than what was known here when it was asked for. Those who ask for the same name
+    /// at once share one load, its error too; an error is not kept. Where a change overtakes the load, `load` is
+    /// called again; after three such loads the last value is given and not kept.
     ///
     /// Dropping the future is safe: the load passes to another who waits.
     ///
@@ -77,26 +77,31 @@ impl Cache {
         L: Future<Output = Result<Cached, E>>,
         E: Send + Sync + 'static,
     {
+        if let Some(hit) = self.peek(scope, name) {
+            self.inner.metrics.hit(Tier::Memory);
+            return Ok(hit);
+        }
         let key = KeyRef { scope, name };
+        let mut newest = self.inner.memory.newest(key);
         loop {
-            if let Some(hit) = self.peek(scope, name) {
-                self.inner.metrics.hit(Tier::Memory);
-                return Ok(hit);
-            }
-            match self.inner.flights.join(key) {
+            let mut told = match self.inner.flights.join(key) {
                 Turn::Lead(lead) => {
                     let fetched = self.fetch(key, &load).await.map_err(Arc::new);
                     lead.land(fetched.clone().map_err(|e| e as Arc<dyn Any + Send + Sync>));
                     return fetched;
                 }
-                Turn::Wait(mut told) => {
-                    // An error means that the one who loaded gave up.
-                    let landed = told.wait_for(Option::is_some).await.ok().and_then(|l| l.clone());
-                    if let Some(result) = landed.and_then(ours) {
-                        self.inner.metrics.misses.inc();
-                        return result;
-                    }
+                Turn::Wait(told) => told,
+            };
+            // An error means that the one who loaded gave up.
+            let landed = told.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
+            match landed.and_then(ours) {
+                // That load began before a change that was known when we asked. The next one did not.
+                Some(Ok(value)) if value.as_of < newest => newest = Revision::ZERO,
+                Some(result) => {
+                    self.inner.metrics.misses.inc();
+                    return result;
                 }
+                None => {}
             }
         }
     }

@@ -43,6 +43,7 @@ impl Link {
                     tracing::info!("the cache has its redis");
                     self.serve(cache, connection, messages).await;
                     self.state.connection.store(None);
+                    self.state.metrics.redis_connected.set(0);
                     tracing::warn!("the cache lost its redis");
                 }
                 Err(why) => {
@@ -88,6 +89,7 @@ impl Link {
         while self.jobs.try_recv().is_ok() {}
         let state = Arc::clone(&self.state);
         state.connection.store(Some(Arc::new(connection)));
+        state.metrics.redis_connected.set(1);
         state.forget_all().await;
         // Messages were missed, and Redis may have missed changes.
         state.round.notify_one();

@@ -64,6 +64,7 @@ impl Maintenance {
         }
         if let Some(shared) = &cache.inner.shared {
             shared.state.connection.store(None);
+            cache.inner.metrics.redis_connected.set(0);
         }
     }
 }

@@ -84,6 +84,11 @@ impl Memory {
         self.scopes.read().unwrap_or_else(PoisonError::into_inner).get(scope).map(Arc::clone)
     }
 
+    /// What is older than this is known to be out of date.
+    pub(crate) fn newest(&self, key: KeyRef<'_>) -> Revision {
+        self.known(key.scope).map(|scope| scope.lock().newest(key.name)).unwrap_or_default()
+    }
+
     /// Stores a value that may be served for `left`, and gives what is stored then: that, or another that is as of
     /// a later revision. `None`: it is out of date.
     pub(crate) fn store(

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use prometheus::core::Collector;
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Where a look-up was answered.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ pub(crate) enum LearnedBy {
     Source,
 }
 
-/// The counters of one cache; cheap to clone. Each carries the label `cache`.
+/// The metrics of one cache; cheap to clone. Each carries the label `cache`.
 ///
 /// | name | labels | counts |
 /// |---|---|---|
@@ -31,6 +31,7 @@ pub(crate) enum LearnedBy {
 /// | `cache_misses_total` | | look-ups that were loaded or waited for another's load |
 /// | `cache_invalidations_total` | `by` = `write`, `hint`, `source` | changes that were news to this node |
 /// | `cache_redis_errors_total` | | calls of Redis that failed, attempts to connect among them |
+/// | `cache_redis_connected` | | 1 while there is a connection to Redis |
 #[derive(Clone, Debug)]
 pub struct CacheMetrics {
     memory_hits: IntCounter,
@@ -38,10 +39,11 @@ pub struct CacheMetrics {
     pub(crate) misses: IntCounter,
     invalidations: IntCounterVec,
     pub(crate) redis_errors: IntCounter,
+    pub(crate) redis_connected: IntGauge,
 }
 
 impl CacheMetrics {
-    /// Declares the counters of the cache `name`.
+    /// Declares the metrics of the cache `name`.
     ///
     /// # Errors
     /// Where they are declared already.
@@ -57,17 +59,20 @@ impl CacheMetrics {
         let invalidations = IntCounterVec::new(news, &["by"])?;
         let errors = options("cache_redis_errors_total", "Calls of Redis that failed.");
         let redis_errors = IntCounter::with_opts(errors)?;
-        let collectors: [Box<dyn Collector>; 4] = [
+        let connected = options("cache_redis_connected", "Whether there is a connection to Redis.");
+        let redis_connected = IntGauge::with_opts(connected)?;
+        let collectors: [Box<dyn Collector>; 5] = [
             Box::new(hits.clone()),
             Box::new(misses.clone()),
             Box::new(invalidations.clone()),
             Box::new(redis_errors.clone()),
+            Box::new(redis_connected.clone()),
         ];
         collectors.into_iter().try_for_each(|collector| registry.register(collector))?;
         // Looked up once: this is counted with every look-up.
         let (memory_hits, redis_hits) =
             (hits.with_label_values(&["memory"]), hits.with_label_values(&["redis"]));
-        Ok(Self { memory_hits, redis_hits, misses, invalidations, redis_errors })
+        Ok(Self { memory_hits, redis_hits, misses, invalidations, redis_errors, redis_connected })
     }
 
     pub(crate) fn hit(&self, tier: Tier) {

@@ -69,11 +69,15 @@ impl Scope {
 }
 
 impl Known {
+    /// The latest revision at which a change of `name` is known, or can't be excluded.
+    pub(crate) fn newest(&self, name: &str) -> Revision {
+        self.changed.get(name).copied().unwrap_or_default().max(self.base)
+    }
+
     /// Judges a value of `name` as of a revision: the latest revision that it is known to be as of, or `None` where
     /// a later change of it is known or can't be excluded.
     pub(crate) fn admits(&mut self, name: &str, as_of: Revision) -> Option<Revision> {
-        let newest = self.changed.get(name).copied().unwrap_or(self.base).max(self.base);
-        if self.closed || as_of < newest {
+        if self.closed || as_of < self.newest(name) {
             return None;
         }
         match self.applied {

@@ -29,6 +29,7 @@
 //! in front and regex placed as nginx and Envoy Gateway place it.
 
 mod draft;
+mod explain;
 mod head;
 mod spec;
 mod table;
@@ -38,6 +39,7 @@ pub use draft::{
     LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RewriteDraft,
     RouteDraft, TimeoutsDraft, ValueMatchDraft,
 };
+pub use explain::{Explanation, NearMiss, Taken, explain};
 pub use head::{RequestHead, Routed};
 pub use spec::{
     Action, Address, Backend, Backends, Forward, HeaderEdits, HeaderMatch, HostPattern, LoadBalancing,

@@ -126,7 +126,8 @@ impl RouteServer {
             allow_mass_delete: self.options.allow_mass_delete,
         };
         let fleet = FleetRpc { fleet: self.fleet.clone(), feed: self.feed.clone() };
-        let route = RouteRpc { app: self.app.clone(), fleet: self.fleet.clone() };
+        let (app, feed) = (self.app.clone(), self.feed.clone());
+        let route = RouteRpc { app, feed, fleet: self.fleet.clone() };
         Routes::new(RouteServiceServer::new(route).max_decoding_message_size(MAX_MESSAGE))
             .add_service(ConfigDistributionServiceServer::new(watch).max_decoding_message_size(MAX_MESSAGE))
             .add_service(FleetServiceServer::new(fleet))

@@ -90,6 +90,17 @@ impl ValueMatch {
         }
     }
 
+    /// What it asks for. The value that was sent is not shown: it may be a secret.
+    fn words(&self) -> String {
+        match self {
+            Self::Exact(text) => format!("must be {text:?}"),
+            Self::Prefix(text) => format!("must begin with {text:?}"),
+            Self::Regex(regex) => format!("must match {}", regex.as_str()),
+            Self::Present(true) => "must be there".to_owned(),
+            Self::Present(false) => "must not be there".to_owned(),
+        }
+    }
+
     fn holds(&self, value: Option<&[u8]>) -> bool {
         match (self, value) {
             (Self::Present(wanted), value) => *wanted == value.is_some(),
@@ -120,7 +131,12 @@ impl HeaderMatch {
         }
     }
 
-    fn holds(&self, head: &impl RequestHead) -> bool {
+    /// What it asks for, in words.
+    pub(crate) fn words(&self) -> String {
+        format!("{} {}", self.name, self.value.words())
+    }
+
+    pub(crate) fn holds(&self, head: &impl RequestHead) -> bool {
         // One value is the rule; more are joined by "," as RFC 9110 section 5.3 has it.
         let mut joined: Option<Vec<u8>> = None;
         head.header(&self.name, &mut |value| match &mut joined {
@@ -160,7 +176,12 @@ impl QueryMatch {
         }
     }
 
-    fn holds(&self, query: Option<&str>) -> bool {
+    /// What it asks for, in words.
+    pub(crate) fn words(&self) -> String {
+        format!("{} {}", self.name, self.value.words())
+    }
+
+    pub(crate) fn holds(&self, query: Option<&str>) -> bool {
         let found =
             form_urlencoded::parse(query.unwrap_or_default().as_bytes()).find(|(k, _)| *k == self.name);
         self.value.holds(found.as_ref().map(|(_, v)| v.as_bytes()))
@@ -215,9 +236,26 @@ impl RouteMatch {
         &self.path
     }
 
+    /// Methods that it names; none: any will do.
+    pub(crate) fn methods(&self) -> &[String] {
+        &self.methods
+    }
+
+    pub(crate) fn method_holds(&self, method: &str) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|m| m == method)
+    }
+
+    pub(crate) fn headers(&self) -> &[HeaderMatch] {
+        &self.headers
+    }
+
+    pub(crate) fn query(&self) -> &[QueryMatch] {
+        &self.query
+    }
+
     /// Whether all but the path holds.
     pub(crate) fn rest_holds(&self, head: &impl RequestHead) -> bool {
-        (self.methods.is_empty() || self.methods.iter().any(|m| m == head.method()))
+        self.method_holds(head.method())
             && self.headers.iter().all(|h| h.holds(head))
             && self.query.iter().all(|q| q.holds(head.query()))
     }

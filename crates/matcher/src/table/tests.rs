@@ -203,6 +203,82 @@ fn precedence(name: &RouteName, spec: &RouteSpec, index: usize) -> impl Ord + us
     )
 }
 
+/// What is said of a request: the route, the rule, and for each near miss its id, field and words.
+fn said(routes: &[(&str, RouteDraft)], head: &Head) -> (Option<String>, String, Vec<[String; 3]>) {
+    let named = routes.iter().map(|(id, draft)| {
+        Named(RouteName::from_id(id).expect("id"), RouteSpec::parse(draft).expect("valid"))
+    });
+    let named: Vec<_> = named.collect();
+    let explained = crate::explain(&named, head, 20);
+    let misses = explained.near_misses.into_iter();
+    let misses = misses.map(|m| [m.route.0.id().to_owned(), m.field, m.failed]).collect();
+    let (route, rule) = match explained.taken {
+        Some(t) => (Some(t.route.0.id().to_owned()), t.decided_by),
+        None => (None, String::new()),
+    };
+    (route, rule, misses)
+}
+
+#[test]
+fn an_explanation_names_the_rule_that_decided() {
+    let with = |priority, matches| RouteDraft { priority, ..draft(&[], matches) };
+    let cases = [
+        (
+            draft(&["a.b"], vec![]),
+            draft(&["*.b"], vec![]),
+            "host: an exact host comes before routes/y's a wildcard host",
+        ),
+        (
+            draft(&["*.b"], vec![]),
+            draft(&[], vec![]),
+            "host: a wildcard host comes before routes/y's any host",
+        ),
+        (with(5, vec![]), with(3, vec![exact("/p")]), "priority: 5 comes before routes/y's 3"),
+        (
+            with(0, vec![exact("/p")]),
+            with(0, vec![prefix("/p")]),
+            "path: an exact path comes before routes/y's a prefix",
+        ),
+        (
+            with(0, vec![prefix("/p")]),
+            with(0, vec![prefix("/")]),
+            "path: its prefix is longer than routes/y's",
+        ),
+        (with(0, vec![]), with(0, vec![]), "name: it comes before routes/y, all else being equal"),
+    ];
+    for (winner, loser, rule) in cases {
+        let (route, told, misses) = said(&[("x", winner), ("y", loser)], &get("a.b", "/p"));
+        assert_eq!((route.as_deref(), told.as_str()), (Some("x"), rule));
+        assert_eq!(misses, [["y", "", ""].map(str::to_owned)]);
+    }
+    let (route, told, misses) = said(&[("x", draft(&[], vec![]))], &get("a.b", "/p"));
+    assert_eq!((route.as_deref(), told.as_str()), (Some("x"), "it is the only route that matches"));
+    assert!(misses.is_empty());
+}
+
+#[test]
+fn a_near_miss_names_the_first_condition_that_failed_and_the_nearest_comes_first() {
+    let header = HeaderMatchDraft { name: "x-env".into(), kind: Some(ValueMatchDraft::Exact("beta".into())) };
+    let beta = MatchDraft { headers: vec![header], ..prefix("/shop") };
+    let post = MatchDraft { methods: vec!["POST".into(), "PUT".into()], ..prefix("/shop") };
+    let routes = [
+        ("elsewhere", draft(&["other.example"], vec![prefix("/elsewhere")])),
+        ("host", draft(&["other.example", "*.more.example"], vec![prefix("/shop")])),
+        ("path", draft(&[], vec![prefix("/shopping")])),
+        ("method", draft(&[], vec![post])),
+        ("header", draft(&[], vec![prefix("/none"), beta])),
+    ];
+    let (route, _, misses) = said(&routes, &get("shop.example", "/shop/1"));
+    assert_eq!(route, None);
+    let want = [
+        ["header", "matches[1].headers[0]", "the header x-env must be \"beta\""],
+        ["method", "matches[0].methods", "the method is GET, not POST or PUT"],
+        ["path", "matches[0].path.prefix", "the path /shop/1 does not lie at or below /shopping"],
+        ["host", "hosts", "the host is shop.example, not other.example or *.more.example"],
+    ];
+    assert_eq!(misses, want.map(|row| row.map(str::to_owned)));
+}
+
 /// The definition, word for word: of all matches that hold, the first by the rules of precedence.
 fn slow<'a>(routes: &'a [(RouteName, RouteSpec)], head: &Head) -> Option<&'a str> {
     let host_rank = |p: &HostPattern| match p {
@@ -310,8 +386,15 @@ proptest! {
             (RouteName::from_id(&format!("r{i}")).expect("id"), RouteSpec::parse(d).expect("valid"))
         }).collect();
         let t = RouteTable::build(routes.iter().map(|(n, s)| Arc::new(Named(n.clone(), s.clone()))));
+        let named: Vec<_> = routes.iter().map(|(n, s)| Named(n.clone(), s.clone())).collect();
         for head in &heads {
             prop_assert_eq!(taken(&t, head), slow(&routes, head));
+            let explained = crate::explain(&named, head, 100);
+            prop_assert_eq!(explained.taken.map(|t| t.route.0.id()), slow(&routes, head));
+            for miss in explained.near_misses {
+                let alone = [(miss.route.0.clone(), miss.route.1.clone())];
+                prop_assert_eq!(miss.failed.is_empty(), slow(&alone, head).is_some());
+            }
         }
     }
 

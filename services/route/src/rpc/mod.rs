@@ -1,6 +1,7 @@
 //! The wire: tonic services, conversions, the status map, and the watch.
 
 mod convert;
+mod explain;
 mod fleet_service;
 mod later;
 pub(crate) mod not_built;

@@ -8,8 +8,10 @@ use hotswap_rpc::{not_built, op_context};
 use tonic::{Request, Response, Status};
 
 use super::convert::{Wire, content, difference, options, proxy_refusal};
+use super::explain;
 use super::not_built as built;
 use super::status::status;
+use super::watch::Feed;
 use crate::app::{App, Create, Delete, Diff, Fleet, List, ListRevisions, Update};
 use crate::domain::Resource;
 
@@ -17,6 +19,7 @@ use crate::domain::Resource;
 pub(crate) struct RouteRpc {
     pub(crate) app: App,
     pub(crate) fleet: Fleet,
+    pub(crate) feed: Feed,
 }
 
 /// Refusals that a resource shows; the fleet service has all.
@@ -229,9 +232,12 @@ impl RouteService for RouteRpc {
 
     async fn explain_request(
         &self,
-        _request: Request<wire::ExplainRequestRequest>,
+        request: Request<wire::ExplainRequestRequest>,
     ) -> Result<Response<wire::ExplainRequestResponse>, Status> {
-        Err(not_built(built::EXPLAIN_REQUEST))
+        let (_, message) = parts(request)?;
+        let described = explain::Described::parse(message)?;
+        let (revision, resources) = self.feed.everything();
+        Ok(Response::new(explain::run(described, revision.0, resources).await?))
     }
 
     async fn set_backend_state(

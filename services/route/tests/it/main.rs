@@ -6,6 +6,7 @@
 )]
 
 mod cache;
+mod explain;
 mod fleet;
 mod harness;
 mod lists;

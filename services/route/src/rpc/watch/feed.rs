@@ -140,6 +140,12 @@ impl Feed {
         }
     }
 
+    /// Every resource, and the revision that they are at.
+    pub(crate) fn everything(&self) -> (Revision, Vec<Arc<Resource>>) {
+        let view = self.lock();
+        (view.head, view.resources.values().cloned().collect())
+    }
+
     /// What changed behind `from`; `None`: the history from there is gone.
     pub(super) fn since(&self, from: Revision) -> Option<Arc<Step>> {
         let mut view = self.lock();

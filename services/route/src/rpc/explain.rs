@@ -1,0 +1,159 @@
+//! ExplainRequest: a described request, held against the configuration that the control plane distributes.
+
+use std::sync::Arc;
+
+use hotswap_api::gateway::v1::Resource;
+use hotswap_api::gateway::v1::resource::Spec;
+use hotswap_api::route::v1 as wire;
+use hotswap_core::{PoolName, ResourceName as _, RouteName, Violations};
+use hotswap_matcher::{Action, Backends, PoolSpec, RequestHead, RouteSpec, Routed, Target, explain};
+use hotswap_route_wire::{pool_from_wire, route_from_wire};
+use hotswap_rpc::WireError;
+use http::HeaderName;
+use tonic::{Code, Status};
+
+/// Near misses that an answer has at most.
+const NEAR_MISSES: usize = 20;
+const MAX_HEADERS: usize = 100;
+
+/// A request as it was described.
+#[derive(Debug)]
+pub(super) struct Described {
+    method: String,
+    host: String,
+    path: String,
+    query: Option<String>,
+    headers: Vec<(HeaderName, String)>,
+}
+
+impl RequestHead for Described {
+    fn method(&self) -> &str {
+        &self.method
+    }
+    fn host(&self) -> &str {
+        &self.host
+    }
+    fn path(&self) -> &str {
+        &self.path
+    }
+    fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+    fn header(&self, name: &HeaderName, visit: &mut dyn FnMut(&[u8])) {
+        self.headers.iter().filter(|(n, _)| n == name).for_each(|(_, value)| visit(value.as_bytes()));
+    }
+}
+
+impl Described {
+    /// Parses a description; all that is wrong with it is told at once.
+    pub(super) fn parse(m: wire::ExplainRequestRequest) -> Result<Self, Status> {
+        if !m.proxy.is_empty() {
+            let what = "explanations from a proxy's live configuration";
+            return Err(WireError::feature_not_built("proxy", what).into());
+        }
+        let mut v = Violations::new();
+        if !m.path.starts_with('/') || m.path.contains('#') {
+            v.add("path", "must begin with \"/\", and have no \"#\"");
+        }
+        let method = if m.method.is_empty() { "GET".to_owned() } else { m.method };
+        if http::Method::from_bytes(method.as_bytes()).is_err() {
+            v.add("method", "is not a method");
+        }
+        if m.headers.len() > MAX_HEADERS {
+            v.add("headers", format!("must have at most {MAX_HEADERS} entries"));
+        }
+        let mut headers = Vec::with_capacity(m.headers.len());
+        for (i, header) in m.headers.into_iter().enumerate() {
+            match HeaderName::from_bytes(header.name.as_bytes()) {
+                Ok(name) => headers.push((name, header.value)),
+                Err(_) => v.add(format!("headers[{i}].name"), "is not a valid header name"),
+            }
+        }
+        v.into_result().map_err(WireError::invalid)?;
+        let (path, query) = match m.path.split_once('?') {
+            Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
+            None => (m.path, None),
+        };
+        let host = m.host.to_ascii_lowercase();
+        let host = host.split_once(':').map_or(host.as_str(), |(name, _)| name);
+        Ok(Self { method, host: host.trim_end_matches('.').to_owned(), path, query, headers })
+    }
+}
+
+/// A route, parsed.
+struct Named(RouteName, RouteSpec);
+
+impl Routed for Named {
+    fn name(&self) -> &RouteName {
+        &self.0
+    }
+    fn spec(&self) -> &RouteSpec {
+        &self.1
+    }
+}
+
+/// Explains a request on a thread for long work: it looks at every route.
+pub(super) async fn run(
+    described: Described,
+    revision: i64,
+    resources: Vec<Arc<Resource>>,
+) -> Result<wire::ExplainRequestResponse, Status> {
+    let work = tokio::task::spawn_blocking(move || explained(&described, revision, &resources));
+    work.await.map_err(|_| {
+        Status::from(WireError::new(Code::Internal, "INTERNAL", "the request could not be explained"))
+    })
+}
+
+fn explained(
+    described: &Described,
+    revision: i64,
+    resources: &[Arc<Resource>],
+) -> wire::ExplainRequestResponse {
+    let routes: Vec<Named> = resources.iter().filter_map(|r| named(r)).collect();
+    let found = explain(&routes, described, NEAR_MISSES);
+    let target = found.taken.as_ref().and_then(|taken| match taken.route.spec().action() {
+        Action::Forward(forward) => Some(&forward.target),
+        Action::Redirect(_) => None,
+    });
+    let (pool, backend) = match target {
+        None => (None, None),
+        Some(Target::Inline(backends)) => (None, only(backends)),
+        Some(Target::Pool(name)) => (Some(name.to_string()), only_of(name, resources)),
+    };
+    let misses = found.near_misses.into_iter().map(|miss| wire::NearMiss {
+        route: miss.route.name().to_string(),
+        failed: miss.failed,
+        field: miss.field,
+    });
+    wire::ExplainRequestResponse {
+        pool: pool.unwrap_or_default(),
+        backend_address: backend.unwrap_or_default(),
+        near_misses: misses.collect(),
+        decided_by: found.taken.as_ref().map(|t| t.decided_by.clone()).unwrap_or_default(),
+        route: found.taken.map(|t| t.route.name().to_string()).unwrap_or_default(),
+        revision,
+    }
+}
+
+fn named(resource: &Resource) -> Option<Named> {
+    let Some(Spec::Route(route)) = &resource.spec else { return None };
+    let draft = route_from_wire(route).ok()?;
+    Some(Named(RouteName::parse(&resource.name).ok()?, RouteSpec::parse(&draft).ok()?))
+}
+
+fn only_of(name: &PoolName, resources: &[Arc<Resource>]) -> Option<String> {
+    let resource = resources.iter().find(|r| r.name == name.as_str())?;
+    let Some(Spec::Pool(pool)) = &resource.spec else { return None };
+    let spec = PoolSpec::parse(&pool_from_wire(pool).ok()?).ok()?;
+    only(spec.backends())
+}
+
+/// The backend that takes a request where there is no choice. Else each proxy, and each core of it, has a turn of its
+/// own.
+fn only(backends: &Backends) -> Option<String> {
+    let mut with_weight = backends.backends.iter().filter(|b| b.weight > 0);
+    match (with_weight.next(), with_weight.next()) {
+        (Some(one), None) => Some(one.address.as_str().to_owned()),
+        _ => None,
+    }
+}
