@@ -885,7 +885,7 @@ pub struct ExplainRequestResponse {
     /// The pool, "pools/{pool}". Empty: inline backends, a redirect or no route.
     #[prost(string, tag = "2")]
     pub pool: ::prost::alloc::string::String,
-    /// The backend that would be next. Empty: none.
+    /// The backend, where there is only one to choose. Empty: none, or each proxy takes turns of its own.
     #[prost(string, tag = "3")]
     pub backend_address: ::prost::alloc::string::String,
     /// Why this route and not the next one, by the rule of precedence that decided.
