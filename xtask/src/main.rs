@@ -6,6 +6,7 @@ mod layers;
 mod status;
 mod test;
 
+use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -69,8 +70,9 @@ fn say(text: &str) -> Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{text}")?)
 }
 
-/// The workspace's folder.
+/// The workspace's folder: of the checkout that cargo runs this in, since several may share a target folder.
 fn root() -> Result<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     here.parent().map(Path::to_owned).context("xtask has no parent folder")
 }

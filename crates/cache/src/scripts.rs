@@ -21,7 +21,7 @@ pub(crate) static GET: LazyLock<Script> = LazyLock::new(|| {
         r"
 local scope = redis.call('HMGET', KEYS[1], 's', 'n')
 local value = redis.call('GET', KEYS[2])
-if not scope[1] or not value or false then return false end
+if not scope[1] or not value or string.sub(value, 20, 35) ~= scope[2] then return false end
 local letter = string.sub(value, 36, 36)
 if letter == 't' then return false end
 return {string.sub(value, 1, 19), scope[1], redis.call('PTTL', KEYS[2]), letter, string.sub(value, 37)}
