@@ -96,16 +96,13 @@ impl Link {
         loop {
             tokio::select! {
                 message = messages.recv() => match message {
-                    None | Some(PushInfo { kind: PushKind::Disconnection, .. }) => return,
+                    // Nobody holds it any more: whoever found it dead has taken it away.
+                    None => return,
+                    Some(PushInfo { kind: PushKind::Disconnection, .. }) => return,
                     Some(message) => hear(cache, message),
                 },
                 Some(job) = self.jobs.recv() => drop(state.work(job).await),
                 () = state.to_forget.notified() => drop(state.forget_all().await),
-                () = state.lost.notified() => {}
-            }
-            // Whoever found it dead has taken it away.
-            if state.connection.load().is_none() {
-                return;
             }
         }
     }

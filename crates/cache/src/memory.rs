@@ -122,7 +122,7 @@ impl Memory {
             Some(Names::Some(names)) => {
                 for name in names {
                     let key = KeyRef { scope, name };
-                    if self.entries.get(&key).is_some_and(|entry| entry.as_of < after) {
+                    if self.entries.get(&key).is_some_and(|entry| entry.as_of < to) {
                         self.entries.invalidate(&key);
                     }
                 }

@@ -56,8 +56,6 @@ pub(crate) struct State {
     ttl: Duration,
     /// `None`: it is away, and nobody waits for it.
     pub(crate) connection: ArcSwapOption<MultiplexedConnection>,
-    /// Told when a caller finds the connection dead.
-    pub(crate) lost: Notify,
     /// Told when a round is due before its time.
     pub(crate) round: Notify,
     /// Scopes to be forgotten, kept until that is done, and told when there are any.
@@ -75,7 +73,6 @@ impl Shared {
             metrics,
             ttl,
             connection: ArcSwapOption::empty(),
-            lost: Notify::new(),
             round: Notify::new(),
             forget: Mutex::default(),
             to_forget: Notify::new(),
@@ -252,10 +249,8 @@ impl State {
         };
         self.metrics.redis_errors.inc();
         if dead {
-            let current = self.connection.compare_and_swap(&connection, None);
-            if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &connection)) {
-                self.lost.notify_one();
-            }
+            // Unless another has done it, and there is a new one. The link learns of it when the last hold is gone.
+            self.connection.compare_and_swap(&connection, None);
         }
         None
     }

@@ -15,7 +15,8 @@ pub struct Tx {
     clock_offset: i64,
     /// Drawn for the revisions of this transaction.
     pub(crate) stamp: i64,
-    wrote: bool,
+    /// It took a revision: there is something that others wait for. A lease that was renewed is no news.
+    news: bool,
 }
 
 #[derive(Debug)]
@@ -47,7 +48,7 @@ macro_rules! run {
 
 impl Tx {
     pub(crate) fn new(inner: Inner, commits: Commits, clock_offset: i64, stamp: i64) -> Self {
-        Self { inner, commits, clock_offset, stamp, wrote: false }
+        Self { inner, commits, clock_offset, stamp, news: false }
     }
 
     /// Runs a statement; gives the number of rows it changed.
@@ -55,7 +56,6 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Conflict`] where a unique value is taken; else as the database says.
     pub async fn execute(&mut self, sql: &'static str, values: &[Value]) -> Result<u64, StoreError> {
-        self.wrote = true;
         Ok(run!(self, sql, values, execute, |done| done.rows_affected()))
     }
 
@@ -84,7 +84,6 @@ impl Tx {
         {
             self.execute(MAKE, &[scope.into()]).await?;
             self.fetch_opt(LOCK, &[scope.into()]).await?;
-            self.wrote = false;
         }
         Ok(())
     }
@@ -94,7 +93,7 @@ impl Tx {
     pub async fn next_revision(&mut self, scope: &str) -> Result<Revision, StoreError> {
         const SQL: &str = "INSERT INTO scope_counters (scope, revision) VALUES ($1, 1) \
              ON CONFLICT (scope) DO UPDATE SET revision = scope_counters.revision + 1 RETURNING revision";
-        self.wrote = true;
+        self.news = true;
         let row = self.fetch_opt(SQL, &[scope.into()]).await?;
         let row = row.ok_or_else(|| StoreError::inconsistent("scope_counters", "revision", scope))?;
         Ok(Revision(row.int("revision")?))
@@ -121,7 +120,7 @@ impl Tx {
         Ok(Timestamp(row.int("now")?).plus_micros(self.clock_offset))
     }
 
-    /// Makes what was written last, and wakes those who watch commits.
+    /// Makes what was written last, and wakes those who watch commits where it took a revision.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: where the connection was lost meanwhile, it may have been committed all the
@@ -132,7 +131,7 @@ impl Tx {
             Inner::SqliteWrite(member) => member.commit().await?,
             Inner::Postgres(tx) => in_time(tx.commit()).await?,
         }
-        if self.wrote {
+        if self.news {
             self.commits.committed();
         }
         Ok(())

@@ -53,6 +53,19 @@ on_both! {
         assert!(second.fence > first.fence);
     }
 
+    async fn a_lease_is_no_news_to_those_who_watch_commits_and_a_revision_is(stores) {
+        let db = stores.db().await;
+        let mut commits = db.watch_commits();
+        commits.mark_unchanged();
+        let lease = db.acquire_lease("l", "a", TTL).await.expect("asked").expect("free");
+        db.release_lease(&lease).await.expect("released");
+        assert!(!commits.has_changed().expect("open"));
+        let mut tx = db.write("gateway").await.expect("tx");
+        tx.next_revision("gateway").await.expect("next");
+        tx.commit().await.expect("commit");
+        assert!(commits.has_changed().expect("open"));
+    }
+
     async fn of_many_that_ask_at_once_one_gets_it(stores) {
         let db = stores.db().await;
         let names: Vec<String> = (0..8).map(|i| i.to_string()).collect();

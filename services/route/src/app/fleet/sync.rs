@@ -34,22 +34,25 @@ impl Fleet {
     /// # Errors
     /// Where the store can't be read.
     pub(crate) async fn keep_in_store(&self, app: &App, supervisor: &Supervisor) -> Result<(), Error> {
+        self.sign_life(app).await?;
         self.pull(app).await?;
         let (this, app, shutdown) = (self.clone(), app.clone(), supervisor.shutdown());
         let mut commits = app.db.watch_commits();
         supervisor.spawn("fleet", TaskKind::Essential, async move {
+            let mut ticks = tokio::time::interval(RECONCILE);
             loop {
+                let mut signs_life = false;
                 tokio::select! {
                     () = this.dirty.notified() => {}
                     _ = commits.changed(), if app.db.is_shared() => {}
-                    () = tokio::time::sleep(RECONCILE) => {}
+                    _ = ticks.tick() => signs_life = true,
                     () = shutdown.cancelled() => return,
                 }
                 tokio::select! {
                     () = tokio::time::sleep(this.gather(app.db.is_shared())) => {}
                     () = shutdown.cancelled() => return,
                 }
-                if let Err(error) = this.exchange(&app).await {
+                if let Err(error) = this.exchange(&app, signs_life).await {
                     app.metrics.store_errors.inc();
                     tracing::warn!(%error, "the fleet could not be written to the store; it tries again");
                 }
@@ -69,7 +72,10 @@ impl Fleet {
     }
 
     /// Writes what is not written, and reads what others wrote.
-    async fn exchange(&self, app: &App) -> Result<(), Error> {
+    async fn exchange(&self, app: &App, signs_life: bool) -> Result<(), Error> {
+        if signs_life {
+            self.sign_life(app).await?;
+        }
         self.push(app).await?;
         if app.db.is_shared() {
             self.pull(app).await?;
@@ -110,11 +116,16 @@ impl Fleet {
         Ok(())
     }
 
-    async fn pull(&self, app: &App) -> Result<(), Error> {
-        let mut alive = None;
+    /// Renews the lease that says that this process is alive.
+    async fn sign_life(&self, app: &App) -> Result<(), Error> {
         if app.db.is_shared() {
             app.db.acquire_lease(&lease(self.replica()), self.replica(), ALIVE).await?;
         }
+        Ok(())
+    }
+
+    async fn pull(&self, app: &App) -> Result<(), Error> {
+        let mut alive = None;
         let mut tx = app.db.read().await?;
         if app.db.is_shared() {
             let leases = tx.leases_held(LEASE).await?;
