@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use hotswap_gateway::GatewayOptions;
-use hotswap_runtime::{StartError, options};
-use hotswap_telemetry::{LogFormat, LogOptions, init_logging};
+use hotswap_runtime::options;
+use hotswap_telemetry::{LogFormat, LogOptions, TraceOptions};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -28,14 +28,16 @@ struct Cli {
     log_format: LogFormat,
 
     #[command(flatten)]
+    trace: TraceOptions,
+
+    #[command(flatten)]
     gateway: GatewayOptions,
 }
 
 fn main() -> ExitCode {
     hotswap_runtime::run(async {
         let cli: Cli = options::parse(std::env::args_os().collect())?;
-        init_logging(&LogOptions { format: cli.log_format, filter: cli.log.clone() })
-            .map_err(StartError::Option)?;
-        hotswap_gateway::run(cli.gateway).await
+        let log = LogOptions { format: cli.log_format, filter: cli.log.clone() };
+        hotswap_gateway::run(cli.gateway, &log, &cli.trace).await
     })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hotswap_core::SystemIds;
 use hotswap_runtime::admin::{self, Readiness};
 use hotswap_runtime::{CancellationToken, StartError, Supervisor, TaskKind, listen, stop_on_signals};
-use hotswap_telemetry::Metrics;
+use hotswap_telemetry::{LogOptions, Metrics, Process, TraceOptions, Traces};
 
 use crate::config::Live;
 use crate::discover::Discovery;
@@ -20,18 +20,24 @@ use crate::state::{State, StateHandle};
 /// What the tasks of the control thread have to end in, after the cores.
 const CONTROL_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Runs the gateway until SIGINT or SIGTERM, then drains. The log is the caller's to start.
+/// Runs the gateway until SIGINT or SIGTERM, then drains.
 ///
 /// # Errors
 /// Where an option is wrong or an address is taken; nothing has been served then.
-pub async fn run(options: GatewayOptions) -> Result<(), StartError> {
+pub async fn run(options: GatewayOptions, log: &LogOptions, trace: &TraceOptions) -> Result<(), StartError> {
+    let version = env!("CARGO_PKG_VERSION");
+    let process = Process { service: "hotswap-gateway", version, instance: options.proxy_name.clone() };
+    let traces =
+        hotswap_telemetry::start(log, trace, &process).map_err(|e| StartError::Option(e.to_string()))?;
     let supervisor = Supervisor::new();
     stop_on_signals(&supervisor)?;
-    serve(options, &supervisor).await
+    let ended = serve(options, &traces, &supervisor).await;
+    traces.finish();
+    ended
 }
 
 /// Runs the gateway until the supervisor is asked to stop.
-async fn serve(options: GatewayOptions, supervisor: &Supervisor) -> Result<(), StartError> {
+async fn serve(options: GatewayOptions, traces: &Traces, supervisor: &Supervisor) -> Result<(), StartError> {
     // Bound first: a taken port must leave no folder behind. Who connects meanwhile waits.
     let page = listen::bind(options.gateway_admin_listen, "gateway admin page", "--gateway-admin-listen")?;
     let admin_listen = page.local_addr().unwrap_or(options.gateway_admin_listen);
@@ -39,7 +45,7 @@ async fn serve(options: GatewayOptions, supervisor: &Supervisor) -> Result<(), S
     let (metrics, config) = (GatewayMetrics::new(options.workers()), Live::new());
     let (readiness, control) = (Readiness::default(), Arc::clone(&metrics.control));
     let (discovery, disk) = prepare(&options, &config, &readiness, control)?;
-    let registry = registry(&metrics)?;
+    let registry = registry(&metrics, traces)?;
     let plane = DataPlane::serve(bound, &options, config, metrics)?;
 
     let shutdown = supervisor.shutdown();
@@ -100,11 +106,12 @@ fn prepare(
     Ok((discovery, disk))
 }
 
-fn registry(metrics: &GatewayMetrics) -> Result<Metrics, StartError> {
+fn registry(metrics: &GatewayMetrics, traces: &Traces) -> Result<Metrics, StartError> {
     let registry = Metrics::new();
     let failed = |e: Box<dyn std::error::Error + Send + Sync>| StartError::failed("declaring metrics")(e);
     let collected = Collected::new(metrics.clone()).map_err(|e| failed(e.into()))?;
     registry.register(collected).map_err(|e| failed(e.into()))?;
+    traces.register(&registry).map_err(|e| failed(e.into()))?;
     Ok(registry)
 }
 

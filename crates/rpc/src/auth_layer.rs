@@ -15,10 +15,11 @@ use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
-use crate::WireError;
 use crate::expiry::ExpiringBody;
+use crate::{WireError, span};
 
 const REQUEST_ID: &str = "x-request-id";
 
@@ -75,19 +76,23 @@ where
         let started = Instant::now();
         let path = request.uri().path().to_owned();
         let request_id = request_id(request.headers()).unwrap_or_else(|| state.ids.uuid());
+        // Paths that are no RPC share one name: callers must not choose how many there are.
+        let label = row(&path).map_or("/unknown", |row| row.path);
+        let span = span::server(label, request.headers(), request_id);
         let admitted = state.admit(&mut request, &path, request_id);
         // The service that was polled ready is the one to call; its clone takes its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        Box::pin(async move {
+        let call = async move {
             let mut response = match admitted {
                 Ok(None) => inner.call(request).await?,
                 Ok(Some(expires)) => state.bounded(inner.call(request).await?, expires),
                 Err(error) => Status::from(error).into_http(),
             };
-            state.close(&path, request_id, started, &mut response);
+            state.close(label, request_id, started, &mut response);
             Ok(response)
-        })
+        };
+        Box::pin(call.instrument(span))
     }
 }
 
@@ -123,16 +128,15 @@ impl State {
         response.map(|body| Body::new(ExpiringBody::new(body, Duration::from_micros(left), over)))
     }
 
-    fn close(&self, path: &str, request_id: Uuid, started: Instant, response: &mut Response<Body>) {
+    fn close(&self, label: &str, request_id: Uuid, started: Instant, response: &mut Response<Body>) {
         if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
-        // Paths that are no RPC share one label: callers must not choose how many series there are.
-        let label = if row(path).is_some() { path } else { "/unknown" };
+        span::close(&Span::current(), code);
         self.metrics.observe(label, code_name(code), started.elapsed().as_secs_f64());
         if code != Code::Ok {
-            tracing::info!(method = label, %request_id, code = code_name(code), "call failed");
+            tracing::info!(code = code_name(code), "call failed");
         }
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hotswap_core::{Violation, Violations};
+use hotswap_telemetry::trace;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-/// Puts a token on each call.
+/// Puts a token on each call, and the context of the current span.
 #[derive(Clone)]
 pub struct BearerToken(MetadataValue<Ascii>);
 
@@ -31,6 +32,9 @@ impl BearerToken {
 impl Interceptor for BearerToken {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         request.metadata_mut().insert("authorization", self.0.clone());
+        if let Some(context) = trace::current().and_then(|c| c.to_string().parse().ok()) {
+            request.metadata_mut().insert("traceparent", context);
+        }
         Ok(request)
     }
 }

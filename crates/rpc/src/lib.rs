@@ -13,6 +13,7 @@ mod auth_layer;
 mod client;
 mod error;
 mod expiry;
+mod span;
 
 pub use auth_layer::{AuthLayer, AuthService, op_context};
 pub use client::{BearerToken, ClientError};

@@ -26,8 +26,11 @@ impl Tx {
         revision: Revision,
         name: &str,
     ) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO change_log (scope, revision, name, stamp) VALUES ($1, $2, $3, $4)";
-        self.execute(SQL, &[scope.into(), revision.into(), name.into(), self.stamp.into()]).await?;
+        const SQL: &str = "INSERT INTO change_log (scope, revision, name, stamp, trace_context) \
+             VALUES ($1, $2, $3, $4, $5)";
+        let trace_context = self.trace_context.clone().into();
+        let values = [scope.into(), revision.into(), name.into(), self.stamp.into(), trace_context];
+        self.execute(SQL, &values).await?;
         Ok(())
     }
 

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use hotswap_core::{Clock, Ids, StoreId};
 use tokio::sync::watch;
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::postgres::PostgreSql;
 use crate::sqlite::Sqlite3;
@@ -75,11 +77,12 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`], also where others are too long before it.
     pub async fn write(&self, scope: &str) -> Result<Tx, StoreError> {
+        let span = self.span(scope);
         let inner = match &self.engine {
             Engine::Sqlite(db) => Inner::SqliteWrite(db.write().await?),
             Engine::Postgres(db) => Inner::Postgres(db.write().await?),
         };
-        let mut tx = self.tx(inner);
+        let mut tx = self.tx(inner, span);
         tx.lock_scope(scope).await?;
         Ok(tx)
     }
@@ -90,10 +93,12 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn write_unscoped(&self) -> Result<Tx, StoreError> {
-        Ok(self.tx(match &self.engine {
+        let span = self.span("");
+        let inner = match &self.engine {
             Engine::Sqlite(db) => Inner::SqliteWrite(db.write().await?),
             Engine::Postgres(db) => Inner::Postgres(db.write().await?),
-        }))
+        };
+        Ok(self.tx(inner, span))
     }
 
     /// Begins a transaction that reads one snapshot.
@@ -101,17 +106,33 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn read(&self) -> Result<Tx, StoreError> {
-        Ok(self.tx(match &self.engine {
+        let span = tracing::debug_span!("store.read", db.system.name = self.system());
+        let inner = match &self.engine {
             Engine::Sqlite(db) => Inner::SqliteRead(db.read().await?),
             Engine::Postgres(db) => Inner::Postgres(db.read().await?),
-        }))
+        };
+        Ok(self.tx(inner, span))
     }
 
-    fn tx(&self, inner: Inner) -> Tx {
+    /// Of a transaction that writes, from before it waits for its turn.
+    fn span(&self, scope: &str) -> Span {
+        let system = self.system();
+        tracing::debug_span!("store.write", db.system.name = system, scope, revision = Empty)
+    }
+
+    /// The database, as OpenTelemetry calls it.
+    fn system(&self) -> &'static str {
+        match self.engine {
+            Engine::Sqlite(_) => "sqlite",
+            Engine::Postgres(_) => "postgresql",
+        }
+    }
+
+    fn tx(&self, inner: Inner, span: Span) -> Tx {
         // The last bits of an id are random.
         let (_, random) = self.ids.uuid().as_u64_pair();
         let offset = self.clock_offset.load(Ordering::Relaxed);
-        Tx::new(inner, self.commits.clone(), offset, random.cast_signed())
+        Tx::new(inner, self.commits.clone(), offset, random.cast_signed(), span)
     }
 
     /// The identity of this store.

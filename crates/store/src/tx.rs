@@ -2,6 +2,7 @@
 
 use hotswap_core::{Revision, Timestamp};
 use sqlx::{Postgres, Sqlite, Transaction};
+use tracing::Span;
 
 use crate::row::{bind_postgres, bind_sqlite};
 use crate::sqlite::Member;
@@ -15,6 +16,10 @@ pub struct Tx {
     clock_offset: i64,
     /// Drawn for the revisions of this transaction.
     pub(crate) stamp: i64,
+    /// The trace that its changes belong to, as a W3C traceparent.
+    pub(crate) trace_context: Option<String>,
+    /// From its begin to its end.
+    span: Span,
     /// It took a revision: there is something that others wait for. A lease that was renewed is no news.
     news: bool,
 }
@@ -47,8 +52,14 @@ macro_rules! run {
 }
 
 impl Tx {
-    pub(crate) fn new(inner: Inner, commits: Commits, clock_offset: i64, stamp: i64) -> Self {
-        Self { inner, commits, clock_offset, stamp, news: false }
+    pub(crate) fn new(inner: Inner, commits: Commits, clock_offset: i64, stamp: i64, span: Span) -> Self {
+        Self { inner, commits, clock_offset, stamp, trace_context: None, span, news: false }
+    }
+
+    /// The trace that the changes of this transaction belong to, as a W3C traceparent: it stands in the change log
+    /// for those who follow it.
+    pub fn belongs_to(&mut self, trace_context: Option<String>) {
+        self.trace_context = trace_context;
     }
 
     /// Runs a statement; gives the number of rows it changed.
@@ -96,7 +107,9 @@ impl Tx {
         self.news = true;
         let row = self.fetch_opt(SQL, &[scope.into()]).await?;
         let row = row.ok_or_else(|| StoreError::inconsistent("scope_counters", "revision", scope))?;
-        Ok(Revision(row.int("revision")?))
+        let revision = Revision(row.int("revision")?);
+        self.span.record("revision", revision.0);
+        Ok(revision)
     }
 
     /// The newest revision of `scope` that this transaction sees; 0 before the first.

@@ -5,6 +5,9 @@ use std::{env, fs};
 
 use crate::Unavailable;
 
+/// Says where Jaeger is.
+const JAEGER: &str = "HOTSWAP_TEST_JAEGER";
+
 /// Where Debian keeps PostgreSQL, a folder for each major version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
@@ -30,6 +33,28 @@ pub fn postgres_programs() -> Result<PathBuf, Unavailable> {
 /// [`Unavailable::Missing`] where there is none.
 pub fn redis_program() -> Result<PathBuf, Unavailable> {
     on_path("redis-server").ok_or(Unavailable::Missing { program: "redis-server", package: "redis-server" })
+}
+
+/// The program `prometheus`.
+///
+/// # Errors
+/// [`Unavailable::Missing`] where there is none.
+pub fn prometheus_program() -> Result<PathBuf, Unavailable> {
+    on_path("prometheus").ok_or(Unavailable::Missing { program: "prometheus", package: "prometheus" })
+}
+
+/// The program `promtool`, which comes with Prometheus.
+pub(crate) fn promtool_program() -> Result<PathBuf, Unavailable> {
+    on_path("promtool").ok_or(Unavailable::Missing { program: "promtool", package: "prometheus" })
+}
+
+/// Jaeger's `all-in-one`, where `HOTSWAP_TEST_JAEGER` says it is. No package brings it.
+///
+/// # Errors
+/// [`Unavailable::NotBuilt`] where it is not said, or not so.
+pub fn jaeger_program() -> Result<PathBuf, Unavailable> {
+    let named = env::var_os(JAEGER).map(PathBuf::from).filter(|program| program.is_file());
+    named.ok_or(Unavailable::NotBuilt { program: "jaeger", variable: JAEGER })
 }
 
 /// The folders of the versions, the newest first.

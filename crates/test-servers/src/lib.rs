@@ -1,9 +1,10 @@
-//! Real PostgreSQL and Redis servers for tests and benchmarks: private, quick to start, and gone with whoever
+//! Real PostgreSQL, Redis, Jaeger and Prometheus servers for tests and benchmarks: private, quick to start, and gone with whoever
 //! started them.
 //!
 //! ```text
 //!   Postgres::start ──► initdb, postgres ─┐   a folder of its own, a unix socket in it
 //!   Redis::start    ──► redis-server ─────┤   stop, kill -9, freeze, start again at the same address
+//!   Jaeger::start, Prometheus::start ─────┤   on free ports of the loopback
 //!                                         │
 //!   Folder ──► keeper.sh ◄── a pipe ──────┘   when the pipe closes, in whatever way its owner ended,
 //!                                             the keeper kills what runs in the folder and removes it
@@ -15,14 +16,20 @@
 
 mod find;
 mod folder;
+mod http;
+mod jaeger;
 mod postgres;
 mod process;
+mod prometheus;
 mod redis;
 mod user;
 
-pub use find::{postgres_programs, redis_program};
+pub use find::{jaeger_program, postgres_programs, prometheus_program, redis_program};
+pub use http::get as http_get;
+pub use jaeger::Jaeger;
 pub use postgres::{Postgres, PostgresOptions, sql};
 pub use process::Frozen;
+pub use prometheus::{Prometheus, lint_metrics};
 pub use redis::Redis;
 
 /// Why there is no server.
@@ -35,6 +42,14 @@ pub enum Unavailable {
         program: &'static str,
         /// What would bring it.
         package: &'static str,
+    },
+    /// A program is not built. A test that needs it may be skipped.
+    #[error("{program} is not there; cargo xtask test builds it and names it in {variable}")]
+    NotBuilt {
+        /// What was looked for.
+        program: &'static str,
+        /// The variable that says where it is.
+        variable: &'static str,
     },
     /// The program is there and does not work. That is a failure and no reason to skip.
     #[error("{0}")]

@@ -28,7 +28,9 @@ mod server;
 mod wire;
 
 pub use database::{TestDatabase, postgres};
-pub use hotswap_test_servers::{Frozen, Postgres, PostgresOptions, Redis, Unavailable, sql};
+pub use hotswap_test_servers::{
+    Frozen, Jaeger, Postgres, PostgresOptions, Prometheus, Redis, Unavailable, http_get, lint_metrics, sql,
+};
 pub use required::required;
 pub use server::{Authed, TestServer};
 pub use wire::{Target, Wire};

@@ -20,7 +20,7 @@ pub fn required<T>(what: Result<T, Unavailable>) -> Option<T> {
         Err(why) => why,
     };
     let all = env::var_os("HOTSWAP_REQUIRE_ALL").is_some_and(|v| v == "1");
-    assert!(matches!(why, Unavailable::Missing { .. }) && !all, "{why}");
+    assert!(matches!(why, Unavailable::Missing { .. } | Unavailable::NotBuilt { .. }) && !all, "{why}");
     skipped(&test_name(), &why, env::var_os("HOTSWAP_SKIP_LOG").as_deref().map(Path::new));
     None
 }

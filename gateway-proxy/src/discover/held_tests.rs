@@ -45,6 +45,7 @@ fn delta(from: i64, to: i64, upserts: Vec<Resource>, removes: &[&str], after: &[
         removes: removes.iter().map(|r| (*r).to_owned()).collect(),
         digest: digest(after),
         allow_mass_delete: false,
+        trace_contexts: vec![],
     }
 }
 

@@ -10,11 +10,14 @@ use hotswap_api::gateway::v1::watch_config_request::Message as Say;
 use hotswap_api::gateway::v1::watch_config_response::Message as Heard;
 use hotswap_api::gateway::v1::{Ack, Hello, Refusal, ResourceError, ResumeToken, WatchConfigRequest};
 use hotswap_runtime::admin::Readiness;
+use hotswap_telemetry::trace;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
 use tonic::{Request, Status};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::held::{Applied, Held, Misfit, Sign};
 use super::{Backoff, READY_PART, STALE};
@@ -101,6 +104,15 @@ impl Session<'_> {
     }
 
     async fn hear(&mut self, out: &Out, nonce: String, heard: Heard, arrived: Instant) -> Option<End> {
+        let span = match &heard {
+            Heard::Snapshot(chunk) if chunk.last => span("snapshot", chunk.at.as_ref(), &[]),
+            Heard::Delta(delta) => span("delta", delta.to.as_ref(), &delta.trace_contexts),
+            _ => Span::none(),
+        };
+        self.take(out, nonce, heard, arrived).instrument(span).await
+    }
+
+    async fn take(&mut self, out: &Out, nonce: String, heard: Heard, arrived: Instant) -> Option<End> {
         let applied = match heard {
             Heard::Snapshot(chunk) => self.held.snapshot(chunk).transpose(),
             Heard::Delta(delta) => Some(self.held.delta(delta)),
@@ -209,6 +221,15 @@ impl Session<'_> {
         }
         None
     }
+}
+
+/// From the arrival of a change to its being in force. It goes on with the traces of the writes that it carries.
+fn span(kind: &'static str, to: Option<&ResumeToken>, contexts: &[String]) -> Span {
+    let revision = to.map(|to| to.revision);
+    let span = tracing::info_span!("gateway.apply", otel.kind = "consumer", kind, revision, trace_id = Empty);
+    // One that can't be read is left out: no change is lost for it.
+    trace::follow_all(&span, contexts.iter().filter_map(|context| context.parse().ok()));
+    span
 }
 
 async fn say(out: &Out, message: Say) {

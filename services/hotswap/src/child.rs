@@ -8,7 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use hotswap_runtime::{StartError, Supervisor, TaskKind, listen};
-use hotswap_telemetry::{LogFormat, LogOptions};
+use hotswap_telemetry::{LogFormat, LogOptions, TraceOptions};
 use serde::Deserialize;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -34,6 +34,7 @@ pub(crate) struct GatewayPlan {
     pub(crate) admin_listen: SocketAddr,
     pub(crate) workers: Option<usize>,
     pub(crate) log: LogOptions,
+    pub(crate) trace: TraceOptions,
 }
 
 /// Where a gateway that is ready listens: what it writes into its ready file.
@@ -191,6 +192,11 @@ impl GatewayPlan {
         if let Some(workers) = self.workers {
             command.args(["--gateway-workers", &workers.to_string()]);
         }
+        if let Some(endpoint) = &self.trace.otlp_endpoint {
+            // Not on the command line, which all users of the machine can read.
+            command.env("HOTSWAP_OTLP_ENDPOINT", endpoint);
+        }
+        command.args(["--trace-sample", &self.trace.trace_sample.to_string()]);
         Ok(command)
     }
 }

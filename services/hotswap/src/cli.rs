@@ -10,7 +10,7 @@ use hotswap_gateway::options::GatewayOptions;
 use hotswap_route::RouteOptions;
 use hotswap_runtime::StartError;
 use hotswap_store::PostgresOptions;
-use hotswap_telemetry::{LogFormat, LogOptions};
+use hotswap_telemetry::{LogFormat, LogOptions, TraceOptions};
 
 use crate::client::ClientArgs;
 use crate::commands::parse_ttl;
@@ -251,6 +251,8 @@ pub(crate) struct LogArgs {
     /// The form of the log: text or json
     #[arg(long, env = "HOTSWAP_LOG_FORMAT", default_value = "text", value_name = "FORM")]
     log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) trace: TraceOptions,
 }
 
 impl LogArgs {

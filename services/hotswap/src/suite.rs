@@ -13,7 +13,7 @@ use hotswap_runtime::admin::{self, Readiness};
 use hotswap_runtime::grpc::GrpcServer;
 use hotswap_runtime::{DataDir, StartError, Supervisor, TaskKind, listen};
 use hotswap_store::{Database, PostgresOptions};
-use hotswap_telemetry::{GrpcMetrics, Metrics};
+use hotswap_telemetry::{GrpcMetrics, Metrics, MetricsError, Traces};
 use tokio::net::TcpListener;
 
 use crate::client::ADMIN_TOKEN;
@@ -40,6 +40,8 @@ pub(crate) struct SuiteOptions {
     pub(crate) route: RouteOptions,
     /// Whom to trust beside the local key.
     pub(crate) provider: Option<ProviderOptions>,
+    /// Where its spans go.
+    pub(crate) traces: Traces,
 }
 
 /// A control plane that is serving.
@@ -51,6 +53,7 @@ pub(crate) struct Suite {
     pub(crate) supervisor: Supervisor,
     dir: Arc<DataDir>,
     route: RouteServer,
+    traces: Traces,
 }
 
 impl Suite {
@@ -82,8 +85,9 @@ impl Suite {
 
         let (listen, admin_listen) = (address(&grpc)?, address(&page)?);
         let readiness = Readiness::default();
-        let counted = GrpcMetrics::register(&metrics)
-            .map_err(|e| StartError::failed("registering metrics")(e.into()))?;
+        let undeclared = |e: MetricsError| StartError::failed("declaring metrics")(e.into());
+        let counted = GrpcMetrics::register(&metrics).map_err(undeclared)?;
+        options.traces.register(&metrics).map_err(undeclared)?;
         let verifier = Verifier::new(key);
         if let Some(provider) = options.provider.clone() {
             provider::follow(provider, verifier.clone(), &supervisor).await?;
@@ -94,7 +98,7 @@ impl Suite {
         supervisor.spawn("admin page", TaskKind::Essential, admin);
         keeper.keep(&supervisor);
         tie(process, &supervisor);
-        Ok(Self { listen, admin_listen, readiness, supervisor, dir, route })
+        Ok(Self { listen, admin_listen, readiness, supervisor, dir, route, traces: options.traces.clone() })
     }
 
     /// The data folder.
@@ -122,6 +126,7 @@ impl Suite {
         let outer = process.drain(OUTER_DRAIN).await;
         let inner = self.supervisor.drain(DRAIN).await;
         self.route.close().await;
+        self.traces.finish();
         let aborted = [outer.aborted, inner.aborted].concat();
         if !aborted.is_empty() {
             tracing::warn!(tasks = aborted.join(", "), "tasks did not end in time");

@@ -2,6 +2,7 @@
 //! What can't be had is skipped loudly; `--require-all` makes a skip a failure.
 
 mod debian;
+mod go;
 mod readme;
 mod report;
 mod services;
@@ -64,6 +65,11 @@ const STAGES: &[Stage] = &[
     // What these can't have, the tests that need it skip.
     ("postgres", |job| job.services.postgres()),
     ("redis", |job| job.services.redis()),
+    ("prometheus", |job| job.services.prometheus()),
+    ("jaeger", |job| match job.tools.go(tools::JAEGER) {
+        Ok(_) => Ok(Outcome::Passed),
+        Err(why) => Ok(Outcome::Skipped(format!("jaeger can't be built: {why:#}"))),
+    }),
     ("tests", |job| tests(job, None, &[])),
     // The same suite on the other database.
     ("tests-postgres", |job| match job.services.postgres()? {
@@ -148,6 +154,9 @@ fn tests(job: &Job, package: Option<&str>, variables: &[(&str, &str)]) -> Result
         }
     };
     command.envs(variables.iter().copied());
+    if let Ok(jaeger) = job.tools.go(tools::JAEGER) {
+        command.env("HOTSWAP_TEST_JAEGER", jaeger);
+    }
     job.services.give(&mut command)?;
     let outcome = passes(command.current_dir(&job.root))?;
     for skipped in job.services.skipped_tests()? {

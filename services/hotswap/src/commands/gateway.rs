@@ -8,11 +8,11 @@ use crate::cli::Gateway;
 use crate::exit::Failure;
 
 pub(super) async fn run(args: &Gateway) -> Result<(), Failure> {
-    super::start_log(&args.log.options("info"))?;
     if args.exit_on_stdin_close {
         stop_with_stdin()?;
     }
-    hotswap_gateway::run(args.gateway.clone()).await.map_err(Failure::from)
+    let log = args.log.options("info");
+    hotswap_gateway::run(args.gateway.clone(), &log, &args.log.trace).await.map_err(Failure::from)
 }
 
 /// Stops this process, in order, when its standard input ends. The supervising process holds the other end

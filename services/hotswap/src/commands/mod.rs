@@ -13,7 +13,7 @@ mod up;
 
 use std::process::ExitCode;
 
-use hotswap_telemetry::{LogOptions, init_logging};
+use hotswap_telemetry::{LogOptions, Process, TraceOptions, Traces};
 
 use crate::cli::Command;
 use crate::exit::Failure;
@@ -61,6 +61,9 @@ fn run_on(
     runtime.map_err(|e| Failure::other(format!("can't start: {e}")))?.block_on(work)
 }
 
-fn start_log(options: &LogOptions) -> Result<(), Failure> {
-    init_logging(options).map_err(Failure::usage)
+/// Starts the telemetry of a control plane.
+fn start_telemetry(log: &LogOptions, trace: &TraceOptions) -> Result<Traces, Failure> {
+    let instance = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let process = Process { service: "hotswap-control-plane", version: env!("CARGO_PKG_VERSION"), instance };
+    hotswap_telemetry::start(log, trace, &process).map_err(|e| Failure::usage(e.to_string()))
 }

@@ -9,7 +9,7 @@ use crate::suite::{Suite, SuiteOptions};
 
 /// Runs services without a gateway. There is one service so far, so all are the suite.
 pub(super) async fn run(args: &Serve) -> Result<(), Failure> {
-    super::start_log(&args.server.log.options("info"))?;
+    let traces = super::start_telemetry(&args.server.log.options("info"), &args.server.log.trace)?;
     let supervisor = Supervisor::new();
     stop_on_signals(&supervisor)?;
     let options = SuiteOptions {
@@ -19,6 +19,7 @@ pub(super) async fn run(args: &Serve) -> Result<(), Failure> {
         database: args.server.store.options()?,
         route: args.server.route(),
         provider: args.server.provider()?,
+        traces,
     };
     let suite = Suite::start(&options, &supervisor).await?;
     output::print(|out| {

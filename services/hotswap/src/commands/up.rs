@@ -10,7 +10,7 @@ use crate::output;
 use crate::suite::{Suite, SuiteOptions};
 
 pub(super) async fn run(args: &Up) -> Result<(), Failure> {
-    super::start_log(&args.log())?;
+    let traces = super::start_telemetry(&args.log(), &args.server.log.trace)?;
     let supervisor = Supervisor::new();
     stop_on_signals(&supervisor)?;
     let options = SuiteOptions {
@@ -20,6 +20,7 @@ pub(super) async fn run(args: &Up) -> Result<(), Failure> {
         database: args.server.store.options()?,
         route: args.server.route(),
         provider: args.server.provider()?,
+        traces,
     };
     let suite = Suite::start(&options, &supervisor).await?;
     suite.readiness.not_ready("gateway", "starting");
@@ -77,5 +78,6 @@ fn plan(args: &Up, suite: &Suite) -> GatewayPlan {
         admin_listen: args.gateway_admin_listen,
         workers: args.gateway_workers,
         log: args.log(),
+        trace: args.server.log.trace.clone(),
     }
 }

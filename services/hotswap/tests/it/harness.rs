@@ -70,25 +70,38 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it.
     pub(crate) fn spawn(folder: &Path, args: &[&str]) -> Self {
+        Self::spawn_with(folder, &[], args)
+    }
+
+    fn spawn_with(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> Self {
         let log = OpenOptions::new().create(true).append(true).open(folder.join(LOG)).expect("a log");
         let mut command = hotswap(folder);
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        command.args(args).envs(variables.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         Self { folder: folder.to_owned(), child: command.spawn().expect("starts"), told: Vec::new() }
     }
 
     /// Starts it, and waits for the line that begins with `last`.
     pub(crate) fn start(folder: &Path, args: &[&str], last: &str) -> Self {
-        let mut this = Self::spawn(folder, args);
-        let lines = BufReader::new(this.child.stdout.take().expect("piped")).lines();
+        Self::spawn(folder, args).told_up_to(last)
+    }
+
+    /// Starts it with variables, and waits for the line that begins with `last`.
+    pub(crate) fn start_with(folder: &Path, variables: &[(&str, &str)], args: &[&str], last: &str) -> Self {
+        Self::spawn_with(folder, variables, args).told_up_to(last)
+    }
+
+    fn told_up_to(mut self, last: &str) -> Self {
+        let lines = BufReader::new(self.child.stdout.take().expect("piped")).lines();
         for line in lines.map(|line| line.expect("reads")) {
             let (name, what) = line.split_at(15.min(line.len()));
-            this.told.push((name.trim().to_owned(), what.trim().to_owned()));
+            self.told.push((name.trim().to_owned(), what.trim().to_owned()));
             if name.trim() == last {
-                return this;
+                return self;
             }
         }
-        let log = std::fs::read_to_string(folder.join(LOG)).unwrap_or_default();
-        panic!("ended before it said {last:?}: {:?}\n{log}", this.told);
+        let log = std::fs::read_to_string(self.folder.join(LOG)).unwrap_or_default();
+        panic!("ended before it said {last:?}: {:?}\n{log}", self.told);
     }
 
     /// The suite on free ports, in a data folder "data" below `folder`.

@@ -9,3 +9,4 @@ mod replicas;
 mod scale;
 mod start;
 mod suite;
+mod telemetry;

@@ -2,6 +2,7 @@
 
 use hotswap_auth::OpContext;
 use hotswap_core::{ResourceName as _, Revision, Violations};
+use hotswap_telemetry::trace;
 
 use super::{App, Error, WriteOptions};
 use crate::domain::Content;
@@ -46,6 +47,7 @@ impl App {
             return Ok(tx.revision(store::SCOPE).await?);
         }
         let now = self.clock.now();
+        tx.belongs_to(trace::current().map(|context| context.to_string()));
         let revision = tx.next_revision(store::SCOPE).await?;
         store::delete(&mut tx, &current, revision, now, ctx.actor()).await?;
         if let Some(key) = &key {

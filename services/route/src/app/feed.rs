@@ -7,7 +7,7 @@ use hotswap_store::Tx;
 
 use super::{App, Error};
 use crate::domain::AnyResource;
-use crate::store;
+use crate::store::{self, Logged};
 
 /// Revisions that a new process can still give deltas from.
 const REPLAY: i64 = 10_000;
@@ -22,8 +22,8 @@ pub(crate) struct Start {
     pub(crate) resources: Vec<AnyResource>,
     /// The revision from which on `log` is whole.
     pub(crate) floor: Revision,
-    /// The revisions behind `floor`, oldest first, with the name that each touched.
-    pub(crate) log: Vec<(i64, String)>,
+    /// What was logged behind `floor`, oldest first.
+    pub(crate) log: Vec<Logged>,
 }
 
 /// What changed behind a revision.
@@ -32,8 +32,8 @@ pub(crate) struct Batch {
     pub(crate) to: Revision,
     /// The number drawn for it.
     pub(crate) stamp: Option<i64>,
-    /// The revisions taken in, oldest first, with the name that each touched.
-    pub(crate) log: Vec<(i64, String)>,
+    /// What was logged of the revisions taken in, oldest first.
+    pub(crate) log: Vec<Logged>,
     /// Resources that are new or changed.
     pub(crate) upserts: Vec<AnyResource>,
     /// Names that are gone.

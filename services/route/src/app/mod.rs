@@ -22,6 +22,7 @@ use hotswap_store::Db;
 
 use crate::metrics::RouteMetrics;
 
+pub(crate) use crate::store::Logged;
 pub(crate) use create::Create;
 pub(crate) use delete::Delete;
 pub(crate) use diff::Diff;

@@ -3,6 +3,7 @@
 use hotswap_auth::OpContext;
 use hotswap_core::{PoolName, ResourceName as _, Violations};
 use hotswap_store::{RequestKey, Tx};
+use hotswap_telemetry::trace;
 use uuid::Uuid;
 
 use super::{App, Error};
@@ -69,6 +70,7 @@ impl App {
         if options.validate_only {
             return Ok(resource);
         }
+        tx.belongs_to(trace::current().map(|context| context.to_string()));
         resource.revision = tx.next_revision(store::SCOPE).await?;
         store::put(&mut tx, &resource, ctx.actor()).await?;
         if let Some(key) = key {

@@ -148,8 +148,21 @@ pub(crate) async fn changes_after(
     Ok((changes, resources))
 }
 
-/// Revisions behind `after`, oldest first, with the name that each touched.
-pub(crate) async fn log_after(tx: &mut Tx, after: Revision) -> Result<Vec<(i64, String)>, StoreError> {
+/// An entry of the change log.
+pub(crate) struct Logged {
+    pub(crate) revision: i64,
+    /// What it touched.
+    pub(crate) name: String,
+    /// The trace of the write, as a W3C traceparent, where it was recorded.
+    pub(crate) trace_context: Option<String>,
+}
+
+/// What was logged behind `after`, oldest first.
+pub(crate) async fn log_after(tx: &mut Tx, after: Revision) -> Result<Vec<Logged>, StoreError> {
     let rows = tx.fetch_all(sql::LOG_AFTER, &[SCOPE.into(), after.into()]).await?;
-    rows.iter().map(|r| Ok((r.int("revision")?, r.text("name")?))).collect()
+    let logged = rows.iter().map(|r| {
+        let (revision, name) = (r.int("revision")?, r.text("name")?);
+        Ok(Logged { revision, name, trace_context: r.opt_text("trace_context")? })
+    });
+    logged.collect()
 }

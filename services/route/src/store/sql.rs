@@ -24,7 +24,7 @@ pub(crate) const PUT_REVISION: &str = "INSERT INTO gateway_revisions \
      (name, revision, uid, created_at, written_at, actor, spec) VALUES ($1, $2, $3, $4, $5, $6, $7)";
 pub(crate) const REVISIONS: &str = "SELECT name, revision, uid, created_at, written_at, actor, spec \
      FROM gateway_revisions WHERE name = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3";
-pub(crate) const LOG_AFTER: &str = "SELECT revision, name FROM change_log \
+pub(crate) const LOG_AFTER: &str = "SELECT revision, name, trace_context FROM change_log \
      WHERE scope = $1 AND revision > $2 ORDER BY revision, name";
 
 // All take the same values; this one needs no number.

@@ -178,6 +178,10 @@ pub struct Delta {
     /// refused. Set where each deletion was asked for by name.
     #[prost(bool, tag = "6")]
     pub allow_mass_delete: bool,
+    /// The traces that its changes belong to, as W3C traceparents, newest first; at most 16, and only those that are
+    /// recorded. The proxy goes on with the first, and links the others.
+    #[prost(string, repeated, tag = "7")]
+    pub trace_contexts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// The place reached, sent every 10 s and when there is nothing to send at the start.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

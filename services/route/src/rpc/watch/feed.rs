@@ -9,7 +9,7 @@ use hotswap_core::{Revision, SetDigest, StoreId};
 use hotswap_runtime::{Supervisor, TaskKind};
 use tokio::sync::watch;
 
-use crate::app::{App, Batch, Error, Followed, Start};
+use crate::app::{App, Batch, Error, Followed, Logged, Start};
 use crate::metrics::RouteMetrics;
 use crate::rpc::convert::distributed;
 
@@ -38,6 +38,8 @@ struct View {
     /// The revision from which on the log is whole.
     floor: Revision,
     log: VecDeque<(i64, String)>,
+    /// Recorded traces of the newest writes, oldest first, each with its revision.
+    traces: VecDeque<(i64, String)>,
     /// Steps that lead to this head, with the place that each begins at.
     steps: VecDeque<(Revision, Arc<Step>)>,
 }
@@ -48,7 +50,12 @@ pub(super) struct Step {
     pub(super) upserts: Vec<Arc<Resource>>,
     pub(super) removes: Vec<String>,
     pub(super) digest: SetDigest,
+    /// Recorded traces of the writes that led here, newest first.
+    pub(super) traces: Vec<String>,
 }
+
+/// Recorded traces that are kept, and go with a step, at most.
+const KEPT_TRACES: usize = 16;
 
 /// Steps to the head that are kept for the next stream that asks.
 const KEPT_STEPS: usize = 8;
@@ -137,6 +144,7 @@ impl Feed {
             upserts: view.resources.values().cloned().collect(),
             removes: Vec::new(),
             digest: view.digest,
+            traces: Vec::new(),
         }
     }
 
@@ -165,7 +173,10 @@ impl Feed {
                 None => removes.push(name.clone()),
             }
         }
-        let step = Arc::new(Step { to: self.token(view.head), upserts, removes, digest: view.digest });
+        let led_here = view.traces.iter().rev().take_while(|(revision, _)| *revision > from.0);
+        let traces = led_here.map(|(_, trace)| trace.clone()).collect();
+        let step =
+            Arc::new(Step { to: self.token(view.head), upserts, removes, digest: view.digest, traces });
         view.steps.truncate(KEPT_STEPS - 1);
         view.steps.push_front((from, Arc::clone(&step)));
         Some(step)
@@ -182,7 +193,7 @@ impl Feed {
         for resource in batch.upserts {
             view.put(distributed(&resource));
         }
-        view.log.extend(batch.log);
+        view.extend_log(batch.log);
         while view.log.len() > KEPT {
             if let Some((revision, _)) = view.log.pop_front() {
                 view.floor = Revision(revision);
@@ -232,13 +243,26 @@ impl View {
             resources: BTreeMap::new(),
             digest: SetDigest::default(),
             floor: start.floor,
-            log: start.log.into(),
+            log: VecDeque::new(),
+            traces: VecDeque::new(),
             steps: VecDeque::new(),
         };
+        view.extend_log(start.log);
         for resource in &start.resources {
             view.put(distributed(resource));
         }
         view
+    }
+
+    fn extend_log(&mut self, entries: Vec<Logged>) {
+        for Logged { revision, name, trace_context } in entries {
+            if let Some(trace) = trace_context {
+                self.traces.push_back((revision, trace));
+                let surplus = self.traces.len().saturating_sub(KEPT_TRACES);
+                self.traces.drain(..surplus);
+            }
+            self.log.push_back((revision, name));
+        }
     }
 
     fn show(&self, metrics: &RouteMetrics) {

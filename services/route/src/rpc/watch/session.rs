@@ -196,6 +196,7 @@ impl Session {
             digest: step.digest.to_bytes().to_vec().into(),
             // Each of them was deleted by a call that named it: only such deletions are in the change log.
             allow_mass_delete: true,
+            trace_contexts: step.traces.clone(),
         };
         let nonce = self.send(ToProxy::Delta(delta)).await?;
         self.metrics.deltas.inc();

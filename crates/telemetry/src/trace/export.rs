@@ -1,0 +1,149 @@
+//! Sending spans.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{ExporterBuildError, WithExportConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, SpanData, SpanExporter};
+use prometheus::{IntCounterVec, Opts};
+
+use super::TraceOptions;
+use crate::{Metrics, MetricsError, Process};
+
+/// How long the collector may take for a batch.
+const EXPORT_WITHIN: Duration = Duration::from_secs(5);
+/// How long the end of a process waits for its last spans.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+
+/// Spans that can't be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The address of the collector is none.
+    #[error("--otlp-endpoint must be a URL, as http://127.0.0.1:4317, not {endpoint:?}")]
+    Endpoint {
+        /// What was given.
+        endpoint: String,
+    },
+    /// The exporter does not take its options.
+    #[error("cannot send spans: {0}")]
+    Exporter(#[from] ExporterBuildError),
+    /// What is counted of spans can't be declared.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+}
+
+/// The spans of a process on their way to a collector; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Traces {
+    provider: Option<SdkTracerProvider>,
+    spans: IntCounterVec,
+}
+
+impl Traces {
+    /// Starts to send, where there is somewhere to send to; inside a tokio runtime.
+    pub(crate) fn start(
+        options: &TraceOptions,
+        process: &Process,
+    ) -> Result<(Self, Option<SdkTracer>), TraceError> {
+        let help = "Spans handed to the collector, or lost because it did not take them.";
+        let spans = IntCounterVec::new(Opts::new("hotswap_trace_spans_total", help), &["outcome"])
+            .map_err(MetricsError::from)?;
+        let Some(endpoint) = &options.otlp_endpoint else {
+            return Ok((Self { provider: None, spans }, None));
+        };
+        let is_url = endpoint.parse::<http::Uri>().is_ok_and(|u| {
+            matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some_and(|host| !host.is_empty())
+        });
+        if !is_url {
+            return Err(TraceError::Endpoint { endpoint: endpoint.clone() });
+        }
+        let exporter = opentelemetry_otlp::SpanExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .with_timeout(EXPORT_WITHIN)
+            .build()?;
+        let exporter = Watched { exporter, spans: spans.clone(), away: Arc::default() };
+        let root = Sampler::TraceIdRatioBased(options.trace_sample.get());
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_sampler(Sampler::ParentBased(Box::new(root)))
+            .with_resource(resource(process))
+            .build();
+        let tracer = provider.tracer("hotswap");
+        super::context::turn_on();
+        Ok((Self { provider: Some(provider), spans }, Some(tracer)))
+    }
+
+    /// Declares what is counted of spans.
+    ///
+    /// # Errors
+    /// Where it is declared already.
+    pub fn register(&self, metrics: &Metrics) -> Result<(), MetricsError> {
+        metrics.register(self.spans.clone())
+    }
+
+    /// Sends what is left, for 2 s at most; from then on no span is sent. At the end of a process, and on its main
+    /// thread, which no task runs on: the calling thread waits.
+    pub fn finish(&self) {
+        if let Some(provider) = &self.provider
+            && let Err(error) = provider.shutdown_with_timeout(FLUSH_WITHIN)
+        {
+            tracing::warn!(%error, "the last spans were not sent");
+        }
+    }
+}
+
+/// Which process it is.
+fn resource(process: &Process) -> Resource {
+    Resource::builder()
+        .with_service_name(process.service)
+        .with_attributes([
+            KeyValue::new("service.namespace", "hotswap"),
+            KeyValue::new("service.version", process.version),
+            KeyValue::new("service.instance.id", process.instance.clone()),
+        ])
+        .build()
+}
+
+/// An exporter that says, once, that the collector is away, and once that it is back.
+#[derive(Debug)]
+struct Watched<E> {
+    exporter: E,
+    spans: IntCounterVec,
+    away: Arc<AtomicBool>,
+}
+
+impl<E: SpanExporter> SpanExporter for Watched<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let count = u64::try_from(batch.len()).unwrap_or(0);
+        let sent = self.exporter.export(batch).await;
+        let outcome = if sent.is_ok() { "sent" } else { "lost" };
+        self.spans.with_label_values(&[outcome]).inc_by(count);
+        let was_away = self.away.swap(sent.is_err(), Ordering::Relaxed);
+        match &sent {
+            Err(error) if !was_away => {
+                tracing::warn!(%error, "the collector does not take spans; they are lost")
+            }
+            Ok(()) if was_away => tracing::info!("the collector takes spans again"),
+            _ => {}
+        }
+        sent
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}

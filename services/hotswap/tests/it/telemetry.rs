@@ -1,0 +1,148 @@
+//! Traces and metrics, as a real collector and a real Prometheus see them.
+
+use std::net::SocketAddr;
+
+use hotswap_api::route::v1 as api;
+use hotswap_api::route::v1::route_service_client::RouteServiceClient;
+use hotswap_testkit::{Jaeger, Prometheus, http_get, lint_metrics, required};
+use serde_json::Value;
+use tonic::Request;
+
+use crate::harness::{Browser, Server, UP, backend, eventually, folder, shop};
+
+/// Spans go at once: nobody waits 5 s for a test.
+const AT_ONCE: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "50");
+
+/// Creates a pool as a caller whose span is `span` in `trace`, recorded or not.
+fn create_pool(suite: &Server, id: &str, (trace, span): (&str, &str), recorded: bool) {
+    let token = std::fs::read_to_string(suite.folder.join("data/admin.token")).expect("a token");
+    let url = format!("http://{}", suite.address("control plane"));
+    let backends = vec![api::Backend { address: "127.0.0.1:9".into(), weight: None }];
+    let pool = api::Pool { backends, ..api::Pool::default() };
+    let request = api::CreatePoolRequest { pool_id: id.into(), pool: Some(pool), ..Default::default() };
+    let mut request = Request::new(request);
+    let mut put = |key, value: String| request.metadata_mut().insert(key, value.parse().expect("ASCII"));
+    put("authorization", format!("Bearer {}", token.trim()));
+    put("traceparent", format!("00-{trace}-{span}-0{}", u8::from(recorded)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let call = async { RouteServiceClient::connect(url).await.expect("connects").create_pool(request).await };
+    runtime.block_on(call).expect("created");
+}
+
+/// What Jaeger tells of a span.
+#[derive(Debug)]
+struct Seen {
+    service: String,
+    name: String,
+    id: String,
+    parent: String,
+    tags: Value,
+}
+
+/// The spans of a trace; none where it is not known.
+fn spans(jaeger: &Jaeger, trace: &str) -> Vec<Seen> {
+    let Some(told) = jaeger.trace(trace) else { return Vec::new() };
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    let (trace, text) = (&told["data"][0], |value: &Value| value.as_str().unwrap_or_default().to_owned());
+    let seen = trace["spans"].as_array().expect("spans").iter().map(|span| Seen {
+        service: text(&trace["processes"][span["processID"].as_str().expect("a process")]["serviceName"]),
+        name: text(&span["operationName"]),
+        id: text(&span["spanID"]),
+        parent: text(&span["references"][0]["spanID"]),
+        tags: span["tags"].as_array().expect("tags").iter().map(tag).collect(),
+    });
+    seen.collect()
+}
+
+fn tag(tag: &Value) -> (String, Value) {
+    (tag["key"].as_str().unwrap_or_default().to_owned(), tag["value"].clone())
+}
+
+/// The suite, sending its spans to a collector.
+fn traced_suite(folder: &std::path::Path, jaeger: &Jaeger) -> Server {
+    let url = jaeger.otlp_url();
+    let args = [&UP[..], &["--otlp-endpoint", &url]].concat();
+    Server::start_with(folder, &[AT_ONCE], &args, "token")
+}
+
+#[test]
+fn a_write_is_one_trace_from_its_caller_over_the_store_to_the_gateway() {
+    let Some(jaeger) = required(Jaeger::start()) else { return };
+    let folder = folder();
+    let suite = traced_suite(folder.path(), &jaeger);
+    let (unrecorded, recorded) = ("0af7651916cd43dd8448eb211c80319c", "4bf92f3577b34da6a3ce929d0e0e4736");
+    let caller = "00f067aa0ba902b7";
+    create_pool(&suite, "a", (unrecorded, caller), false);
+    create_pool(&suite, "b", (recorded, caller), true);
+    eventually("the whole trace", || spans(&jaeger, recorded).iter().any(|s| s.name == "gateway.apply"));
+    eventually("the call", || spans(&jaeger, recorded).len() >= 3);
+
+    let spans_seen = spans(&jaeger, recorded);
+    let named = |name: &str| {
+        let mut found = spans_seen.iter().filter(|s| s.name == name);
+        found.next().unwrap_or_else(|| panic!("{name} in {spans_seen:?}"))
+    };
+    let call = named("hotswap.route.v1.RouteService/CreatePool");
+    let (write, apply) = (named("store.write"), named("gateway.apply"));
+    assert_eq!((call.parent.as_str(), call.service.as_str()), (caller, "hotswap-control-plane"));
+    assert_eq!(call.tags["rpc.grpc.status_code"], 0);
+    assert_eq!((&write.parent, write.service.as_str()), (&call.id, "hotswap-control-plane"));
+    assert_eq!((&apply.parent, apply.service.as_str()), (&call.id, "hotswap-gateway"));
+    assert_eq!(write.tags["revision"], apply.tags["revision"], "the same change");
+    assert!(spans(&jaeger, unrecorded).is_empty(), "what the caller does not record is not recorded");
+}
+
+#[test]
+fn a_collector_that_is_away_costs_spans_and_nothing_else() {
+    let Some(mut jaeger) = required(Jaeger::start()) else { return };
+    let folder = folder();
+    jaeger.stop().expect("stops");
+    let suite = traced_suite(folder.path(), &jaeger);
+    let (before, after) = ("11f7651916cd43dd8448eb211c80319c", "22f92f3577b34da6a3ce929d0e0e4736");
+    let (caller, admin) = ("00f067aa0ba902b7", suite.address("admin"));
+    create_pool(&suite, "a", (before, caller), true);
+    let lost = || {
+        http_get(admin, "/metrics").expect("metrics").contains(r#"hotswap_trace_spans_total{outcome="lost"}"#)
+    };
+    eventually("spans lost and counted", lost);
+    jaeger.start_again().expect("starts");
+    let mut tries = 0..;
+    eventually("spans of later calls", || {
+        let id = tries.next().map(|n| format!("p{n}")).expect("endless");
+        create_pool(&suite, &id, (after, caller), true);
+        !spans(&jaeger, after).is_empty()
+    });
+}
+
+/// The admin pages of the control plane and of the gateway.
+fn admin_pages(suite: &Server) -> [SocketAddr; 2] {
+    let pages = suite.told.iter().filter(|(name, _)| name == "admin");
+    let addresses = pages.map(|(_, url)| url.trim_start_matches("http://").trim_end_matches("/metrics"));
+    let addresses: Vec<_> = addresses.map(|a| a.parse().expect("an address")).collect();
+    addresses.try_into().expect("two pages")
+}
+
+#[test]
+fn metrics_pass_the_lint_and_a_real_prometheus_reads_them() {
+    let folder = folder();
+    let suite = Server::suite(folder.path());
+    suite.apply("control plane", &shop(backend("blue")), &[]).ok();
+    let gateway = suite.address("gateway");
+    eventually("blue", || Browser::open(gateway).get("shop.example").is_ok_and(|a| a.1 == "blue"));
+
+    let [plane, proxy] = admin_pages(&suite);
+    let jobs = [("control-plane", plane), ("gateway", proxy)];
+    for (job, page) in jobs {
+        let text = http_get(page, "/metrics").expect("metrics");
+        let Some(faults) = required(lint_metrics(&text)) else { return };
+        assert_eq!(faults, "", "{job}");
+    }
+    let Some(prometheus) = required(Prometheus::start(&jobs)) else { return };
+    let value = |query: &str| {
+        let told: Value = serde_json::from_str(&prometheus.query(query).expect("parses")).expect("JSON");
+        told["data"]["result"][0]["value"][1].as_str().and_then(|v| v.parse::<f64>().ok())
+    };
+    eventually("both are up", || value("sum(up)") == Some(2.0));
+    let written = r#"sum(hotswap_rpc_requests_total{method=~".*/(Create|Update)Route",code="ok"})"#;
+    eventually("the write is counted", || value(written) >= Some(1.0));
+}
