@@ -1,5 +1,7 @@
 //! The command line.
 
+mod client;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,9 +14,11 @@ use hotswap_runtime::StartError;
 use hotswap_store::PostgresOptions;
 use hotswap_telemetry::{LogFormat, LogOptions, TraceOptions};
 
-use crate::client::ClientArgs;
+pub(crate) use self::client::{
+    Apply, Completion, Context, ContextAction, ContextSet, Delete, Describe, Diff, Documents, Fleet,
+    FleetAction, FleetWait, Get, History, Rollback, Shell, Unset, Watch,
+};
 use crate::commands::parse_ttl;
-use crate::output::Format;
 use crate::provider::{KeysAt, ProviderOptions};
 
 /// Live changes of routes, policies, configuration, plugins and schemas, without a failed request.
@@ -29,8 +33,8 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 other failure, 2 bad command line or input, 3 conflict, 4 not found,
-5 unavailable, 6 denied.";
+Exit codes: 0 done, 1 other failure (of diff: something differs), 2 bad command line or input,
+3 conflict, 4 not found, 5 unavailable, 6 denied.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -60,75 +64,37 @@ pub(crate) enum Command {
                             Pools are written before routes. A document with an etag is refused where\n\
                             the resource has changed since.")]
     Apply(Apply),
+    /// Show what files would change, or what differs between two revisions
+    #[command(after_help = "Ends with 0 where nothing differs, with 1 where something does, and with 2 or\n\
+                            more where it failed.\n\n\
+                            Examples:\n  hotswap diff -f routes/\n  \
+                            hotswap diff routes/shop --from 12 --to 15")]
+    Diff(Diff),
     /// Delete routes or pools
     Delete(Delete),
-}
-
-/// `get`.
-#[derive(Args, Debug)]
-pub(crate) struct Get {
-    /// `routes` or `pools`, with names behind it; or `routes/NAME`
-    #[arg(required = true, value_name = "TYPE [NAME] | TYPE/NAME")]
-    pub(crate) resources: Vec<String>,
-    /// Show only what meets these conditions (AIP-160), as `name : "shop" AND labels.team = "web"`
-    #[arg(long, default_value = "", value_name = "FILTER")]
-    pub(crate) filter: String,
-    /// Order by name, create_time, update_time or revision, with ` desc` behind it for falling order
-    #[arg(long, default_value = "", value_name = "FIELD")]
-    pub(crate) order_by: String,
-    /// Show at most so many
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) limit: Option<u32>,
-    /// How to show them
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
-    pub(crate) output: Format,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-/// `describe`.
-#[derive(Args, Debug)]
-pub(crate) struct Describe {
-    /// `routes/NAME` or `pools/NAME`
-    #[arg(required = true, value_name = "TYPE NAME | TYPE/NAME")]
-    pub(crate) resources: Vec<String>,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-/// `apply`.
-#[derive(Args, Debug)]
-pub(crate) struct Apply {
-    /// A file, a folder of .yaml, .yml and .json files, or - for standard input
-    #[arg(short, long = "filename", required = true, value_name = "FILE|DIR|-")]
-    pub(crate) files: Vec<PathBuf>,
-    /// Check everything, write nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Calls at once
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) parallel: u16,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-/// `delete`.
-#[derive(Args, Debug)]
-pub(crate) struct Delete {
-    /// `routes/NAME` or `pools/NAME`
-    #[arg(required = true, value_name = "TYPE NAME | TYPE/NAME")]
-    pub(crate) resources: Vec<String>,
-    /// Delete it only if it still has this etag
-    #[arg(long, default_value = "", value_name = "ETAG")]
-    pub(crate) etag: String,
-    /// Check everything, delete nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// No failure if it does not exist
-    #[arg(long)]
-    pub(crate) ignore_not_found: bool,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
+    /// Show the revisions of a route or pool
+    History(History),
+    /// Write again what a route or pool was at a revision
+    Rollback(Rollback),
+    /// Show changes of routes or pools as they happen
+    #[command(after_help = "Ctrl-C ends it. What happened while the control plane could not be reached is\n\
+                            told afterwards.")]
+    Watch(Watch),
+    /// Show what the proxies serve, or wait for them
+    Fleet(Fleet),
+    /// Name control planes, and say how to call them
+    #[command(
+        after_help = "They are kept in $HOTSWAP_CLI_CONFIG, else $XDG_CONFIG_HOME/hotswap/cli.toml, else\n\
+                            ~/.config/hotswap/cli.toml.\n\n\
+                            Example:\n  hotswap context set prod --server https://hotswap.example:7400 \\\n    \
+                            --token-file ~/.hotswap/prod.token --use"
+    )]
+    Context(Context),
+    /// Print what a shell needs to complete commands and names
+    #[command(after_help = "Bash: add `source <(hotswap completion bash)` to ~/.bashrc.\n\
+                            Zsh:  add `source <(hotswap completion zsh)` to ~/.zshrc, behind compinit.\n\
+                            Fish: add `hotswap completion fish | source` to ~/.config/fish/config.fish.")]
+    Completion(Completion),
 }
 
 /// What every process of the control plane takes.

@@ -1,70 +1,33 @@
-//! The connection to the control plane: where, and with which token.
+//! The connection to the control plane.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
 use hotswap_api::gateway::v1::fleet_service_client::FleetServiceClient;
 use hotswap_api::route::v1::route_service_client::RouteServiceClient;
 use hotswap_rpc::BearerToken;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
 use crate::exit::{Exit, Failure};
+use crate::secret::Secret;
 
 /// The longest answer that is read, in bytes. A page holds up to 1,000 resources.
 const MAX_ANSWER: usize = 256 << 20;
+/// How long a connection may take to open.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// How to reach the control plane.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Connection")]
-pub(crate) struct ClientArgs {
-    /// Where the control plane is: http://HOST:PORT or https://HOST:PORT
-    #[arg(long, env = "HOTSWAP_SERVER", default_value = "http://127.0.0.1:7400", value_name = "URL")]
-    pub(crate) server: String,
-    /// The token to call with
-    #[arg(long, env = "HOTSWAP_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    token: Option<String>,
-    /// A file that holds the token. Default: admin.token in the data folder, if it is there
-    #[arg(long, env = "HOTSWAP_TOKEN_FILE", value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// The data folder of a suite on this machine
-    #[arg(long, env = "HOTSWAP_DATA_DIR", default_value = "hotswap-data", value_name = "DIR")]
-    data_dir: PathBuf,
-    /// Limit for one call, in seconds
-    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: u64,
-}
-
-impl ClientArgs {
-    /// Connects.
-    pub(crate) async fn connect(&self) -> Result<Api, Failure> {
-        let token = self.token()?;
-        Api::connect(&self.server, token.as_deref(), Duration::from_secs(self.timeout)).await
-    }
-
-    /// `--token`, else the file asked for, else the admin token of the data folder, else none.
-    fn token(&self) -> Result<Option<String>, Failure> {
-        if let Some(token) = &self.token {
-            return Ok(Some(token.clone()));
-        }
-        if let Some(file) = &self.token_file {
-            return read_token(file).map(Some);
-        }
-        let file = self.data_dir.join(ADMIN_TOKEN);
-        if file.exists() { read_token(&file).map(Some) } else { Ok(None) }
-    }
-}
-
-/// The file in the data folder that holds the administrator's token.
-pub(crate) const ADMIN_TOKEN: &str = "admin.token";
-
-fn read_token(file: &Path) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|e| Failure::usage(format!("can't read the token file {}: {e}", file.display())))?;
-    Ok(text)
+/// How to trust an https server, and be trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tls {
+    /// Who may vouch for the server. `None`: whom this machine trusts.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// A certificate and its key.
+    pub(crate) client: Option<(PathBuf, PathBuf)>,
+    /// The name that the server's certificate must bear. `None`: the URL's.
+    pub(crate) name: Option<String>,
 }
 
 /// Puts the token, where there is one, on every call.
@@ -91,12 +54,14 @@ pub(crate) struct Api {
 
 impl Api {
     /// Connects to `server`; each call may take so long.
-    pub(crate) async fn connect(server: &str, token: Option<&str>, limit: Duration) -> Result<Self, Failure> {
-        let endpoint = endpoint(server)?.timeout(limit);
-        let channel = endpoint.connect().await.map_err(|e| {
-            Failure::new(Exit::Unavailable, format!("can't reach {server}: {}", innermost(&e)))
-                .hint("is the control plane running? `hotswap up` starts it; --server says where it is")
-        })?;
+    pub(crate) async fn connect(
+        server: &str,
+        token: Option<&Secret>,
+        tls: &Tls,
+        limit: Duration,
+    ) -> Result<Self, Failure> {
+        let endpoint = endpoint(server, tls)?.timeout(limit);
+        let channel = endpoint.connect().await.map_err(|e| unreachable(server, &innermost(&e)))?;
         let bearer = Bearer(token.map(bearer).transpose()?);
         let routes = RouteServiceClient::with_interceptor(channel.clone(), bearer.clone());
         let fleet = FleetServiceClient::with_interceptor(channel, bearer);
@@ -107,23 +72,72 @@ impl Api {
     }
 }
 
-fn bearer(token: &str) -> Result<BearerToken, Failure> {
-    BearerToken::new(token).ok_or_else(|| Failure::usage("the token holds characters that no token has"))
+fn unreachable(server: &str, why: &str) -> Failure {
+    let hint = if why.contains("UnknownIssuer") {
+        "nobody whom this machine trusts vouches for the server; --ca-file names who does"
+    } else if why.contains("NotValidForName") {
+        "the server's certificate is for another name; --tls-name says which one to expect"
+    } else if why.contains("CertificateRequired") || why.contains("HandshakeFailure") {
+        "the server asks for a certificate; --client-cert and --client-key give one"
+    } else {
+        "is the control plane running? `hotswap up` starts it; --server says where it is"
+    };
+    Failure::new(Exit::Unavailable, format!("can't reach {server}: {why}")).hint(hint)
 }
 
-fn endpoint(server: &str) -> Result<Endpoint, Failure> {
+fn bearer(token: &Secret) -> Result<BearerToken, Failure> {
+    BearerToken::new(token.expose())
+        .ok_or_else(|| Failure::usage("the token holds characters that no token has"))
+}
+
+/// Whether a URL is one that can be called.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check(server: &str) -> Result<(), Failure> {
+    endpoint(server, &Tls::default()).map(drop)
+}
+
+/// The host of a URL.
+pub(crate) fn host(server: &str) -> Option<String> {
+    Endpoint::from_shared(server.to_owned()).ok()?.uri().host().map(str::to_owned)
+}
+
+fn endpoint(server: &str, tls: &Tls) -> Result<Endpoint, Failure> {
     let bad = |why: String| Failure::usage(format!("--server {server}: {why}"));
     let endpoint = Endpoint::from_shared(server.to_owned()).map_err(|e| bad(innermost(&e)))?;
     let scheme = endpoint.uri().scheme_str().unwrap_or_default().to_owned();
-    let endpoint = endpoint.connect_timeout(Duration::from_secs(5));
+    let endpoint = endpoint.connect_timeout(CONNECT_LIMIT);
     match scheme.as_str() {
         "http" => Ok(endpoint),
-        "https" => {
-            let tls = ClientTlsConfig::new().with_native_roots();
-            endpoint.tls_config(tls).map_err(|e| bad(innermost(&e)))
-        }
+        "https" => endpoint.tls_config(config(tls)?).map_err(|e| bad(innermost(&e))),
         _ => Err(bad("must begin with http:// or https://".into())),
     }
+}
+
+fn config(tls: &Tls) -> Result<ClientTlsConfig, Failure> {
+    let mut config = ClientTlsConfig::new();
+    config = match &tls.ca_file {
+        None => config.with_native_roots(),
+        Some(file) => config.ca_certificate(Certificate::from_pem(pem(file, "CERTIFICATE")?)),
+    };
+    if let Some((cert, key)) = &tls.client {
+        config = config.identity(Identity::from_pem(pem(cert, "CERTIFICATE")?, pem(key, "PRIVATE KEY")?));
+    }
+    if let Some(name) = &tls.name {
+        config = config.domain_name(name);
+    }
+    Ok(config)
+}
+
+/// The text of a PEM file that holds what is looked for. A file without it would be taken as an empty one.
+fn pem(file: &Path, what: &str) -> Result<String, Failure> {
+    let shown = file.display();
+    let text =
+        std::fs::read_to_string(file).map_err(|e| Failure::usage(format!("can't read {shown}: {e}")))?;
+    let holds =
+        text.lines().any(|l| l.starts_with("-----BEGIN ") && l.trim_end().ends_with(&format!("{what}-----")));
+    if holds { Ok(text) } else { Err(Failure::usage(format!("{shown} holds no {what} in PEM form"))) }
 }
 
 /// What went wrong in the end: transport errors hide it under layers that say little.
@@ -141,9 +155,19 @@ mod tests {
 
     #[test]
     fn an_address_without_scheme_is_refused_with_the_reason() {
-        let text = endpoint("127.0.0.1:7400").expect_err("refused").to_string();
+        let text = check("127.0.0.1:7400").expect_err("refused").to_string();
         assert!(text.starts_with("--server 127.0.0.1:7400: "), "{text}");
-        assert!(endpoint("ftp://a").expect_err("refused").to_string().contains("http://"));
-        assert!(endpoint("http://127.0.0.1:7400").is_ok());
+        assert!(check("ftp://a").expect_err("refused").to_string().contains("http://"));
+        assert!(check("http://127.0.0.1:7400").is_ok());
+    }
+
+    #[test]
+    fn a_file_without_a_certificate_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, "-----BEGIN PRIVATE KEY-----\n").expect("written");
+        let tls = Tls { ca_file: Some(file), ..Tls::default() };
+        let said = endpoint("https://a.example", &tls).expect_err("refused").to_string();
+        assert!(said.ends_with("ca.pem holds no CERTIFICATE in PEM form"), "{said}");
     }
 }

@@ -1,38 +1,70 @@
 //! Routes and pools in few words: the columns of tables, and the parts that `describe` shares.
 
+use std::collections::BTreeMap;
+
 use hotswap_api::route::v1::{
     Backend, Forward, LoadBalancing, PathMatch, Pool, Redirect, Route, RouteMatch, forward, path_match,
     redirect, route,
 };
 use prost_types::Timestamp;
 
+use crate::style::{Cell, Tone};
+
 pub(crate) const ROUTE: &[&str] = &["NAME", "HOSTS", "MATCHES", "TARGET", "PRIORITY", "REVISION", "AGE"];
 pub(crate) const POOL: &[&str] = &["NAME", "STRATEGY", "BACKENDS", "REVISION", "AGE"];
+/// What both have behind them in a wide table.
+pub(crate) const MORE: &[&str] = &["UPDATED", "REFUSED", "LABELS"];
 
-pub(crate) fn route(route: &Route, now: i64) -> Vec<String> {
-    vec![
-        route.name.clone(),
-        first_of(route.hosts.iter().cloned(), "*"),
-        first_of(route.matches.iter().map(match_words), "*"),
-        target(route),
-        route.priority.to_string(),
-        route.revision.to_string(),
-        age(route.create_time.as_ref(), now),
-    ]
+pub(crate) fn route(route: &Route, wide: bool, now: i64) -> Vec<Cell> {
+    let mut row = vec![
+        route.name.clone().into(),
+        some_of(route.hosts.iter().cloned(), wide, "*").into(),
+        some_of(route.matches.iter().map(match_words), wide, "*").into(),
+        target(route, wide).into(),
+        route.priority.to_string().into(),
+        route.revision.to_string().into(),
+        age(route.create_time.as_ref(), now).into(),
+    ];
+    if wide {
+        row.push(age(route.update_time.as_ref(), now).into());
+        row.push(refused(route.refusals.len()));
+        row.push(labels(&route.labels).into());
+    }
+    row
 }
 
-pub(crate) fn pool(pool: &Pool, now: i64) -> Vec<String> {
-    vec![
-        pool.name.clone(),
-        strategy(pool.load_balancing).to_owned(),
-        first_of(pool.backends.iter().map(|b| b.address.clone()), "none"),
-        pool.revision.to_string(),
-        age(pool.create_time.as_ref(), now),
-    ]
+pub(crate) fn pool(pool: &Pool, wide: bool, now: i64) -> Vec<Cell> {
+    let mut row = vec![
+        pool.name.clone().into(),
+        strategy(pool.load_balancing).into(),
+        some_of(pool.backends.iter().map(|b| b.address.clone()), wide, "none").into(),
+        pool.revision.to_string().into(),
+        age(pool.create_time.as_ref(), now).into(),
+    ];
+    if wide {
+        row.push(age(pool.update_time.as_ref(), now).into());
+        row.push(refused(pool.refusals.len()));
+        row.push(labels(&pool.labels).into());
+    }
+    row
 }
 
-/// The first of several, and how many more there are.
-fn first_of(mut items: impl ExactSizeIterator<Item = String>, none: &str) -> String {
+/// How many refuse something.
+pub(crate) fn refused(count: usize) -> Cell {
+    if count == 0 { "0".into() } else { Cell::toned(count.to_string(), Tone::Bad) }
+}
+
+/// Labels, as "team=web,tier=1".
+pub(crate) fn labels(labels: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if pairs.is_empty() { "-".to_owned() } else { pairs.join(",") }
+}
+
+/// All of several, or the first of them and how many more there are.
+fn some_of(mut items: impl ExactSizeIterator<Item = String>, all: bool, none: &str) -> String {
+    if all && items.len() > 0 {
+        return items.collect::<Vec<_>>().join(",");
+    }
     let more = items.len().saturating_sub(1);
     match items.next() {
         None => none.to_owned(),
@@ -66,20 +98,20 @@ pub(crate) fn path(m: Option<&PathMatch>) -> String {
 }
 
 /// Where a route leads.
-pub(crate) fn target(route: &Route) -> String {
+fn target(route: &Route, all: bool) -> String {
     match &route.action {
         None => "none".to_owned(),
-        Some(route::Action::Forward(forward)) => forward_words(forward),
+        Some(route::Action::Forward(forward)) => forward_words(forward, all),
         Some(route::Action::Redirect(away)) => redirect(away),
     }
 }
 
-fn forward_words(forward: &Forward) -> String {
+fn forward_words(forward: &Forward, all: bool) -> String {
     match &forward.target {
         None => "none".to_owned(),
         Some(forward::Target::Pool(pool)) => pool.clone(),
         Some(forward::Target::Inline(inline)) => {
-            first_of(inline.backends.iter().map(|b| b.address.clone()), "none")
+            some_of(inline.backends.iter().map(|b| b.address.clone()), all, "none")
         }
     }
 }
@@ -150,12 +182,29 @@ mod tests {
                 ..Forward::default()
             })),
             revision: 12,
+            labels: [("tier".into(), "1".into()), ("team".into(), "web".into())].into(),
             create_time: Some(Timestamp { seconds: 1_000, nanos: 0 }),
             ..Route::default()
         };
+        let cells = |wide| route(&subject, wide, 4_600).into_iter().map(|c| c.text).collect::<Vec<_>>();
         assert_eq!(
-            route(&subject, 4_600),
+            cells(false),
             ["routes/shop", "a.example +1", "GET,PUT /shop/*", "pools/shop", "0", "12", "60m"]
+        );
+        assert_eq!(
+            cells(true),
+            [
+                "routes/shop",
+                "a.example,b.example",
+                "GET,PUT /shop/*",
+                "pools/shop",
+                "0",
+                "12",
+                "60m",
+                "-",
+                "0",
+                "team=web,tier=1"
+            ]
         );
     }
 
@@ -166,7 +215,7 @@ mod tests {
             ..Default::default()
         };
         let to = Forward { target: Some(forward::Target::Inline(inline)), ..Forward::default() };
-        let at = |action| target(&Route { action: Some(action), ..Route::default() });
+        let at = |action| target(&Route { action: Some(action), ..Route::default() }, false);
         assert_eq!(at(route::Action::Forward(to)), "10.0.0.1:80");
         let away =
             Redirect { scheme: "https".into(), host: "a.example".into(), port: 8443, ..Redirect::default() };

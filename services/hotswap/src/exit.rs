@@ -62,6 +62,17 @@ impl Failure {
         self.0.exit
     }
 
+    /// What went wrong, without the rest.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The same with another exit code.
+    pub(crate) fn with_exit(mut self, exit: Exit) -> Self {
+        self.0.exit = exit;
+        self
+    }
+
     /// An input that breaks the rules.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
@@ -148,9 +159,9 @@ impl From<Status> for Failure {
         Self(Box::new(Parts {
             exit: exit_of(error.code),
             message: message.to_owned(),
-            reason: some(error.reason),
             violations: error.violations.iter().map(|v| (v.field.clone(), v.message.clone())).collect(),
-            hint: retry.or_else(|| hint_for(error.code).map(str::to_owned)),
+            hint: retry.or_else(|| hint_for(error.code, &error.reason).map(str::to_owned)),
+            reason: some(error.reason),
             request_id: some(error.request_id),
         }))
     }
@@ -184,13 +195,23 @@ fn exit_of(code: Code) -> Exit {
     }
 }
 
-fn hint_for(code: Code) -> Option<&'static str> {
-    if code == Code::Unauthenticated {
-        Some("give a valid token with --token-file or HOTSWAP_TOKEN; `hotswap token` makes one")
-    } else if code == Code::Unavailable {
-        Some("is the control plane running? `hotswap up` starts it; --server says where it is")
-    } else {
-        None
+/// What to do about a failure of this kind. Where the message says it, there is none.
+fn hint_for(code: Code, reason: &str) -> Option<&'static str> {
+    match (code, reason) {
+        (_, "STALE_ETAG") => {
+            Some("look at what has changed with `hotswap get` or `hotswap history`, and try again")
+        }
+        (_, "POOL_IN_USE") => Some("move or delete these routes first"),
+        (_, "ROLE_MISSING") => Some("use the token of somebody who may; `hotswap token --role` makes one"),
+        (_, "METHOD_NOT_BUILT" | "FEATURE_NOT_BUILT") => Some("a later release of the control plane has it"),
+        (Code::Unauthenticated, _) => {
+            Some("give a valid token with --token-file or HOTSWAP_TOKEN; `hotswap token` makes one")
+        }
+        (Code::Unavailable, _) => {
+            Some("is the control plane running? `hotswap up` starts it; --server says where it is")
+        }
+        (Code::DeadlineExceeded, _) => Some("--timeout allows it more time"),
+        _ => None,
     }
 }
 

@@ -1,18 +1,24 @@
 //! `hotswap`: the suite in one process, the data plane, and the client.
 //!
 //! ```text
-//!   main ── cli ── commands ──┬── get, describe, apply, delete ── client ──► control plane
+//!   main ── cli ── commands ──┬── get, describe, apply, diff, delete, ┐
+//!      │                      │   history, rollback, watch, fleet ────┴─ connection ── client ──► control plane
+//!      │                      ├── context ── contexts
 //!                             ├── up ── suite (control plane) + child (gateway process) + demo
 //!                             ├── serve ── suite
 //!                             ├── gateway
 //!                             └── token
 //! ```
 
+mod changes;
 mod child;
 mod cli;
 mod client;
 mod columns;
 mod commands;
+mod completer;
+mod connection;
+mod contexts;
 mod demo;
 mod exit;
 mod manifest;
@@ -20,6 +26,8 @@ mod output;
 mod proto_json;
 mod provider;
 mod resource;
+mod secret;
+mod style;
 mod suite;
 mod tokens;
 mod words;
@@ -32,6 +40,9 @@ use hotswap_runtime::options;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Some(answered) = completer::answer() {
+        return answered;
+    }
     match options::parse::<cli::Cli>(std::env::args_os().collect()) {
         Ok(cli) => commands::run(&cli.command),
         Err(error) => {

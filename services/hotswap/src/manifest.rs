@@ -42,11 +42,11 @@ impl fmt::Display for Place {
 ///
 /// # Errors
 /// Every fault of every document, so that they can be mended at once.
-pub(crate) fn load(sources: &[PathBuf]) -> Result<Manifest, Vec<Failure>> {
+pub(crate) fn load(sources: &[PathBuf], recursive: bool) -> Result<Manifest, Vec<Failure>> {
     let mut documents = Vec::new();
     let mut failures = Vec::new();
     for source in sources {
-        match read_source(source) {
+        match read_source(source, recursive) {
             Ok(found) => documents.extend(found),
             Err(failure) => failures.push(failure),
         }
@@ -63,7 +63,7 @@ pub(crate) fn load(sources: &[PathBuf]) -> Result<Manifest, Vec<Failure>> {
     if failures.is_empty() { Ok(reader.manifest) } else { Err(failures) }
 }
 
-fn read_source(source: &Path) -> Result<Vec<(Place, Value)>, Failure> {
+fn read_source(source: &Path, recursive: bool) -> Result<Vec<(Place, Value)>, Failure> {
     if source == Path::new("-") {
         let mut text = String::new();
         std::io::stdin()
@@ -72,7 +72,7 @@ fn read_source(source: &Path) -> Result<Vec<(Place, Value)>, Failure> {
         return parse("standard input", &text);
     }
     let mut documents = Vec::new();
-    for file in files(source)? {
+    for file in files(source, recursive)? {
         let text = std::fs::read_to_string(&file).map_err(|e| unreadable(&file, &e))?;
         documents.extend(parse(&file.display().to_string(), &text)?);
     }
@@ -83,13 +83,15 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::usage(format!("can't read {}: {error}", path.display()))
 }
 
-/// The file itself, or the YAML and JSON files below a folder, sorted; hidden ones are left out.
-fn files(source: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The file itself, or the YAML and JSON files in a folder, sorted; hidden ones are left out. Folders in it are
+/// read where that is asked for.
+fn files(source: &Path, recursive: bool) -> Result<Vec<PathBuf>, Failure> {
     if !source.is_dir() {
         return Ok(vec![source.to_owned()]);
     }
     let mut found = Vec::new();
     let mut folders = vec![source.to_owned()];
+    let mut skipped = false;
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).map_err(|e| unreadable(&folder, &e))? {
             let entry = entry.map_err(|e| unreadable(&folder, &e))?;
@@ -99,7 +101,8 @@ fn files(source: &Path) -> Result<Vec<PathBuf>, Failure> {
             }
             // A link to a folder is not followed: it could lead back.
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                folders.push(path);
+                skipped |= !recursive;
+                folders.extend(recursive.then_some(path));
             } else if path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json") {
                 found.push(path);
             }
@@ -107,7 +110,8 @@ fn files(source: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     found.sort();
     if found.is_empty() {
-        return Err(Failure::usage(format!("{} holds no .yaml, .yml or .json file", source.display())));
+        let failure = Failure::usage(format!("{} holds no .yaml, .yml or .json file", source.display()));
+        return Err(if skipped { failure.hint("-R reads the folders in it, too") } else { failure });
     }
     Ok(found)
 }
@@ -156,11 +160,11 @@ impl Reader {
         };
         let kind = fields.remove("kind");
         match kind.as_ref().and_then(Value::as_str) {
-            Some(Route::KIND) => {
+            Some(<Route as Resource>::KIND) => {
                 let route = self.resource(place, &value)?;
                 self.manifest.routes.push(route);
             }
-            Some(Pool::KIND) => {
+            Some(<Pool as Resource>::KIND) => {
                 let pool = self.resource(place, &value)?;
                 self.manifest.pools.push(pool);
             }

@@ -19,7 +19,7 @@ fn from_text(text: &str) -> Result<Manifest, Vec<Failure>> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("m.yaml");
     fs::write(&file, text).expect("written");
-    load(&[file])
+    load(&[file], false)
 }
 
 fn complaint(text: &str) -> String {
@@ -86,7 +86,13 @@ fn a_folder_is_read_in_the_order_of_its_names_without_hidden_files() {
         let text = format!("{{\"kind\": \"Route\", \"name\": \"routes/{id}\"}}");
         fs::write(folder.path().join(file), text).expect("written");
     }
-    let manifest = load(&[folder.path().to_owned()]).expect("fits");
-    let names: Vec<_> = manifest.routes.iter().map(|r| r.name.as_str()).collect();
-    assert_eq!(names, ["routes/a", "routes/z"]);
+    let read = |recursive| {
+        let manifest = load(&[folder.path().to_owned()], recursive).expect("fits");
+        manifest.routes.into_iter().map(|r| r.name).collect::<Vec<_>>()
+    };
+    assert_eq!(read(false), ["routes/a"]);
+    assert_eq!(read(true), ["routes/a", "routes/z"]);
+    fs::remove_file(folder.path().join("a.json")).expect("removed");
+    let said = load(&[folder.path().to_owned()], false).expect_err("refused")[0].to_string();
+    assert!(said.ends_with("\n  hint: -R reads the folders in it, too"), "{said}");
 }

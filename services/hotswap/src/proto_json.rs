@@ -24,6 +24,7 @@ pub(crate) fn descriptor(full_name: &str) -> Result<MessageDescriptor, Failure> 
 }
 
 /// A resource as a document: `kind`, then its fields in the order of the proto.
+#[derive(Clone, Debug)]
 pub(crate) struct Document {
     kind: &'static str,
     desc: MessageDescriptor,
@@ -31,11 +32,17 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    pub(crate) fn new<M: Message>(
-        kind: &'static str,
-        desc: &MessageDescriptor,
-        message: &M,
-    ) -> Result<Self, Failure> {
+    /// The document of a message, whose full name in the contract is `full_name`.
+    pub(crate) fn of<M: Message>(kind: &'static str, full_name: &str, message: &M) -> Result<Self, Failure> {
+        Self::new(kind, &descriptor(full_name)?, message)
+    }
+
+    /// Its fields, as the proto's JSON has them.
+    pub(crate) fn into_value(self) -> Value {
+        self.value
+    }
+
+    fn new<M: Message>(kind: &'static str, desc: &MessageDescriptor, message: &M) -> Result<Self, Failure> {
         let mut dynamic = DynamicMessage::new(desc.clone());
         dynamic.transcode_from(message).map_err(Failure::other)?;
         let options = SerializeOptions::new().use_proto_field_name(true);

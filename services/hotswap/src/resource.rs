@@ -1,16 +1,15 @@
-//! What routes and pools have in common for a client: names, calls, columns.
+//! What routes and pools have in common for a client: names, calls, columns, revisions.
 
 use std::future::Future;
 
-use hotswap_api::route::v1::{
-    DeletePoolRequest, DeleteRouteRequest, Forward, GetPoolRequest, GetRouteRequest, ListPoolsRequest,
-    ListRoutesRequest, Pool, Route, UpdatePoolRequest, UpdateRouteRequest, forward, route,
-};
-use prost_types::FieldMask;
+use hotswap_api::route::v1::FieldDifference;
+use prost_types::Timestamp;
 use tonic::Status;
 
 use crate::client::Api;
-use crate::columns;
+use crate::output::Show;
+
+mod kinds;
 
 /// The kinds of resources, in the order in which they must be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,20 +46,45 @@ pub(crate) struct Delete {
     pub(crate) request_id: String,
 }
 
+/// A page of something, and the token of the next; empty: this was the last.
+pub(crate) type Page<T> = (Vec<T>, String);
+
+/// One revision of a resource, as the contract tells it.
+pub(crate) trait RevisionOf<R>: prost::Message + Clone + Default + 'static {
+    /// The kind in documents.
+    const KIND: &'static str;
+    /// The message in the contract.
+    const MESSAGE: &'static str;
+
+    fn revision(&self) -> i64;
+    /// What the revision left; `None`: it deleted it.
+    fn resource(&self) -> Option<&R>;
+    fn at(&self) -> Option<&Timestamp>;
+    fn actor(&self) -> &str;
+}
+
+/// What differs between two revisions of a resource.
+pub(crate) struct Compared {
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+    pub(crate) differences: Vec<FieldDifference>,
+}
+
 /// A kind of resource that the client can handle.
-pub(crate) trait Resource: prost::Message + Default + Clone + PartialEq + 'static {
+pub(crate) trait Resource: prost::Message + Show + Default + Clone + PartialEq + 'static {
     /// The kind in documents.
     const KIND: &'static str;
     /// The first part of its names.
     const COLLECTION: &'static str;
     /// The message in the contract.
     const MESSAGE: &'static str;
-    /// The heads of the table's columns.
-    const COLUMNS: &'static [&'static str];
+    /// One revision of it.
+    type Revision: RevisionOf<Self>;
 
     fn name(&self) -> &str;
-    /// The row of the table; `now` in seconds since 1970.
-    fn row(&self, now: i64) -> Vec<String>;
+    fn revision(&self) -> i64;
+    fn etag(&self) -> &str;
+    fn set_etag(&mut self, etag: String);
     /// The pool that it needs.
     fn pool(&self) -> Option<&str>;
     /// Itself without what the server writes, for comparing.
@@ -68,142 +92,24 @@ pub(crate) trait Resource: prost::Message + Default + Clone + PartialEq + 'stati
 
     fn get(api: &Api, name: String) -> impl Future<Output = Result<Self, Status>> + Send;
     /// A page, and the token of the next.
-    fn list(api: &Api, query: Query) -> impl Future<Output = Result<(Vec<Self>, String), Status>> + Send;
+    fn list(api: &Api, query: Query) -> impl Future<Output = Result<Page<Self>, Status>> + Send;
+    /// Makes it; refused where it is there.
+    fn create(api: &Api, write: Write<Self>) -> impl Future<Output = Result<Self, Status>> + Send;
     /// Writes the whole resource; makes it where it is missing.
     fn put(api: &Api, write: Write<Self>) -> impl Future<Output = Result<Self, Status>> + Send;
     fn delete(api: &Api, delete: Delete) -> impl Future<Output = Result<(), Status>> + Send;
-}
-
-/// An answer without the resource it promises.
-fn hollow() -> Status {
-    Status::internal("the server's answer holds no resource")
-}
-
-fn all_fields() -> Option<FieldMask> {
-    Some(FieldMask { paths: vec!["*".into()] })
-}
-
-impl Resource for Route {
-    const KIND: &'static str = "Route";
-    const COLLECTION: &'static str = "routes";
-    const MESSAGE: &'static str = "hotswap.route.v1.Route";
-    const COLUMNS: &'static [&'static str] = columns::ROUTE;
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn row(&self, now: i64) -> Vec<String> {
-        columns::route(self, now)
-    }
-
-    fn pool(&self) -> Option<&str> {
-        match self.action.as_ref()? {
-            route::Action::Forward(Forward { target: Some(forward::Target::Pool(pool)), .. }) => Some(pool),
-            route::Action::Forward(_) | route::Action::Redirect(_) => None,
-        }
-    }
-
-    fn content(&self) -> Self {
-        Self {
-            etag: String::new(),
-            revision: 0,
-            uid: String::new(),
-            create_time: None,
-            update_time: None,
-            standing: None,
-            ..self.clone()
-        }
-    }
-
-    async fn get(api: &Api, name: String) -> Result<Self, Status> {
-        let answer = api.routes.clone().get_route(GetRouteRequest { name }).await?;
-        answer.into_inner().route.ok_or_else(hollow)
-    }
-
-    async fn list(api: &Api, query: Query) -> Result<(Vec<Self>, String), Status> {
-        let Query { filter, order_by, page_size, page_token } = query;
-        let request = ListRoutesRequest { page_size, page_token, filter, order_by };
-        let page = api.routes.clone().list_routes(request).await?.into_inner();
-        Ok((page.routes, page.next_page_token))
-    }
-
-    async fn put(api: &Api, write: Write<Self>) -> Result<Self, Status> {
-        let request = UpdateRouteRequest {
-            route: Some(write.resource),
-            update_mask: all_fields(),
-            validate_only: write.validate_only,
-            request_id: write.request_id,
-            allow_missing: true,
-            ..UpdateRouteRequest::default()
-        };
-        api.routes.clone().update_route(request).await?.into_inner().route.ok_or_else(hollow)
-    }
-
-    async fn delete(api: &Api, delete: Delete) -> Result<(), Status> {
-        let Delete { name, etag, validate_only, allow_missing, request_id } = delete;
-        let request = DeleteRouteRequest { name, etag, validate_only, request_id, allow_missing };
-        api.routes.clone().delete_route(request).await.map(drop)
-    }
-}
-
-impl Resource for Pool {
-    const KIND: &'static str = "Pool";
-    const COLLECTION: &'static str = "pools";
-    const MESSAGE: &'static str = "hotswap.route.v1.Pool";
-    const COLUMNS: &'static [&'static str] = columns::POOL;
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn row(&self, now: i64) -> Vec<String> {
-        columns::pool(self, now)
-    }
-
-    fn pool(&self) -> Option<&str> {
-        None
-    }
-
-    fn content(&self) -> Self {
-        Self {
-            etag: String::new(),
-            revision: 0,
-            uid: String::new(),
-            create_time: None,
-            update_time: None,
-            standing: None,
-            ..self.clone()
-        }
-    }
-
-    async fn get(api: &Api, name: String) -> Result<Self, Status> {
-        let answer = api.routes.clone().get_pool(GetPoolRequest { name }).await?;
-        answer.into_inner().pool.ok_or_else(hollow)
-    }
-
-    async fn list(api: &Api, query: Query) -> Result<(Vec<Self>, String), Status> {
-        let Query { filter, order_by, page_size, page_token } = query;
-        let request = ListPoolsRequest { page_size, page_token, filter, order_by };
-        let page = api.routes.clone().list_pools(request).await?.into_inner();
-        Ok((page.pools, page.next_page_token))
-    }
-
-    async fn put(api: &Api, write: Write<Self>) -> Result<Self, Status> {
-        let request = UpdatePoolRequest {
-            pool: Some(write.resource),
-            update_mask: all_fields(),
-            validate_only: write.validate_only,
-            request_id: write.request_id,
-            allow_missing: true,
-            ..UpdatePoolRequest::default()
-        };
-        api.routes.clone().update_pool(request).await?.into_inner().pool.ok_or_else(hollow)
-    }
-
-    async fn delete(api: &Api, delete: Delete) -> Result<(), Status> {
-        let Delete { name, etag, validate_only, allow_missing, request_id } = delete;
-        let request = DeletePoolRequest { name, etag, validate_only, request_id, allow_missing };
-        api.routes.clone().delete_pool(request).await.map(drop)
-    }
+    /// A page of what it has been, newest first.
+    fn revisions(
+        api: &Api,
+        name: String,
+        page_size: i32,
+        page_token: String,
+    ) -> impl Future<Output = Result<Page<Self::Revision>, Status>> + Send;
+    /// Compares two revisions; 0 stands for the one before, and for the newest.
+    fn diff(
+        api: &Api,
+        name: String,
+        from: i64,
+        to: i64,
+    ) -> impl Future<Output = Result<Compared, Status>> + Send;
 }

@@ -16,7 +16,7 @@ use hotswap_store::{Database, PostgresOptions};
 use hotswap_telemetry::{GrpcMetrics, Metrics, MetricsError, Traces};
 use tokio::net::TcpListener;
 
-use crate::client::ADMIN_TOKEN;
+use crate::connection::ADMIN_TOKEN;
 use crate::exit::Failure;
 use crate::provider::{self, ProviderOptions};
 use crate::tokens::{GATEWAY_TOKEN, TokenKeeper};

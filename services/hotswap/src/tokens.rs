@@ -7,7 +7,7 @@ use hotswap_auth::{LocalKey, Role, TokenRequest, Verifier};
 use hotswap_core::{Clock, Ids, Timestamp};
 use hotswap_runtime::{DataDir, StartError, Supervisor, TaskKind};
 
-use crate::client::ADMIN_TOKEN;
+use crate::connection::ADMIN_TOKEN;
 
 /// The file that holds the gateway's token.
 pub(crate) const GATEWAY_TOKEN: &str = "gateway.token";

@@ -2,8 +2,8 @@
 
 use hotswap_api::rollout::v1::Standing;
 use hotswap_api::route::v1::{
-    CircuitBreaker, Forward, HeaderEdits, HealthCheck, Pool, Redirect, Rewrite, Route, RouteMatch, Timeouts,
-    forward, header_match, query_match, rewrite, route,
+    CircuitBreaker, Forward, HeaderEdits, HealthCheck, Pool, ProxyRefusal, Redirect, Rewrite, Route,
+    RouteMatch, Timeouts, forward, header_match, query_match, rewrite, route,
 };
 use prost_types::Timestamp;
 
@@ -26,6 +26,7 @@ pub(crate) fn route(route: &Route) -> Lines {
     edits("Request headers", route.request_headers.as_ref(), &mut lines);
     edits("Response headers", route.response_headers.as_ref(), &mut lines);
     standing(route.standing.as_ref(), &mut lines);
+    refusals(&route.refusals, &mut lines);
     tail(route.revision, &route.etag, &route.uid, &mut lines);
     lines.push(("Created", vec![moment(route.create_time.as_ref())]));
     lines.push(("Updated", vec![moment(route.update_time.as_ref())]));
@@ -42,6 +43,7 @@ pub(crate) fn pool(pool: &Pool) -> Lines {
     lines.push(("Health check", vec![pool.health_check.as_ref().map_or("none".into(), health)]));
     lines.push(("Breaker", vec![pool.circuit_breaker.as_ref().map_or("none".into(), breaker)]));
     standing(pool.standing.as_ref(), &mut lines);
+    refusals(&pool.refusals, &mut lines);
     tail(pool.revision, &pool.etag, &pool.uid, &mut lines);
     lines.push(("Created", vec![moment(pool.create_time.as_ref())]));
     lines.push(("Updated", vec![moment(pool.update_time.as_ref())]));
@@ -175,6 +177,16 @@ fn standing(standing: Option<&Standing>, lines: &mut Lines) {
         let (whole, rest) = (s.candidate_share_bps / 100, s.candidate_share_bps % 100);
         let line = format!("revision {} at {whole}.{rest:02} %, {}", s.candidate_revision, s.rollout);
         lines.push(("Candidate", vec![line]));
+    }
+}
+
+fn refusals(refusals: &[ProxyRefusal], lines: &mut Lines) {
+    let line = |r: &ProxyRefusal| {
+        let field = if r.field.is_empty() { String::new() } else { format!("{}: ", r.field) };
+        format!("{} at revision {}, {field}{} ({})", r.proxy, r.revision, r.message, r.reason)
+    };
+    if !refusals.is_empty() {
+        lines.push(("Refused by", refusals.iter().map(line).collect()));
     }
 }
 

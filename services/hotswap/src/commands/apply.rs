@@ -1,161 +1,89 @@
 //! `hotswap apply`.
 
-use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 
-use futures_util::stream::{self, StreamExt as _};
-use hotswap_core::{Ids as _, SystemIds};
-use tonic::Code;
+use futures_util::stream::StreamExt as _;
 
-use super::get;
+use super::prune::Prune;
+use super::write::{self, Outcome, Tally, Writer};
 use crate::cli::Apply;
-use crate::client::Api;
 use crate::exit::Failure;
-use crate::manifest;
-use crate::output;
-use crate::resource::{Resource, Write};
-
-/// From so many documents of a kind on, what is there is listed at once instead of asked for one by one.
-const LIST_FROM: usize = 200;
+use crate::output::{self, Format, View};
+use crate::proto_json::Document;
+use crate::resource::Resource;
+use crate::style::{Tone, paint};
 
 pub(super) async fn run(args: &Apply) -> Result<(), Failure> {
-    let manifest = manifest::load(&args.files).map_err(all_but_last)?;
-    let pools = manifest.pools.iter().map(|pool| pool.name.clone()).collect();
-    let job = Job { api: args.client.connect().await?, dry_run: args.dry_run, pools };
-    let mut tally = Tally::default();
-    job.apply(manifest.pools, args.parallel, &mut tally).await?;
-    job.apply(manifest.routes, args.parallel, &mut tally).await?;
-    tally.end()
+    let manifest = write::documents(&args.documents)?;
+    let target = args.client.target()?;
+    let view = args.output.view(&target);
+    let api = target.connect().await?;
+    let prune = Prune::prepare(args, &manifest, &api).await?;
+    let writer = Writer::new(api.clone(), &manifest, args.dry_run);
+    let mut job = Job { dry_run: args.dry_run, view, tally: Tally::default(), documents: Vec::new() };
+    job.apply(&writer, manifest.pools, args.documents.parallel).await?;
+    job.apply(&writer, manifest.routes, args.documents.parallel).await?;
+    job.show()?;
+    job.tally.end("applied")?;
+    prune.run(&api, view).await
 }
 
-/// Tells all failures but the last, which is told where the command ends.
-fn all_but_last(mut failures: Vec<Failure>) -> Failure {
-    let last = failures.pop().unwrap_or_else(|| Failure::usage("there is no document to apply"));
-    for failure in failures {
-        output::complain(&failure);
-    }
-    last
-}
-
-/// Failures are told as they come; the exit code is the first one's.
-#[derive(Default)]
-struct Tally {
-    done: usize,
-    failed: usize,
-    first: Option<Failure>,
-}
-
-impl Tally {
-    fn note(&mut self, failure: Failure) {
-        output::complain(&failure);
-        self.failed += 1;
-        self.first.get_or_insert(failure);
-    }
-
-    fn end(self) -> Result<(), Failure> {
-        let Some(first) = self.first else { return Ok(()) };
-        let all = self.done + self.failed;
-        Err(Failure::new(first.exit(), format!("{} of {all} documents were not applied", self.failed)))
-    }
-}
-
-/// What every write of one command needs.
 struct Job {
-    api: Api,
     dry_run: bool,
-    /// The pools that the documents themselves bring.
-    pools: HashSet<String>,
+    view: View,
+    tally: Tally,
+    /// What was written, where it is to be shown whole.
+    documents: Vec<Document>,
 }
 
 impl Job {
-    /// Writes all of one kind, so many at once, and tells each in the order of the documents.
+    /// Writes all of one kind. What is told in lines is told as it happens.
     async fn apply<R: Resource>(
-        &self,
-        resources: Vec<R>,
-        parallel: u16,
-        tally: &mut Tally,
+        &mut self,
+        writer: &Writer,
+        items: Vec<R>,
+        at_once: u16,
     ) -> Result<(), Failure> {
-        let mut known = if resources.len() < LIST_FROM { None } else { Some(self.everything::<R>().await?) };
-        let writes = resources.into_iter().map(|resource| {
-            let before = known.as_mut().map(|known| known.remove(resource.name()));
-            self.put(resource, before)
-        });
-        let mut outcomes = stream::iter(writes).buffered(usize::from(parallel));
+        let mut outcomes = pin!(writer.all(items, at_once).await?);
         while let Some(outcome) = outcomes.next().await {
-            match outcome {
-                Ok(text) => {
-                    tally.done += 1;
-                    output::line(&text)?;
+            let written = match outcome {
+                Ok(written) => written,
+                Err(failure) => {
+                    self.tally.note(&failure);
+                    continue;
                 }
-                Err(failure) => tally.note(failure),
+            };
+            self.tally.done += 1;
+            match self.view.format {
+                Format::Table | Format::Wide => self.tell(written.after.name(), written.outcome())?,
+                Format::Name => output::line(written.after.name())?,
+                Format::Json | Format::Yaml => {
+                    self.documents.push(Document::of(<R as Resource>::KIND, R::MESSAGE, &written.after)?);
+                }
             }
         }
         Ok(())
     }
 
-    /// All that is there, by name.
-    async fn everything<R: Resource>(&self) -> Result<HashMap<String, R>, Failure> {
-        let items = get::all::<R>(&self.api, "", "", None).await?;
-        Ok(items.into_iter().map(|item| (item.name().to_owned(), item)).collect())
-    }
-
-    /// Writes one. `before` is what was there, where that is known.
-    async fn put<R: Resource>(&self, resource: R, before: Option<Option<R>>) -> Result<String, Failure> {
-        let name = resource.name().to_owned();
-        let before = match before {
-            Some(before) => before,
-            None => self.before(&name).await?,
-        };
-        // In a dry run the pools of the same documents are not there yet; that is no fault of a route.
-        let brought = resource.pool().is_some_and(|pool| self.pools.contains(pool));
-        let request_id = SystemIds.uuid().to_string();
-        let write = Write { resource, validate_only: self.dry_run, request_id };
-        let outcome = match R::put(&self.api, write).await.map_err(Failure::from) {
-            Ok(after) => Outcome::of(before.as_ref(), &after),
-            Err(failure) if self.dry_run && brought && failure.is_only_about(POOL_FIELD) => {
-                if before.is_some() { Outcome::Configured } else { Outcome::Created }
-            }
-            Err(failure) => return Err(failure.about(&name)),
+    fn tell(&self, name: &str, outcome: Outcome) -> Result<(), Failure> {
+        let tone = match outcome {
+            Outcome::Created => Tone::Good,
+            Outcome::Configured => Tone::Warn,
+            Outcome::Unchanged => Tone::Faint,
         };
         let dry = if self.dry_run { " (dry run)" } else { "" };
-        Ok(format!("{name} {}{dry}", outcome.as_str()))
+        output::line(&format!("{name} {}{dry}", paint(outcome.as_str(), tone, self.view.colours)))
     }
 
-    /// What is there under a name.
-    async fn before<R: Resource>(&self, name: &str) -> Result<Option<R>, Failure> {
-        match R::get(&self.api, name.to_owned()).await {
-            Ok(before) => Ok(Some(before)),
-            // A name that breaks the rules is told by the write, with everything else that is wrong.
-            Err(status) if matches!(status.code(), Code::NotFound | Code::InvalidArgument) => Ok(None),
-            Err(status) => Err(Failure::from(status).about(name)),
-        }
-    }
-}
-
-/// The field that a route names its pool in, as violations give it.
-const POOL_FIELD: &str = "route.forward.pool";
-
-/// What a write did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Created,
-    Configured,
-    Unchanged,
-}
-
-impl Outcome {
-    fn of<R: Resource>(before: Option<&R>, after: &R) -> Self {
-        match before {
-            None => Self::Created,
-            Some(before) if before.content() == after.content() => Self::Unchanged,
-            Some(_) => Self::Configured,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Configured => "configured",
-            Self::Unchanged => "unchanged",
-        }
+    fn show(&self) -> Result<(), Failure> {
+        let text = match (self.view.format, self.documents.as_slice()) {
+            (Format::Json, [one]) => output::json(one)?,
+            (Format::Json, many) => output::json(&many)?,
+            (Format::Yaml, many) => {
+                many.iter().map(output::yaml).collect::<Result<Vec<_>, _>>()?.join("---\n")
+            }
+            (Format::Table | Format::Wide | Format::Name, _) => return Ok(()),
+        };
+        output::told(&text).map(drop)
     }
 }

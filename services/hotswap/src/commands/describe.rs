@@ -11,7 +11,7 @@ use super::{get, target::Target};
 use crate::cli::Describe;
 use crate::client::Api;
 use crate::exit::{Failure, one_line};
-use crate::output::{io_result, print, render};
+use crate::output::{View, io_result, print, render};
 use crate::resource::ResourceKind;
 use crate::words;
 
@@ -67,7 +67,7 @@ fn used_by(routes: &[Route]) -> Vec<String> {
 }
 
 /// Names and values in two columns; further values of a name stand below the first.
-fn fields(lines: &[(&str, Vec<String>)]) -> String {
+pub(super) fn fields(lines: &[(&str, Vec<String>)]) -> String {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default() + 2;
     let mut text = String::new();
     for (name, values) in lines {
@@ -107,10 +107,9 @@ fn history(text: &mut String, revisions: Vec<Past<'_>>) {
     }
     let rows = revisions.into_iter().map(|r| {
         let what = if r.deleted { "deleted" } else { "written" };
-        vec![r.revision.to_string(), what.to_owned(), words::moment(r.at), r.actor.to_owned()]
+        vec![r.revision.to_string().into(), what.into(), words::moment(r.at).into(), r.actor.into()]
     });
-    let table = render(&["REVISION", "WHAT", "WHEN", "WHO"], rows.collect(), false);
+    let table = render(&["REVISION", "WHAT", "WHEN", "WHO"], rows.collect(), View::PLAIN);
     text.push('\n');
     text.push_str(&table);
-    text.push('\n');
 }

@@ -7,7 +7,7 @@ use super::target::Target;
 use crate::cli::Get;
 use crate::client::Api;
 use crate::exit::Failure;
-use crate::output::{self, Format};
+use crate::output::{self, View};
 use crate::resource::{Query, Resource, ResourceKind};
 
 /// Rows asked for at once: the most that a page holds.
@@ -18,17 +18,19 @@ pub(super) async fn run(args: &Get) -> Result<(), Failure> {
     if matches!(target, Target::Some(_)) && !(args.filter.is_empty() && args.order_by.is_empty()) {
         return Err(Failure::usage("--filter and --order-by are for lists, not for names"));
     }
-    let api = args.client.connect().await?;
+    let plane = args.client.target()?;
+    let view = args.output.view(&plane);
+    let api = plane.connect().await?;
     match target {
-        Target::All(ResourceKind::Route) => list::<Route>(&api, args).await,
-        Target::All(ResourceKind::Pool) => list::<Pool>(&api, args).await,
-        Target::Some(names) => named(&api, &names, args.output).await,
+        Target::All(ResourceKind::Route) => list::<Route>(&api, args, view).await,
+        Target::All(ResourceKind::Pool) => list::<Pool>(&api, args, view).await,
+        Target::Some(names) => named(&api, &names, view).await,
     }
 }
 
-async fn list<R: Resource>(api: &Api, args: &Get) -> Result<(), Failure> {
+async fn list<R: Resource>(api: &Api, args: &Get, view: View) -> Result<(), Failure> {
     let items = all::<R>(api, &args.filter, &args.order_by, args.limit).await?;
-    output::many(&items, args.output, SystemClock.now().seconds())
+    output::many(&items, view, SystemClock.now().seconds())
 }
 
 /// Every resource that meets the filter, page by page, up to a limit.
@@ -55,7 +57,7 @@ pub(super) async fn all<R: Resource>(
     Ok(items)
 }
 
-async fn named(api: &Api, names: &[(ResourceKind, String)], format: Format) -> Result<(), Failure> {
+async fn named(api: &Api, names: &[(ResourceKind, String)], view: View) -> Result<(), Failure> {
     let now = SystemClock.now().seconds();
     let (mut routes, mut pools) = (Vec::new(), Vec::new());
     for (kind, name) in names {
@@ -65,10 +67,10 @@ async fn named(api: &Api, names: &[(ResourceKind, String)], format: Format) -> R
         }
     }
     match (routes.as_slice(), pools.as_slice()) {
-        ([route], []) => output::one(route, format, now),
-        ([], [pool]) => output::one(pool, format, now),
-        (routes, []) => output::many(routes, format, now),
-        ([], pools) => output::many(pools, format, now),
+        ([route], []) => output::one(route, view, now),
+        ([], [pool]) => output::one(pool, view, now),
+        (routes, []) => output::many(routes, view, now),
+        ([], pools) => output::many(pools, view, now),
         _ => Err(Failure::usage("routes and pools can't be shown together; ask for them one by one")),
     }
 }

@@ -1,15 +1,25 @@
 //! A file for each command.
 
 mod apply;
+mod completion;
+mod context;
 mod delete;
 mod describe;
+mod diff;
+mod fleet;
 mod gateway;
 mod get;
+mod history;
+mod past;
+mod prune;
+mod rollback;
 mod serve;
 mod store;
 mod target;
 mod token;
 mod up;
+mod watch;
+mod write;
 
 use std::process::ExitCode;
 
@@ -19,7 +29,7 @@ use crate::cli::Command;
 use crate::exit::Failure;
 use crate::output;
 
-pub(crate) use self::token::parse_ttl;
+pub(crate) use self::token::{parse_pause, parse_ttl};
 
 /// Runs a command to its end. A failure is told on standard error.
 pub(crate) fn run(command: &Command) -> ExitCode {
@@ -33,9 +43,29 @@ pub(crate) fn run(command: &Command) -> ExitCode {
         Command::Describe(args) => client(describe::run(args)),
         Command::Apply(args) => client(apply::run(args)),
         Command::Delete(args) => client(delete::run(args)),
+        Command::History(args) => client(history::run(args)),
+        Command::Rollback(args) => client(rollback::run(args)),
+        Command::Watch(args) => client(watch::run(args)),
+        Command::Fleet(args) => client(fleet::run(args)),
+        Command::Context(args) => context::run(args),
+        Command::Completion(args) => completion::run(args),
+        // The one command whose end tells something.
+        Command::Diff(args) => return ended(client(diff::run(args))),
     };
+    ended(outcome.map(|()| Ended::Well))
+}
+
+/// How a command ended that did what it was to do.
+enum Ended {
+    Well,
+    /// It found something that differs.
+    Differs,
+}
+
+fn ended(outcome: Result<Ended, Failure>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::Differs) => ExitCode::FAILURE,
         Err(failure) => {
             output::complain(&failure);
             failure.exit().into()
@@ -49,14 +79,14 @@ fn process(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failur
 }
 
 /// Runs a client: it has little to do at once, and one thread is enough.
-fn client(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn client<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     run_on(tokio::runtime::Builder::new_current_thread(), work)
 }
 
-fn run_on(
+fn run_on<T>(
     mut builder: tokio::runtime::Builder,
-    work: impl Future<Output = Result<(), Failure>>,
-) -> Result<(), Failure> {
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let runtime = builder.enable_all().build();
     runtime.map_err(|e| Failure::other(format!("can't start: {e}")))?.block_on(work)
 }

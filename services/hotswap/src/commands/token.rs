@@ -49,9 +49,35 @@ pub(crate) fn parse_ttl(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A pause as "200ms", "5s" or "1m"; at least 100 ms, at most an hour.
+pub(crate) fn parse_pause(text: &str) -> Result<Duration, String> {
+    let form = || "give a number and a unit: 200ms, 5s or 1m".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(form)?;
+    let number: u64 = text[..digits].parse().map_err(|_| form())?;
+    let factor = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        _ => return Err(form()),
+    };
+    match number.checked_mul(factor) {
+        Some(ms @ 100..=3_600_000) => Ok(Duration::from_millis(ms)),
+        _ => Err("must be at least 100ms and at most 60m".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pauses_have_a_unit_and_limits() {
+        assert_eq!(parse_pause("200ms"), Ok(Duration::from_millis(200)));
+        assert_eq!(parse_pause("60m"), Ok(Duration::from_secs(3_600)));
+        for bad in ["", "5", "ms", "99ms", "61m", "-1s", "1h", "1 s"] {
+            assert!(parse_pause(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn times_have_a_unit_and_limits() {

@@ -7,6 +7,7 @@ use crate::cli::Up;
 use crate::demo::{self, Shell, Stage};
 use crate::exit::Failure;
 use crate::output;
+use crate::secret::Token;
 use crate::suite::{Suite, SuiteOptions};
 
 pub(super) async fn run(args: &Up) -> Result<(), Failure> {
@@ -52,7 +53,7 @@ async fn play(args: &Up, suite: &Suite, supervisor: &Supervisor) -> Result<(), F
     }
     let stage = Stage {
         gateway: addresses.listen,
-        token: std::fs::read_to_string(suite.admin_token()).map_err(Failure::other)?,
+        token: Token::File(suite.admin_token()).read().await?,
         shell: Shell {
             program: std::env::args().next().unwrap_or_else(|| "hotswap".to_owned()),
             server: suite.listen,

@@ -18,10 +18,11 @@ use hotswap_runtime::Supervisor;
 use self::story::Facts;
 pub(crate) use self::story::Shell;
 use self::traffic::{Seen, Traffic};
-use crate::client::Api;
+use crate::client::{Api, Tls};
 use crate::exit::Failure;
 use crate::output;
 use crate::resource::{Resource, Write};
+use crate::secret::Secret;
 
 /// Requests on each side of the move, at least.
 const REQUESTS: u64 = 2_000;
@@ -31,7 +32,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Where the story takes place.
 pub(crate) struct Stage {
     pub(crate) gateway: SocketAddr,
-    pub(crate) token: String,
+    pub(crate) token: Secret,
     pub(crate) shell: Shell,
     pub(crate) supervisor: Supervisor,
     /// Whether the suite goes on afterwards.
@@ -47,7 +48,7 @@ pub(crate) async fn run(stage: &Stage) -> Result<(), Failure> {
     let blue = backends::start("blue", &stage.supervisor)?;
     let green = backends::start("green", &stage.supervisor)?;
     let server = format!("http://{}", stage.shell.server);
-    let api = Api::connect(&server, Some(&stage.token), LIMIT).await?;
+    let api = Api::connect(&server, Some(&stage.token), &Tls::default(), LIMIT).await?;
     put(&api, pool("pools/demo-blue", blue)).await?;
     put(&api, pool("pools/demo-green", green)).await?;
     let first = put(&api, demo_route("pools/demo-blue")).await?;

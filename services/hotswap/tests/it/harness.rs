@@ -23,6 +23,8 @@ pub(crate) fn hotswap(folder: &Path) -> Command {
         command.env_remove(name);
     }
     command.current_dir(folder).stdin(Stdio::null());
+    // No contexts of theirs either.
+    command.env("HOTSWAP_CLI_CONFIG", folder.join("cli.toml"));
     command
 }
 
