@@ -48,6 +48,14 @@ pub(crate) fn promtool_program() -> Result<PathBuf, Unavailable> {
     on_path("promtool").ok_or(Unavailable::Missing { program: "promtool", package: "prometheus" })
 }
 
+/// The program `tmux`, a terminal that a test can type into and look at.
+///
+/// # Errors
+/// [`Unavailable::Missing`] where there is none.
+pub fn tmux_program() -> Result<PathBuf, Unavailable> {
+    on_path("tmux").ok_or(Unavailable::Missing { program: "tmux", package: "tmux" })
+}
+
 /// Jaeger's `all-in-one`, where `HOTSWAP_TEST_JAEGER` says it is. No package brings it.
 ///
 /// # Errors

@@ -24,7 +24,7 @@ mod prometheus;
 mod redis;
 mod user;
 
-pub use find::{jaeger_program, postgres_programs, prometheus_program, redis_program};
+pub use find::{jaeger_program, postgres_programs, prometheus_program, redis_program, tmux_program};
 pub use http::get as http_get;
 pub use jaeger::Jaeger;
 pub use postgres::{Postgres, PostgresOptions, sql};

@@ -30,6 +30,7 @@ mod wire;
 pub use database::{TestDatabase, postgres};
 pub use hotswap_test_servers::{
     Frozen, Jaeger, Postgres, PostgresOptions, Prometheus, Redis, Unavailable, http_get, lint_metrics, sql,
+    tmux_program,
 };
 pub use required::required;
 pub use server::{Authed, TestServer};

@@ -15,7 +15,7 @@ use hotswap_store::PostgresOptions;
 use hotswap_telemetry::{LogFormat, LogOptions, TraceOptions};
 
 pub(crate) use self::client::{
-    Apply, Completion, Context, ContextAction, ContextSet, Delete, Describe, Diff, Documents, Fleet,
+    Apply, Completion, Context, ContextAction, ContextSet, Delete, Describe, Diff, Documents, Explain, Fleet,
     FleetAction, FleetWait, Get, History, Rollback, Shell, Unset, Watch,
 };
 use crate::commands::parse_ttl;
@@ -80,6 +80,8 @@ pub(crate) enum Command {
     #[command(after_help = "Ctrl-C ends it. What happened while the control plane could not be reached is\n\
                             told afterwards.")]
     Watch(Watch),
+    /// Tell which route takes a request, why, and what the others missed by
+    Explain(Explain),
     /// Show what the proxies serve, or wait for them
     Fleet(Fleet),
     /// Name control planes, and say how to call them

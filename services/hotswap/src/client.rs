@@ -6,6 +6,7 @@ use std::time::Duration;
 use hotswap_api::gateway::v1::fleet_service_client::FleetServiceClient;
 use hotswap_api::route::v1::route_service_client::RouteServiceClient;
 use hotswap_rpc::BearerToken;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -30,13 +31,19 @@ pub(crate) struct Tls {
     pub(crate) name: Option<String>,
 }
 
-/// Puts the token, where there is one, on every call.
+/// Puts the token, where there is one, on every call, and the trace that the caller's environment names.
 #[derive(Clone)]
-pub(crate) struct Bearer(Option<BearerToken>);
+pub(crate) struct Bearer {
+    token: Option<BearerToken>,
+    traceparent: Option<MetadataValue<Ascii>>,
+}
 
 impl Interceptor for Bearer {
-    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        match &mut self.0 {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(traceparent) = &self.traceparent {
+            request.metadata_mut().insert("traceparent", traceparent.clone());
+        }
+        match &mut self.token {
             Some(token) => token.call(request),
             None => Ok(request),
         }
@@ -62,7 +69,9 @@ impl Api {
     ) -> Result<Self, Failure> {
         let endpoint = endpoint(server, tls)?.timeout(limit);
         let channel = endpoint.connect().await.map_err(|e| unreachable(server, &innermost(&e)))?;
-        let bearer = Bearer(token.map(bearer).transpose()?);
+        // As other tools that are steps of a traced job do; the server leaves what is none aside.
+        let traceparent = std::env::var("TRACEPARENT").ok().and_then(|context| context.parse().ok());
+        let bearer = Bearer { token: token.map(bearer).transpose()?, traceparent };
         let routes = RouteServiceClient::with_interceptor(channel.clone(), bearer.clone());
         let fleet = FleetServiceClient::with_interceptor(channel, bearer);
         Ok(Self {

@@ -169,10 +169,14 @@ pub(crate) fn yaml(value: &impl Serialize) -> Result<String, Failure> {
 
 /// A table without lines, with the end of its last line and without blanks at the ends of lines. It is nothing but
 /// its head where there are no rows.
-pub(crate) fn render(columns: &[&str], rows: Vec<Vec<Cell>>, view: View) -> String {
+pub(crate) fn render(columns: &[&str], mut rows: Vec<Vec<Cell>>, view: View) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
-    if view.fitted {
+    let mut columns = columns;
+    if let Some(width) = table.width().filter(|_| view.fitted) {
+        columns = fitting(columns, &rows, width.into());
+        rows.iter_mut().for_each(|row| row.truncate(columns.len()));
+        // What even so is too wide is broken within its cells.
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     if view.headers {
@@ -189,9 +193,33 @@ pub(crate) fn render(columns: &[&str], rows: Vec<Vec<Cell>>, view: View) -> Stri
     table.trim_fmt() + "\n"
 }
 
+/// The columns, from the left, that stand unbroken in this width, two at least. `-o wide` has them all.
+fn fitting<'a>(columns: &'a [&'a str], rows: &[Vec<Cell>], width: usize) -> &'a [&'a str] {
+    let widths = columns.iter().enumerate().map(|(i, name)| {
+        let cells = rows.iter().filter_map(|row| row.get(i)).map(|cell| cell.text.chars().count());
+        cells.chain([name.chars().count()]).max().unwrap_or_default()
+    });
+    // Two blanks stand between columns.
+    let ends = widths.scan(0, |end, width| {
+        *end += width + 2;
+        Some(*end - 2)
+    });
+    let fit = ends.take_while(|end| *end <= width).count();
+    columns.get(..fit.max(2)).unwrap_or(columns)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_does_not_fit_the_terminal_is_left_out_from_the_right() {
+        let rows = vec![vec!["routes/a".into(), "shop.example".into(), "/*".into()]];
+        let columns = ["NAME", "HOSTS", "MATCHES"];
+        let fit = |width| fitting(&columns, &rows, width).len();
+        assert_eq!([fit(31), fit(30), fit(22), fit(5)], [3, 2, 2, 2]);
+        assert_eq!(fitting(&columns[..1], &[], 3).len(), 1);
+    }
 
     #[test]
     fn a_table_is_columns_without_lines() {

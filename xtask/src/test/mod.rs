@@ -66,6 +66,7 @@ const STAGES: &[Stage] = &[
     ("postgres", |job| job.services.postgres()),
     ("redis", |job| job.services.redis()),
     ("prometheus", |job| job.services.prometheus()),
+    ("tmux", |job| job.services.tmux()),
     ("jaeger", |job| match job.tools.go(tools::JAEGER) {
         Ok(_) => Ok(Outcome::Passed),
         Err(why) => Ok(Outcome::Skipped(format!("jaeger can't be built: {why:#}"))),

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::Result;
 use hotswap_test_servers::{
     Postgres, PostgresOptions, Unavailable, postgres_programs, prometheus_program, redis_program,
+    tmux_program,
 };
 use tempfile::NamedTempFile;
 
@@ -28,14 +29,15 @@ pub(super) struct Services {
     postgres: OnceCell<Result<Postgres, Unavailable>>,
     redis: OnceCell<Result<(), Unavailable>>,
     prometheus: OnceCell<Result<(), Unavailable>>,
+    tmux: OnceCell<Result<(), Unavailable>>,
 }
 
 impl Services {
     /// None yet: each comes when it is first asked for.
     pub(super) fn new(require_all: bool) -> Result<Self> {
         let skips = NamedTempFile::with_prefix("hotswap-skips-")?;
-        let (postgres, redis, prometheus) = Default::default();
-        Ok(Self { require_all, skips, postgres, redis, prometheus })
+        let (postgres, redis, prometheus, tmux) = Default::default();
+        Ok(Self { require_all, skips, postgres, redis, prometheus, tmux })
     }
 
     /// Starts PostgreSQL, installed where it is missing.
@@ -60,10 +62,16 @@ impl Services {
         Ok(told(self.prometheus.get_or_init(|| with_package(prometheus_program).map(drop))))
     }
 
+    /// Sees to it that tmux is installed.
+    pub(super) fn tmux(&self) -> Result<Outcome> {
+        Ok(told(self.tmux.get_or_init(|| with_package(tmux_program).map(drop))))
+    }
+
     /// Tells a command that runs tests where everything is.
     pub(super) fn give(&self, command: &mut Command) -> Result<()> {
         self.redis()?;
         self.prometheus()?;
+        self.tmux()?;
         if let Ok(server) = self.started() {
             command.env(POSTGRES, server.url("postgres"));
         }

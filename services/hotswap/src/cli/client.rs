@@ -176,6 +176,27 @@ pub(crate) struct Watch {
     pub(crate) client: ClientArgs,
 }
 
+/// `explain`.
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// Where the request goes: http://shop.example/cart?item=7, shop.example/cart, or a path alone
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// Its method
+    #[arg(short = 'X', long, default_value = "GET", value_name = "METHOD")]
+    pub(crate) method: String,
+    /// One of its headers. May be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// Ask this proxy for what it serves. Default: what the control plane has
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(completer::proxies))]
+    pub(crate) proxy: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
 /// `fleet`.
 #[derive(Args, Debug)]
 pub(crate) struct Fleet {

@@ -6,6 +6,7 @@ mod context;
 mod delete;
 mod describe;
 mod diff;
+mod explain;
 mod fleet;
 mod gateway;
 mod get;
@@ -46,6 +47,7 @@ pub(crate) fn run(command: &Command) -> ExitCode {
         Command::History(args) => client(history::run(args)),
         Command::Rollback(args) => client(rollback::run(args)),
         Command::Watch(args) => client(watch::run(args)),
+        Command::Explain(args) => client(explain::run(args)),
         Command::Fleet(args) => client(fleet::run(args)),
         Command::Context(args) => context::run(args),
         Command::Completion(args) => completion::run(args),

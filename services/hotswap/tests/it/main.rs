@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod client;
+mod commands;
 mod harness;
 mod provider;
 mod replicas;
@@ -10,3 +11,4 @@ mod scale;
 mod start;
 mod suite;
 mod telemetry;
+mod terminal;

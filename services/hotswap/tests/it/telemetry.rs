@@ -8,7 +8,7 @@ use hotswap_testkit::{Jaeger, Prometheus, http_get, lint_metrics, required};
 use serde_json::Value;
 use tonic::Request;
 
-use crate::harness::{Browser, Server, UP, backend, eventually, folder, shop};
+use crate::harness::{Browser, Server, UP, backend, eventually, folder, hotswap, shop};
 
 /// Spans go at once: nobody waits 5 s for a test.
 const AT_ONCE: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "50");
@@ -90,6 +90,21 @@ fn a_write_is_one_trace_from_its_caller_over_the_store_to_the_gateway() {
     assert_eq!((&apply.parent, apply.service.as_str()), (&call.id, "hotswap-gateway"));
     assert_eq!(write.tags["revision"], apply.tags["revision"], "the same change");
     assert!(spans(&jaeger, unrecorded).is_empty(), "what the caller does not record is not recorded");
+}
+
+#[test]
+fn a_command_goes_on_with_the_trace_of_its_environment() {
+    let Some(jaeger) = required(Jaeger::start()) else { return };
+    let folder = folder();
+    let suite = traced_suite(folder.path(), &jaeger);
+    let (trace, caller) = ("33f92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let server = format!("http://{}", suite.address("control plane"));
+    let mut command = hotswap(folder.path());
+    command.env("TRACEPARENT", format!("00-{trace}-{caller}-01"));
+    let get = command.args(["get", "routes", "--server", &server, "--data-dir", "data"]);
+    assert!(get.status().expect("runs").success());
+    let is_call = |s: &Seen| s.name == "hotswap.route.v1.RouteService/ListRoutes" && s.parent == caller;
+    eventually("the call", || spans(&jaeger, trace).iter().any(is_call));
 }
 
 #[test]

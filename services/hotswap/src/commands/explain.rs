@@ -1,0 +1,112 @@
+//! `hotswap explain`: which route takes a request, why, and what the others missed by.
+
+use hotswap_api::route::v1::{ExplainRequestRequest, ExplainRequestResponse, Header};
+use tonic::codegen::http::Uri;
+
+use super::describe::fields;
+use crate::cli::Explain;
+use crate::exit::Failure;
+use crate::output::{self, Format, View, io_result, print, render};
+use crate::proto_json::Document;
+
+pub(super) async fn run(args: &Explain) -> Result<(), Failure> {
+    let request = request(args)?;
+    let target = args.client.target()?;
+    let view = args.output.view(&target);
+    let api = target.connect().await?;
+    let told = api.routes.clone().explain_request(request.clone()).await?.into_inner();
+    let document = || Document::of("Explanation", "hotswap.route.v1.ExplainRequestResponse", &told);
+    let text = match view.format {
+        Format::Table | Format::Wide => words(&request, &told, view),
+        Format::Name if told.route.is_empty() => String::new(),
+        Format::Name => format!("{}\n", told.route),
+        Format::Json => output::json(&document()?)?,
+        Format::Yaml => output::yaml(&document()?)?,
+    };
+    print(|out| io_result(out.write_all(text.as_bytes())))
+}
+
+/// The request that is described.
+fn request(args: &Explain) -> Result<ExplainRequestRequest, Failure> {
+    let (host, path) = place(&args.url)?;
+    let headers = args.headers.iter().map(|text| header(text)).collect::<Result<_, _>>()?;
+    let proxy = args.proxy.as_deref().map(|name| format!("proxies/{}", name.trim_start_matches("proxies/")));
+    let proxy = proxy.unwrap_or_default();
+    Ok(ExplainRequestRequest { method: args.method.clone(), host, path, headers, proxy })
+}
+
+/// Host and path of a URL, with or without its scheme; a path alone has no host.
+fn place(url: &str) -> Result<(String, String), Failure> {
+    let bad = || Failure::usage(format!("{url:?} is no URL, as http://shop.example/cart?item=7 or /cart"));
+    let whole =
+        if url.starts_with('/') || url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    // What stands behind # never leaves the client.
+    let whole = whole.split('#').next().unwrap_or_default();
+    let uri: Uri = whole.parse().map_err(|_| bad())?;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let path = if path.starts_with('?') { format!("/{path}") } else { path.to_owned() };
+    Ok((uri.host().unwrap_or_default().to_owned(), path))
+}
+
+/// A header, as "name: value".
+fn header(text: &str) -> Result<Header, Failure> {
+    let bad = || Failure::usage(format!("-H {text:?} must be NAME: VALUE"));
+    let (name, value) = text.split_once(':').ok_or_else(bad)?;
+    if name.trim().is_empty() {
+        return Err(bad());
+    }
+    Ok(Header { name: name.trim().to_ascii_lowercase(), value: value.trim().to_owned() })
+}
+
+/// The explanation for people.
+fn words(request: &ExplainRequestRequest, told: &ExplainRequestResponse, view: View) -> String {
+    let or = |text: &str, none: &str| vec![if text.is_empty() { none } else { text }.to_owned()];
+    let mut lines = vec![
+        ("Request", vec![format!("{} {}{}", request.method, request.host, request.path)]),
+        ("Route", or(&told.route, "none: the answer is 404")),
+    ];
+    if !told.route.is_empty() {
+        let backend =
+            or(&told.backend_address, if told.pool.is_empty() { "" } else { "each proxy takes turns" });
+        lines.extend([("Pool", or(&told.pool, "none")), ("Backend", backend)]);
+        lines.retain(|(_, values)| values.iter().any(|value| !value.is_empty()));
+    }
+    lines.push(("Decided by", or(&told.decided_by, "nothing matches")));
+    lines.push(("Revision", vec![told.revision.to_string()]));
+    let mut text = fields(&lines);
+    if !told.near_misses.is_empty() {
+        let rows = told.near_misses.iter().map(|miss| {
+            let failed = or(&miss.failed, "it matches; precedence decided").concat();
+            let field = or(&miss.field, "-").concat();
+            vec![miss.route.clone().into(), failed.into(), field.into()]
+        });
+        text.push('\n');
+        text.push_str(&render(&["OTHER ROUTE", "MISSED BY", "FIELD"], rows.collect(), view));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_with_and_without_its_scheme() {
+        let of = |url: &str| place(url).map_err(|e| e.to_string());
+        let shop = |path: &str| Ok(("shop.example".to_owned(), path.to_owned()));
+        assert_eq!(of("http://shop.example:8080/cart?item=7#top"), shop("/cart?item=7"));
+        assert_eq!(of("shop.example/cart"), shop("/cart"));
+        assert_eq!(of("shop.example"), shop("/"));
+        assert_eq!(of("https://shop.example?a=1"), shop("/?a=1"));
+        assert_eq!(of("/cart?item=7"), Ok((String::new(), "/cart?item=7".to_owned())));
+        assert!(of("http://").is_err_and(|why| why.contains("is no URL")));
+        assert!(of("a b").is_err());
+    }
+
+    #[test]
+    fn a_header_is_a_name_and_a_value() {
+        let told = header("X-Tier:  gold ").expect("a header");
+        assert_eq!((told.name.as_str(), told.value.as_str()), ("x-tier", "gold"));
+        assert!(header("x-tier").is_err() && header(": gold").is_err());
+    }
+}
