@@ -20,6 +20,16 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     crate::say(&table)
 }
 
+/// The methods that are built, as "/package.Service/Method".
+///
+/// # Errors
+/// Where the contract or the services can't be read.
+pub(crate) fn built(root: &Path) -> Result<BTreeSet<String>> {
+    let bytes = fs::read(root.join(DESCRIPTOR)).with_context(|| format!("reading {DESCRIPTOR}"))?;
+    let pool = DescriptorPool::decode(bytes.as_slice())?;
+    Ok(methods(&pool).difference(&not_built(root)?).cloned().collect())
+}
+
 fn table(methods: &BTreeSet<String>, missing: &BTreeSet<String>) -> Result<String> {
     if let Some(unknown) = missing.difference(methods).next() {
         bail!("{unknown} is listed as not built, but the contract has no such method");

@@ -27,6 +27,14 @@ pub(super) const JAEGER: GoTool = GoTool {
     package: "./cmd/all-in-one",
 };
 
+/// What the guides call the services with.
+pub(super) const GRPCURL: GoTool = GoTool {
+    name: "grpcurl",
+    module: "github.com/fullstorydev/grpcurl",
+    version: "v1.9.3",
+    package: "./cmd/grpcurl",
+};
+
 impl Tools {
     /// The program, built where it is missing or not of the version wanted.
     ///

@@ -3,6 +3,7 @@
 
 mod debian;
 mod go;
+mod guides;
 mod readme;
 mod report;
 mod services;
@@ -80,6 +81,7 @@ const STAGES: &[Stage] = &[
     // cargo-nextest runs none of these.
     ("doc-tests", |job| cargo(job, &["test", "--workspace", "--doc", "--locked", "--quiet"])),
     ("readme", |job| readme::run(&job.root)),
+    ("guides", |job| guides::run(&job.root, &job.tools)),
 ];
 
 /// Advisories apart: they change without a change of ours.
