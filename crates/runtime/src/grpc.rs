@@ -14,6 +14,7 @@ use tonic::transport::Server;
 use tower::{Layer, Service};
 
 use crate::StartError;
+use crate::gather::Gathered;
 
 /// How long nothing is accepted after the process ran out of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -89,14 +90,14 @@ impl GrpcServer {
 
 /// The connections of a listener. tonic leaves a listener that it is handed as it is: small frames would wait
 /// for the peer's acknowledgement, and a process without file descriptors would spin on its accepts.
-fn accepted(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
+fn accepted(listener: TcpListener) -> impl Stream<Item = io::Result<Gathered<TcpStream>>> {
     futures_util::stream::unfold(listener, |listener| async {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     // It fails only where the peer has gone already, which the first read tells.
                     let _ = stream.set_nodelay(true);
-                    return Some((Ok(stream), listener));
+                    return Some((Ok(Gathered::new(stream)), listener));
                 }
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
@@ -129,6 +130,7 @@ mod tests {
         let _client = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connects");
         let mut connections = std::pin::pin!(accepted(listener));
         let next = futures_util::StreamExt::next(&mut connections).await;
-        assert!(next.expect("open").expect("accepted").nodelay().expect("read"));
+        let stream = next.expect("open").expect("accepted").into_inner();
+        assert!(stream.nodelay().expect("read"));
     }
 }

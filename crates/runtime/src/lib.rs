@@ -14,6 +14,7 @@
 pub mod admin;
 mod data_dir;
 mod error;
+mod gather;
 pub mod grpc;
 pub mod listen;
 pub mod options;

@@ -129,9 +129,12 @@ impl Fleet {
         });
     }
 
-    /// Resources were sent again: what was refused of them is open anew.
-    pub(crate) fn retried(&self, id: &str, session: Session, names: &BTreeSet<&str>) {
-        self.update(id, session, |p| p.refusals.retain(|r| !names.contains(r.name.as_str())));
+    /// These resources were sent: what was refused of them is open anew.
+    pub(crate) fn sent_again(&self, id: &str, session: Session, at: Place, names: &BTreeSet<&str>) {
+        self.update(id, session, |p| {
+            p.refusals.retain(|r| !names.contains(r.name.as_str()));
+            p.sent = Some(at);
+        });
     }
 
     pub(crate) fn disconnect(&self, id: &str, session: Session) {
@@ -179,7 +182,10 @@ impl Fleet {
     }
 
     fn touch(&self) {
-        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+        // Nearly always nobody waits, and a proxy's every word comes here.
+        if self.changed.receiver_count() > 0 {
+            self.changed.send_modify(|n| *n = n.wrapping_add(1));
+        }
         self.dirty.notify_one();
     }
 

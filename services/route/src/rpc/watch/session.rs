@@ -1,6 +1,7 @@
 //! One proxy's stream. At most one change is unacknowledged; what comes meanwhile is coalesced behind it.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use hotswap_api::gateway::v1 as wire;
@@ -11,7 +12,7 @@ use hotswap_api::gateway::v1::{Reset, reset::Why};
 use hotswap_core::{Revision, Violations, check_id};
 use hotswap_rpc::WireError;
 use hotswap_runtime::CancellationToken;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tonic::{Code, Status, Streaming};
 
@@ -115,6 +116,7 @@ impl Session {
         inbound: &mut Streaming<wire::WatchConfigRequest>,
     ) -> Result<(), Status> {
         let shutdown = self.shutdown.clone();
+        let mut shutdown = pin!(shutdown.cancelled());
         let mut head = self.feed.watch();
         let mut bookmarks = bookmarks();
         self.begin(speaker, hello).await?;
@@ -124,7 +126,7 @@ impl Session {
                 self.advance(speaker).await?;
             }
             tokio::select! {
-                () = shutdown.cancelled() => return self.drain().await,
+                () = &mut shutdown => return self.drain().await,
                 message = inbound.message() => match message {
                     Ok(Some(message)) => self.heard(speaker, message).await?,
                     // The proxy left, in good order or not: nothing is to be told to nobody.
@@ -187,7 +189,6 @@ impl Session {
         };
         let changed = step.upserts.iter().map(|r| r.name.as_str());
         let touched: BTreeSet<&str> = changed.chain(step.removes.iter().map(String::as_str)).collect();
-        self.fleet.retried(&speaker.proxy, speaker.session, &touched);
         let delta = wire::Delta {
             from: self.sent.0,
             to: Some(step.to.clone()),
@@ -200,7 +201,9 @@ impl Session {
         };
         let nonce = self.send(ToProxy::Delta(delta)).await?;
         self.metrics.deltas.inc();
-        self.expect(speaker, nonce, &step);
+        self.sent = Revision(step.to.revision);
+        self.open = Some(nonce);
+        self.fleet.sent_again(&speaker.proxy, speaker.session, domain(&step.to), &touched);
         Ok(())
     }
 
@@ -310,6 +313,12 @@ impl Session {
         self.nonces += 1;
         let nonce = self.nonces.to_string();
         let response = wire::WatchConfigResponse { nonce: nonce.clone(), message: Some(message) };
+        // Nearly always there is room, and nothing to wait for.
+        let response = match self.out.try_send(Ok(response)) {
+            Ok(()) => return Ok(nonce),
+            Err(TrySendError::Full(response)) => response,
+            Err(TrySendError::Closed(_)) => return Err(Status::cancelled("the proxy left")),
+        };
         let place = tokio::select! {
             place = timeout(READ_WITHIN, self.out.reserve()) => place,
             // What waits can't be had by a proxy that does not read; it comes back elsewhere.
@@ -318,7 +327,7 @@ impl Session {
             }
         };
         let late = |_| WireError::new(Code::DeadlineExceeded, "SLOW_READER", "nothing was read for 60 s");
-        place.map_err(late)?.map_err(|_| Status::cancelled("the proxy left"))?.send(Ok(response));
+        place.map_err(late)?.map_err(|_| Status::cancelled("the proxy left"))?.send(response);
         Ok(nonce)
     }
 }
