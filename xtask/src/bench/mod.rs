@@ -19,6 +19,7 @@ mod routes;
 mod stats;
 mod table;
 mod tools;
+mod watch;
 mod wrk;
 
 use std::net::SocketAddr;
@@ -48,6 +49,11 @@ enum Area {
     Gateway(GatewayArgs),
     /// The gateway alone, with growing route tables.
     Routes(RoutesArgs),
+    /// The watch beside etcd's: fan-out, memory, reads by name, and from a change to its first request.
+    Watch(watch::WatchArgs),
+    /// Writes the client of etcd that `watch` speaks through.
+    #[command(hide = true)]
+    WatchCodegen,
     /// The backend of a run.
     #[command(hide = true)]
     Backend {
@@ -132,6 +138,8 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
             Area::Relay { listen, upstream } => relay::serve(listen, upstream).await,
             Area::Gateway(args) => until_interrupted(gateway(args)).await,
             Area::Routes(args) => until_interrupted(routes::run(args)).await,
+            Area::Watch(args) => until_interrupted(watch::run(args)).await,
+            Area::WatchCodegen => watch::codegen::run(&crate::root()?),
         }
     })
 }

@@ -180,7 +180,7 @@ fn ratio(value: f64, base: Option<f64>) -> String {
 }
 
 /// "100,000".
-fn thousands(number: impl Display) -> String {
+pub(crate) fn thousands(number: impl Display) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -28,9 +28,9 @@ impl Tools {
     /// Builds and installs what is missing. The gateway is built only if it takes part.
     pub(crate) async fn get(root: &Path, with_hotswap: bool) -> Result<Self> {
         let me = env::current_exe()?;
-        let xtask = if cfg!(debug_assertions) { build(root, "xtask").await? } else { me };
+        let xtask = if cfg!(debug_assertions) { build(root, "xtask", &[]).await? } else { me };
         let hotswap = match with_hotswap {
-            true => build(root, "hotswap").await.map_err(|e| format!("{e:#}")),
+            true => build(root, "hotswap", &[]).await.map_err(|e| format!("{e:#}")),
             false => Err("it was not asked for".to_owned()),
         };
         let target = xtask.parent().and_then(Path::parent).context("the build has no folder")?;
@@ -41,13 +41,16 @@ impl Tools {
 }
 
 /// Builds a package's binary with optimisation, and tells where it is.
-async fn build(root: &Path, package: &str) -> Result<PathBuf> {
+pub(crate) async fn build(root: &Path, package: &str, features: &[&str]) -> Result<PathBuf> {
     say(&format!("building {package} (release)"));
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command.current_dir(root);
     command.args(["build", "--release", "--package", package, "--bin", package]);
     command.args(["--message-format", "json-render-diagnostics"]);
+    if !features.is_empty() {
+        command.arg("--features").arg(features.join(","));
+    }
     executable(&output(command).await?, package).with_context(|| format!("cargo built no {package}"))
 }
 
