@@ -2,6 +2,7 @@
 
 mod bench;
 mod codegen;
+mod docs;
 mod layers;
 mod status;
 mod test;
@@ -28,6 +29,12 @@ enum Command {
     /// Generates the Rust API from the contract.
     Codegen {
         /// Change nothing; fail where the committed code is not what would be generated.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Writes the pages of the documentation that are made from code.
+    Docs {
+        /// Change nothing; fail where a committed page is not what would be written.
         #[arg(long)]
         check: bool,
     },
@@ -59,6 +66,7 @@ fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Test(args) => test::run(&root, &args),
         Command::Codegen { check } => codegen::run(&root, check),
+        Command::Docs { check } => docs::run(&root, check),
         Command::CheckLayers => layers::run(&root),
         Command::Status => status::run(&root),
         Command::Bench { args } => bench::run(args),

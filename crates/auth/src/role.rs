@@ -37,6 +37,19 @@ impl Role {
         Self::PluginHost,
     ];
 
+    /// What its bearer is trusted with, for people.
+    pub fn purpose(self) -> &'static str {
+        match self {
+            Self::Admin => "everything",
+            Self::Operator => "runs the platform: routes, pools, rollouts; deletes nothing",
+            Self::Developer => "writes policies and plugins; reads the rest",
+            Self::ConfigManager => "writes tenant configuration; reads the rest",
+            Self::Viewer => "reads",
+            Self::Gateway => "a data-plane proxy: watches the gateway configuration, nothing else",
+            Self::PluginHost => "a plugin host: nothing yet",
+        }
+    }
+
     /// The name in tokens and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   TestServer     a service's routes as the suite serves them: authorization, health, reflection, loopback
+//!   Forge          tokens that nobody should take
 //!   TestDatabase   an empty database in the PostgreSQL of the run            ┐
 //!   Postgres       a server of one's own: stop, kill, freeze, copy, standby  │ each a Result;
 //!   Redis          the same for Redis                                        ┘ required(…) judges it
@@ -23,11 +24,13 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod database;
+mod forge;
 mod required;
 mod server;
 mod wire;
 
 pub use database::{TestDatabase, postgres};
+pub use forge::Forge;
 pub use hotswap_test_servers::{
     Frozen, Jaeger, Postgres, PostgresOptions, Prometheus, Redis, Unavailable, http_get, lint_metrics, sql,
     tmux_program,

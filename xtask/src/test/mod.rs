@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use crate::{codegen, layers, say, status};
+use crate::{codegen, docs, layers, say, status};
 use report::Row;
 use services::Services;
 use tools::{Tool, Tools};
@@ -57,6 +57,7 @@ const STAGES: &[Stage] = &[
     ("layers", |job| done(layers::run(&job.root))),
     ("codegen", |job| done(codegen::run(&job.root, true))),
     ("status", |job| done(status::run(&job.root))),
+    ("docs", |job| done(docs::run(&job.root, true))),
     ("proto-lint", |job| with_tool(job, tools::BUF, &["lint"])),
     ("proto-format", |job| with_tool(job, tools::BUF, &["format", "--diff", "--exit-code"])),
     ("licences", |job| with_tool(job, tools::DENY, DENY_ARGS)),

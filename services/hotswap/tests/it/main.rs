@@ -5,6 +5,7 @@
 mod client;
 mod commands;
 mod harness;
+mod permissions;
 mod provider;
 mod replicas;
 mod scale;
