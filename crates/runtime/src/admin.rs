@@ -9,8 +9,9 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use hotswap_telemetry::Metrics;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::Listener;
 
 /// What must be there before a process takes work; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +73,7 @@ fn lines(parts: &BTreeMap<&'static str, String>) -> Vec<String> {
 
 /// Serves the page until `shutdown`.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     metrics: Metrics,
     readiness: Readiness,
     shutdown: CancellationToken,
@@ -82,7 +83,7 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .with_state(readiness)
         .merge(Router::new().route("/metrics", get(text)).with_state(metrics));
-    let served = axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await;
+    let served = axum::serve(listener.into(), app).with_graceful_shutdown(shutdown.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "admin page ended");
     }

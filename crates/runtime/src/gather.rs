@@ -43,11 +43,6 @@ impl<S> Gathered<S> {
         Self { stream, held: Vec::new(), written: 0, turn: Turn::Idle }
     }
 
-    #[cfg(test)]
-    pub(crate) fn into_inner(self) -> S {
-        self.stream
-    }
-
     /// Ready once those tasks had their turn that were ready when a wave began.
     fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
         match self.turn {

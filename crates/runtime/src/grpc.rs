@@ -1,23 +1,18 @@
 //! Serving gRPC: the services, health (`grpc.health.v1`) and reflection (v1 and v1alpha).
 
 use std::convert::Infallible;
-use std::io;
 use std::time::Duration;
 
-use futures_util::Stream;
+use futures_util::TryStreamExt as _;
 use http::{Request, Response};
-use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::service::{LayerExt as _, Routes};
 use tonic::transport::Server;
 use tower::{Layer, Service};
 
-use crate::StartError;
 use crate::gather::Gathered;
-
-/// How long nothing is accepted after the process ran out of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::{Listener, StartError};
 
 /// What a server answers.
 #[derive(Debug)]
@@ -63,7 +58,7 @@ impl GrpcServer {
     /// Where the transport fails.
     pub async fn serve<L, S>(
         self,
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         layer: L,
         shutdown: CancellationToken,
     ) -> Result<(), tonic::transport::Error>
@@ -81,56 +76,9 @@ impl GrpcServer {
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .serve_with_incoming_shutdown(
                 layer.named_layer(self.routes),
-                accepted(listener),
+                listener.into().into_stream().map_ok(Gathered::new),
                 shutdown.cancelled_owned(),
             )
             .await
-    }
-}
-
-/// The connections of a listener. tonic leaves a listener that it is handed as it is: small frames would wait
-/// for the peer's acknowledgement, and a process without file descriptors would spin on its accepts.
-fn accepted(listener: TcpListener) -> impl Stream<Item = io::Result<Gathered<TcpStream>>> {
-    futures_util::stream::unfold(listener, |listener| async {
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    // It fails only where the peer has gone already, which the first read tells.
-                    let _ = stream.set_nodelay(true);
-                    return Some((Ok(Gathered::new(stream)), listener));
-                }
-                Err(error) if is_of_the_connection(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections for now");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    })
-}
-
-/// Whether an accept failed by its peer alone, so that the next one may be tried at once.
-fn is_of_the_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn small_frames_do_not_wait_for_acknowledgements() {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = crate::listen::bind(any, "test", "--listen").expect("binds");
-        let _client = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connects");
-        let mut connections = std::pin::pin!(accepted(listener));
-        let next = futures_util::StreamExt::next(&mut connections).await;
-        let stream = next.expect("open").expect("accepted").into_inner();
-        assert!(stream.nodelay().expect("read"));
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   TestServer     a service's routes as the suite serves them: authorization, health, reflection, loopback
+//!   Authority      certificates of one's own, as files
 //!   Forge          tokens that nobody should take
 //!   TestDatabase   an empty database in the PostgreSQL of the run            ┐
 //!   Postgres       a server of one's own: stop, kill, freeze, copy, standby  │ each a Result;
@@ -23,12 +24,14 @@
 //! its own. What is started here is gone at the end of the test's process, even where that is killed.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod authority;
 mod database;
 mod forge;
 mod required;
 mod server;
 mod wire;
 
+pub use authority::{Authority, Identity};
 pub use database::{TestDatabase, postgres};
 pub use forge::Forge;
 pub use hotswap_test_servers::{
