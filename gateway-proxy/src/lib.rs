@@ -25,6 +25,7 @@ pub mod options;
 pub mod plane;
 pub mod reason;
 mod run;
+pub mod security;
 pub mod state;
 pub mod upstream;
 

@@ -10,6 +10,7 @@ use hotswap_runtime::StartError;
 
 use crate::access_log::AccessLogMode;
 use crate::engine::Limits;
+use crate::security::SecurityOptions;
 
 /// The smallest head limit: hyper's buffer begins with as much.
 const MIN_HEAD_BYTES: usize = 8 * 1024;
@@ -32,7 +33,7 @@ pub struct GatewayOptions {
     pub gateway_admin_listen: SocketAddr,
 
     /// The control plane that gives the configuration; of several replicas all, with commas between. The gateway
-    /// takes any, and another when that one ends.
+    /// takes any, and another when that one ends. unix:/PATH is a socket on this machine.
     #[arg(
         long,
         env = "HOTSWAP_CONTROL_PLANE",
@@ -41,6 +42,10 @@ pub struct GatewayOptions {
         default_value = "http://127.0.0.1:7400"
     )]
     pub control_plane: Vec<String>,
+
+    /// TLS.
+    #[command(flatten)]
+    pub security: SecurityOptions,
 
     /// File with the token for the control plane. It is read anew for each connection.
     #[arg(long, env = "HOTSWAP_TOKEN_FILE", value_name = "FILE")]

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use hotswap_core::SystemIds;
 use hotswap_runtime::admin::{self, Readiness};
-use hotswap_runtime::{CancellationToken, StartError, Supervisor, TaskKind, listen, stop_on_signals};
+use hotswap_runtime::tls::Protocol;
+use hotswap_runtime::{
+    CancellationToken, Listener, StartError, Supervisor, TaskKind, listen, stop_on_signals,
+};
 use hotswap_telemetry::{LogOptions, Metrics, Process, TraceOptions, Traces};
 
 use crate::config::Live;
@@ -38,6 +41,7 @@ pub async fn run(options: GatewayOptions, log: &LogOptions, trace: &TraceOptions
 
 /// Runs the gateway until the supervisor is asked to stop.
 async fn serve(options: GatewayOptions, traces: &Traces, supervisor: &Supervisor) -> Result<(), StartError> {
+    let tls = options.security.admin_page(options.gateway_admin_listen)?;
     // Bound first: a taken port must leave no folder behind. Who connects meanwhile waits.
     let page = listen::bind(options.gateway_admin_listen, "gateway admin page", "--gateway-admin-listen")?;
     let admin_listen = page.local_addr().unwrap_or(options.gateway_admin_listen);
@@ -51,6 +55,10 @@ async fn serve(options: GatewayOptions, traces: &Traces, supervisor: &Supervisor
     let shutdown = supervisor.shutdown();
     let stop_page = CancellationToken::new();
     supervisor.spawn("watch", TaskKind::Essential, discovery.run(shutdown.clone()));
+    let page = Listener::new(page, tls.as_ref(), Protocol::Page);
+    if let Some(tls) = tls {
+        tls.follow(supervisor);
+    }
     let admin = admin::serve(page, registry, readiness.clone(), stop_page.clone());
     supervisor.spawn("admin", TaskKind::Essential, admin);
     let listen = plane.listen();

@@ -68,7 +68,7 @@ impl Discovery {
     /// Gets ready; nothing is connected yet.
     ///
     /// # Errors
-    /// Where the address of the control plane is none.
+    /// Where the address of the control plane is none, or a certificate is of no use.
     pub fn new(
         options: &GatewayOptions,
         ids: &impl Ids,
@@ -88,7 +88,7 @@ impl Discovery {
             have_digest: Default::default(),
         };
         Ok(Self {
-            planes: Planes::new(&options.control_plane, instance.as_u128())?,
+            planes: Planes::new(&options.control_plane, &options.security, instance.as_u128())?,
             token_file: options.token_file.clone(),
             hello,
             config,
@@ -168,6 +168,7 @@ impl Discovery {
         let mut hello = self.hello.clone();
         hello.have = self.held.place().cloned();
         hello.have_digest = self.held.digest().to_bytes().to_vec().into();
+        let endpoint = self.planes.current()?;
         let session = Session {
             held: &mut self.held,
             config: &self.config,
@@ -176,6 +177,6 @@ impl Discovery {
             backoff: &mut self.backoff,
             disk: self.disk.as_ref(),
         };
-        session.run(self.planes.current(), self.token_file.as_deref(), hello).await
+        session.run(&endpoint, self.token_file.as_deref(), hello).await
     }
 }

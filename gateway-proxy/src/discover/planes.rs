@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use hotswap_runtime::StartError;
-use tonic::transport::{ClientTlsConfig, Endpoint};
+use tonic::transport::Endpoint;
+
+use crate::security::{self, SecurityOptions};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -14,6 +16,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Planes {
     endpoints: Vec<Endpoint>,
+    security: SecurityOptions,
     at: usize,
     /// How many in a row gave nothing.
     failed: usize,
@@ -23,20 +26,25 @@ impl Planes {
     /// Begins at one that differs between gateways, so that they spread.
     ///
     /// # Errors
-    /// Where an address is none.
-    pub(super) fn new(urls: &[String], seed: u128) -> Result<Self, StartError> {
-        let endpoints: Vec<_> = urls.iter().map(|url| endpoint(url)).collect::<Result<_, _>>()?;
+    /// Where an address is none, or one that the token must not go to, or a certificate is of no use.
+    pub(super) fn new(urls: &[String], security: &SecurityOptions, seed: u128) -> Result<Self, StartError> {
+        security.check()?;
+        let endpoints: Vec<_> = urls.iter().map(|url| endpoint(url, security)).collect::<Result<_, _>>()?;
         let count = u128::try_from(endpoints.len()).unwrap_or(1);
         if count == 0 {
             return Err(StartError::Option("--control-plane needs an address".into()));
         }
         let at = usize::try_from(seed % count).unwrap_or(0);
-        Ok(Self { endpoints, at, failed: 0 })
+        Ok(Self { endpoints, security: security.clone(), at, failed: 0 })
     }
 
-    pub(super) fn current(&self) -> &Endpoint {
+    /// The one to connect to, with the certificates as they are now.
+    ///
+    /// # Errors
+    /// Where one can't be used.
+    pub(super) fn current(&self) -> Result<Endpoint, security::Error> {
         // `at` is a remainder by their number, which is not 0.
-        &self.endpoints[self.at % self.endpoints.len()]
+        self.security.secure(self.endpoints[self.at % self.endpoints.len()].clone())
     }
 
     /// The stream ended: the next one is another's. `true`: all of them failed one after the other, so it is time to
@@ -48,17 +56,13 @@ impl Planes {
     }
 }
 
-fn endpoint(url: &str) -> Result<Endpoint, StartError> {
+fn endpoint(url: &str, security: &SecurityOptions) -> Result<Endpoint, StartError> {
     let wrong = |why: String| StartError::Option(format!("--control-plane {url}: {why}"));
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|e| wrong(e.to_string()))?;
-    let scheme = endpoint.uri().scheme_str().unwrap_or_default().to_owned();
-    let endpoint = match scheme.as_str() {
-        "http" => endpoint,
-        "https" => endpoint
-            .tls_config(ClientTlsConfig::new().with_native_roots())
-            .map_err(|e| wrong(e.to_string()))?,
-        _ => return Err(wrong("must begin with http:// or https://".into())),
-    };
+    // A socket in a folder is guarded by the folder.
+    if !url.starts_with("unix:") {
+        security.may_reach(&endpoint).map_err(wrong)?;
+    }
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE_EVERY)
@@ -72,25 +76,31 @@ mod tests {
 
     fn planes(seed: u128) -> Planes {
         let urls = ["http://a:1", "http://b:1", "http://c:1"].map(str::to_owned);
-        Planes::new(&urls, seed).expect("addresses")
+        Planes::new(&urls, &anything(), seed).expect("addresses")
     }
 
-    fn host(planes: &Planes) -> &str {
-        planes.current().uri().host().expect("a host")
+    fn anything() -> SecurityOptions {
+        SecurityOptions { allow_plaintext: true, ..SecurityOptions::default() }
+    }
+
+    fn host(planes: &Planes) -> String {
+        planes.current().expect("usable").uri().host().expect("a host").to_owned()
     }
 
     #[test]
     fn an_address_that_is_none_is_one_clear_line() {
+        let endpoint = |url| endpoint(url, &SecurityOptions::default());
         assert!(endpoint("http://127.0.0.1:7400").is_ok());
+        assert!(endpoint("unix:/run/control.sock").is_ok());
         let error = endpoint("127.0.0.1:7400").expect_err("no scheme").to_string();
         assert!(error.starts_with("--control-plane 127.0.0.1:7400: "), "{error}");
         assert!(endpoint("ftp://a").is_err());
-        assert!(Planes::new(&[], 0).is_err());
+        assert!(Planes::new(&[], &anything(), 0).is_err());
     }
 
     #[test]
     fn gateways_begin_at_different_ones_and_go_round() {
-        assert_eq!([0, 1, 2, 3].map(|seed| host(&planes(seed)).to_owned()), ["a", "b", "c", "a"]);
+        assert_eq!([0, 1, 2, 3].map(|seed| host(&planes(seed))), ["a", "b", "c", "a"]);
         let mut planes = planes(2);
         planes.pass_on(true);
         assert_eq!(host(&planes), "a");

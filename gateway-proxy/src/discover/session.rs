@@ -50,6 +50,8 @@ pub(super) enum Error {
     Token(#[source] std::io::Error),
     #[error("the token file holds no token")]
     BadToken,
+    #[error(transparent)]
+    Tls(#[from] crate::security::Error),
     #[error("cannot connect to the control plane: {}", root(.0))]
     Connect(#[source] tonic::transport::Error),
     #[error("the control plane said: {} ({:?})", .0.message(), .0.code())]
