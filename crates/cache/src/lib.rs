@@ -38,7 +38,11 @@
 //! [`Cache::in_process`] or [`Cache::with_redis`] gives a [`Cache`], cheap to clone, and a [`Maintenance`], whose
 //! [`run`](Maintenance::run) is a task of the owner's. A loader reads the value and the revision of the scope in one
 //! transaction. Values lie in Redis as they are given: one that is secret is to be sealed by its owner before.
+//!
+//! # Limits
+//! [`Buckets`] are another thing in the same Redis: how often something may still be done, for all replicas together.
 
+mod buckets;
 mod cache;
 mod flight;
 mod link;
@@ -51,6 +55,7 @@ mod scripts;
 mod shared;
 mod wire;
 
+pub use buckets::{Buckets, BucketsLink, Taken};
 pub use cache::Cache;
 pub use maintenance::{ChangeSource, Changes, Maintenance};
 pub use metrics::CacheMetrics;

@@ -61,6 +61,11 @@ impl WireError {
         Self { retry_after: Some(retry_after), ..error }
     }
 
+    /// Says when the same call may succeed.
+    pub fn retry_after(self, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..self }
+    }
+
     /// Adds a piece of machine-readable metadata, as the name of the resource.
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         self.metadata.insert(key.to_owned(), value.into());

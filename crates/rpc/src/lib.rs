@@ -13,6 +13,7 @@ mod auth_layer;
 mod client;
 mod error;
 mod expiry;
+pub mod limits;
 mod span;
 
 pub use auth_layer::{AuthLayer, AuthService, op_context};
