@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use hotswap_runtime::tls::TlsFiles;
 use hotswap_runtime::{StartError, Supervisor, TaskKind, listen};
 use hotswap_telemetry::{LogFormat, LogOptions, TraceOptions};
 use serde::Deserialize;
@@ -25,8 +26,11 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How the gateway is to run.
 #[derive(Clone, Debug)]
 pub(crate) struct GatewayPlan {
-    /// Where the control plane listens.
-    pub(crate) control_plane: SocketAddr,
+    /// Where the control plane is.
+    pub(crate) control_plane: String,
+    /// TLS of the admin page.
+    pub(crate) admin_tls: Option<TlsFiles>,
+    pub(crate) allow_plaintext: bool,
     /// The suite's data folder, for the ready file and for the folder that the gateway keeps its state in.
     pub(crate) data_dir: PathBuf,
     pub(crate) token_file: PathBuf,
@@ -174,7 +178,7 @@ impl GatewayPlan {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("gateway")
-            .args(["--control-plane", &format!("http://{}", self.control_plane)])
+            .args(["--control-plane", &self.control_plane])
             .arg("--token-file")
             .arg(&self.token_file)
             .args(["--gateway-listen", &self.listen.to_string()])
@@ -189,6 +193,15 @@ impl GatewayPlan {
             // A terminal's Ctrl-C is for this process, which then ends the gateway in order.
             .process_group(0)
             .kill_on_drop(true);
+        if let Some(TlsFiles { cert, key, client_ca }) = &self.admin_tls {
+            command.arg("--gateway-admin-tls-cert").arg(cert).arg("--gateway-admin-tls-key").arg(key);
+            if let Some(ca) = client_ca {
+                command.arg("--gateway-admin-tls-client-ca").arg(ca);
+            }
+        }
+        if self.allow_plaintext {
+            command.arg("--allow-plaintext");
+        }
         if let Some(workers) = self.workers {
             command.args(["--gateway-workers", &workers.to_string()]);
         }

@@ -11,6 +11,7 @@ use hotswap_auth::Role;
 use hotswap_gateway::options::GatewayOptions;
 use hotswap_route::RouteOptions;
 use hotswap_runtime::StartError;
+use hotswap_runtime::tls::TlsArgs;
 use hotswap_store::PostgresOptions;
 use hotswap_telemetry::{LogFormat, LogOptions, TraceOptions};
 
@@ -19,6 +20,7 @@ pub(crate) use self::client::{
     FleetAction, FleetWait, Get, History, Rollback, Shell, Unset, Watch,
 };
 use crate::commands::parse_ttl;
+use crate::guard::LimitArgs;
 use crate::provider::{KeysAt, ProviderOptions};
 
 /// Live changes of routes, policies, configuration, plugins and schemas, without a failed request.
@@ -140,6 +142,10 @@ pub(crate) struct ServerArgs {
     /// The issuer that the provider's tokens name
     #[arg(long, env = "HOTSWAP_TOKEN_ISSUER", value_name = "ISSUER", requires = "jwks")]
     token_issuer: Option<String>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }

@@ -21,6 +21,7 @@ mod connection;
 mod contexts;
 mod demo;
 mod exit;
+mod guard;
 mod manifest;
 mod output;
 mod proto_json;

@@ -1,6 +1,8 @@
 //! The control plane in one process: the data folder, the store, the services, and what they are served on.
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +11,19 @@ use hotswap_auth::{LocalKey, Verifier};
 use hotswap_core::{Clock, Ids, SystemClock, SystemIds};
 use hotswap_route::{RouteOptions, RouteServer};
 use hotswap_rpc::AuthLayer;
+use hotswap_rpc::limits::{LimitLayer, Limits};
 use hotswap_runtime::admin::{self, Readiness};
 use hotswap_runtime::grpc::GrpcServer;
-use hotswap_runtime::{DataDir, StartError, Supervisor, TaskKind, listen};
+use hotswap_runtime::tls::{Protocol, ServerTls, TlsArgs};
+use hotswap_runtime::{DataDir, Listener, StartError, Supervisor, TaskKind, listen};
 use hotswap_store::{Database, PostgresOptions};
 use hotswap_telemetry::{GrpcMetrics, Metrics, MetricsError, Traces};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
+use tower::layer::util::Stack;
 
 use crate::connection::ADMIN_TOKEN;
 use crate::exit::Failure;
+use crate::guard;
 use crate::provider::{self, ProviderOptions};
 use crate::tokens::{GATEWAY_TOKEN, TokenKeeper};
 
@@ -25,6 +31,9 @@ use crate::tokens::{GATEWAY_TOKEN, TokenKeeper};
 const OUTER_DRAIN: Duration = Duration::from_secs(15);
 /// How long the control plane may take to end its calls.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// The socket in the data folder.
+const SOCKET: &str = "control.sock";
 
 /// The file of the embedded store, in the data folder.
 pub(crate) const DATABASE: &str = "hotswap.db";
@@ -42,6 +51,11 @@ pub(crate) struct SuiteOptions {
     pub(crate) provider: Option<ProviderOptions>,
     /// Where its spans go.
     pub(crate) traces: Traces,
+    pub(crate) tls: TlsArgs,
+    pub(crate) limits: Limits,
+    /// Whether it is served through a socket in the data folder too: to processes of this suite, whatever the
+    /// certificates are.
+    pub(crate) socket: bool,
 }
 
 /// A control plane that is serving.
@@ -49,6 +63,8 @@ pub(crate) struct Suite {
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: SocketAddr,
     pub(crate) readiness: Readiness,
+    /// TLS of both listeners.
+    pub(crate) tls: Option<ServerTls>,
     /// The control plane's own tasks, which end after everything that calls it.
     pub(crate) supervisor: Supervisor,
     dir: Arc<DataDir>,
@@ -61,6 +77,9 @@ impl Suite {
     /// is answered before the store is open. Where a part of it ends, `process` is asked to stop.
     pub(crate) async fn start(options: &SuiteOptions, process: &Supervisor) -> Result<Self, StartError> {
         let supervisor = Supervisor::new();
+        options.tls.allow(options.listen, "--listen")?;
+        options.tls.allow(options.admin_listen, "--admin-listen")?;
+        let tls = options.tls.files()?.map(ServerTls::load).transpose()?;
         let grpc = listen::bind(options.listen, "control plane", "--listen")?;
         let page = listen::bind(options.admin_listen, "control plane admin", "--admin-listen")?;
         let dir = Arc::new(DataDir::open(&options.data_dir)?);
@@ -92,13 +111,24 @@ impl Suite {
         if let Some(provider) = options.provider.clone() {
             provider::follow(provider, verifier.clone(), &supervisor).await?;
         }
-        let layer = AuthLayer::new(verifier, clock, ids, counted);
-        serve(grpc, &route, layer, &supervisor).await?;
+        let redis = options.route.redis_url.as_deref();
+        let limits =
+            guard::limit_layer(options.limits.clone(), redis, route.store_id(), &metrics, &supervisor)?;
+        let layer = Stack::new(limits, AuthLayer::new(verifier, clock, ids, counted));
+        if options.socket {
+            serve(socket(&dir)?.into(), &route, layer.clone(), &supervisor).await?;
+        }
+        serve(Listener::new(grpc, tls.as_ref(), Protocol::Grpc), &route, layer, &supervisor).await?;
+        let page = Listener::new(page, tls.as_ref(), Protocol::Page);
         let admin = admin::serve(page, metrics, readiness.clone(), supervisor.shutdown());
         supervisor.spawn("admin page", TaskKind::Essential, admin);
         keeper.keep(&supervisor);
+        if let Some(tls) = &tls {
+            tls.follow(&supervisor);
+        }
         tie(process, &supervisor);
-        Ok(Self { listen, admin_listen, readiness, supervisor, dir, route, traces: options.traces.clone() })
+        let traces = options.traces.clone();
+        Ok(Self { listen, admin_listen, readiness, tls, supervisor, dir, route, traces })
     }
 
     /// The data folder.
@@ -109,6 +139,16 @@ impl Suite {
     /// The file with the administrator's token.
     pub(crate) fn admin_token(&self) -> PathBuf {
         self.dir.path().join(ADMIN_TOKEN)
+    }
+
+    /// How its addresses begin.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// The socket in the data folder, where it was asked for.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join(SOCKET)
     }
 
     /// The file with the gateway's token.
@@ -154,11 +194,24 @@ fn address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|e| StartError::failed("reading an address")(e.into()))
 }
 
+/// A socket in the data folder that only its owner connects to.
+fn socket(dir: &DataDir) -> Result<UnixListener, StartError> {
+    let path = dir.path().join(SOCKET);
+    let bound = || {
+        // The folder is locked, so it can only be a dead one's.
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(listener)
+    };
+    bound().map_err(|source| StartError::DataDir { path: path.clone(), source })
+}
+
 /// Serves gRPC, with health and reflection.
 async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     route: &RouteServer,
-    layer: AuthLayer,
+    layer: Stack<LimitLayer, AuthLayer>,
     supervisor: &Supervisor,
 ) -> Result<(), StartError> {
     let server = GrpcServer::new(route.routes(), hotswap_api::FILE_DESCRIPTOR_SET)?;

@@ -135,6 +135,11 @@ impl RouteServer {
             .add_service(AuditServiceServer::new(NotBuiltRpc))
     }
 
+    /// Which store, and which life of it, this is.
+    pub fn store_id(&self) -> StoreId {
+        self.app.db.store_id()
+    }
+
     /// Waits until the watch distributes `revision` or a later one.
     pub async fn distributed(&self, revision: Revision) {
         self.feed.reached(revision).await;

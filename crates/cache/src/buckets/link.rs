@@ -38,23 +38,28 @@ impl BucketsLink {
             match self.connect().await {
                 Ok(connection) => {
                     (pause, told) = (FIRST_PAUSE, false);
-                    tracing::info!("the limits have their redis");
-                    self.state.connection.store(Some(Arc::new(connection)));
-                    self.state.connected.set(1);
-                    self.state.lost.notified().await;
-                    self.state.connected.set(0);
-                    tracing::warn!("the limits lost their redis: each process has its own until it is back");
+                    self.serve(connection).await;
                 }
                 Err(why) => {
                     self.state.errors.inc();
                     if !std::mem::replace(&mut told, true) {
-                        tracing::warn!(%why, "the limits are without their redis: each process has its own");
+                        is_away(&why);
                     }
                 }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LAST_PAUSE);
         }
+    }
+
+    /// Gives it to whoever takes, until one of them finds it dead.
+    async fn serve(&self, connection: MultiplexedConnection) {
+        tracing::info!("the limits have their redis");
+        self.state.connection.store(Some(Arc::new(connection)));
+        self.state.connected.set(1);
+        self.state.lost.notified().await;
+        self.state.connected.set(0);
+        tracing::warn!("the limits lost their redis: each process has its own until it is back");
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection, String> {
@@ -66,4 +71,8 @@ impl BucketsLink {
             Err(_) => Err(format!("no answer in {} s", CONNECT.as_secs())),
         }
     }
+}
+
+fn is_away(why: &str) {
+    tracing::warn!(%why, "the limits are without their redis: each process has its own");
 }

@@ -20,13 +20,17 @@ pub(super) async fn run(args: &Serve) -> Result<(), Failure> {
         route: args.server.route(),
         provider: args.server.provider()?,
         traces,
+        tls: args.server.tls.clone(),
+        limits: args.server.limits.limits(),
+        socket: false,
     };
     let suite = Suite::start(&options, &supervisor).await?;
+    let scheme = suite.scheme();
     output::print(|out| {
         let mut line = |name: &str, what: String| output::io_result(writeln!(out, "{name:15}{what}"));
         line("services", args.services.join(", "))?;
-        line("listening", format!("http://{} (gRPC)", suite.listen))?;
-        line("  admin", format!("http://{}/metrics", suite.admin_listen))?;
+        line("listening", format!("{scheme}://{} (gRPC)", suite.listen))?;
+        line("  admin", format!("{scheme}://{}/metrics", suite.admin_listen))?;
         line("data folder", suite.data_dir().display().to_string())?;
         line("token", suite.admin_token().display().to_string())
     })?;

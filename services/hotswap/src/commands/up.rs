@@ -1,6 +1,6 @@
 //! `hotswap up`.
 
-use hotswap_runtime::{Supervisor, stop_on_signals};
+use hotswap_runtime::{StartError, Supervisor, stop_on_signals};
 
 use crate::child::{Gateway, GatewayPlan};
 use crate::cli::Up;
@@ -14,6 +14,13 @@ pub(super) async fn run(args: &Up) -> Result<(), Failure> {
     let traces = super::start_telemetry(&args.log(), &args.server.log.trace)?;
     let supervisor = Supervisor::new();
     stop_on_signals(&supervisor)?;
+    let tls = &args.server.tls;
+    if args.demo && tls.tls_cert.is_some() {
+        return Err(
+            StartError::Option("--demo plays on this machine alone, without --tls-cert".to_owned()).into()
+        );
+    }
+    tls.allow(args.gateway_admin_listen, "--gateway-admin-listen")?;
     let options = SuiteOptions {
         data_dir: args.server.data_dir.clone(),
         listen: args.listen,
@@ -22,6 +29,9 @@ pub(super) async fn run(args: &Up) -> Result<(), Failure> {
         route: args.server.route(),
         provider: args.server.provider()?,
         traces,
+        tls: tls.clone(),
+        limits: args.server.limits.limits(),
+        socket: tls.tls_cert.is_some(),
     };
     let suite = Suite::start(&options, &supervisor).await?;
     suite.readiness.not_ready("gateway", "starting");
@@ -39,12 +49,13 @@ async fn play(args: &Up, suite: &Suite, supervisor: &Supervisor) -> Result<(), F
     // None: the process stops, and says why when it has.
     let Some(addresses) = gateway.ready().await else { return Ok(()) };
     suite.readiness.ready("gateway");
+    let scheme = suite.scheme();
     output::print(|out| {
         let mut line = |name: &str, what: String| output::io_result(writeln!(out, "{name:15}{what}"));
-        line("control plane", format!("http://{} (gRPC)", suite.listen))?;
-        line("  admin", format!("http://{}/metrics", suite.admin_listen))?;
+        line("control plane", format!("{scheme}://{} (gRPC)", suite.listen))?;
+        line("  admin", format!("{scheme}://{}/metrics", suite.admin_listen))?;
         line("gateway", format!("http://{}", addresses.listen))?;
-        line("  admin", format!("http://{}/metrics", addresses.admin_listen))?;
+        line("  admin", format!("{scheme}://{}/metrics", addresses.admin_listen))?;
         line("data folder", suite.data_dir().display().to_string())?;
         line("token", suite.admin_token().display().to_string())
     })?;
@@ -71,8 +82,15 @@ async fn play(args: &Up, suite: &Suite, supervisor: &Supervisor) -> Result<(), F
 }
 
 fn plan(args: &Up, suite: &Suite) -> GatewayPlan {
+    let control_plane = match &suite.tls {
+        None => format!("http://{}", suite.listen),
+        // Certificates say nothing of how this machine calls itself, and the folder is this user's.
+        Some(_) => format!("unix:{}", suite.socket().display()),
+    };
     GatewayPlan {
-        control_plane: suite.listen,
+        control_plane,
+        admin_tls: suite.tls.as_ref().map(|tls| tls.files().clone()),
+        allow_plaintext: args.server.tls.allow_plaintext,
         data_dir: suite.data_dir(),
         token_file: suite.gateway_token(),
         listen: args.gateway_listen,
