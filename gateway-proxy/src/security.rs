@@ -70,14 +70,14 @@ impl SecurityOptions {
         }
         let mut tls = ClientTlsConfig::new();
         tls = match &self.ca_file {
-            Some(file) => tls.ca_certificate(Certificate::from_pem(read(file)?)),
+            Some(file) => tls.ca_certificate(Certificate::from_pem(read(file, "CERTIFICATE")?)),
             None => tls.with_native_roots(),
         };
         if let Some(name) = &self.tls_name {
             tls = tls.domain_name(name);
         }
         if let (Some(cert), Some(key)) = (&self.client_cert, &self.client_key) {
-            tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
+            tls = tls.identity(Identity::from_pem(read(cert, "CERTIFICATE")?, read(key, "PRIVATE KEY")?));
         }
         endpoint.tls_config(tls).map_err(|e| Error::Unusable(chain(&e)))
     }
@@ -108,12 +108,17 @@ impl SecurityOptions {
             return Err(StartError::Option(why));
         }
         let probe = Endpoint::from_static("https://localhost");
-        self.secure(probe).map(drop).map_err(|e| StartError::failed("TLS to the control plane")(e.into()))
+        self.secure(probe).map(drop).map_err(|e| StartError::Option(e.to_string()))
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(file).map_err(|source| Error::File { path: file.to_owned(), source })
+/// The text of a PEM file that holds what is looked for. A file without it would be taken as an empty one.
+fn read(file: &Path, what: &str) -> Result<String, Error> {
+    let path = || file.to_owned();
+    let text = fs::read_to_string(file).map_err(|source| Error::File { path: path(), source })?;
+    let ends = format!("{what}-----");
+    let holds = text.lines().any(|l| l.starts_with("-----BEGIN ") && l.trim_end().ends_with(&ends));
+    if holds { Ok(text) } else { Err(Error::Empty { path: path(), what: what.to_owned() }) }
 }
 
 /// Why there is no TLS to the control plane.
@@ -125,6 +130,13 @@ pub(crate) enum Error {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    #[error("{path} holds no {what} in PEM form")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        what: String,
     },
     #[error("a certificate is of no use: {0}")]
     Unusable(String),

@@ -109,7 +109,8 @@ async fn fetch(client: &reqwest::Client, url: &reqwest::Url) -> Result<Vec<u8>, 
     while let Some(part) = answer.chunk().await? {
         bytes.extend_from_slice(&part);
         if bytes.len() > MAX {
-            return Err(format!("{url} is larger than {MAX} bytes").into());
+            // Without the address: a password may stand in it.
+            return Err(format!("it is larger than {MAX} bytes").into());
         }
     }
     Ok(bytes)
@@ -117,6 +118,11 @@ async fn fetch(client: &reqwest::Client, url: &reqwest::Url) -> Result<Vec<u8>, 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use hotswap_auth::{LocalKey, Role, TokenRequest};
+    use hotswap_core::{Clock as _, SystemClock, SystemIds};
+
     use super::*;
 
     #[test]
@@ -127,5 +133,39 @@ mod tests {
         for wrong in ["http://id.example/keys", "ftp://a/b", "https://"] {
             assert!(KeysAt::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    /// Somebody who makes tokens, and his key set.
+    fn provider(dir: &std::path::Path) -> (LocalKey, String) {
+        let key = LocalKey::load_or_create(dir).expect("a key");
+        let set = key.key_set();
+        (key, set)
+    }
+
+    fn token(of: &LocalKey) -> String {
+        let (roles, ttl) = (vec![Role::Viewer], Duration::from_secs(3_600));
+        let request = TokenRequest { subject: "them".into(), roles, tenant: None, ttl };
+        of.mint(&request, SystemClock.now(), &SystemIds).expect("a token")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_the_provider_took_away_is_good_no_more_within_a_round() {
+        let dirs = [(); 3].map(|()| tempfile::tempdir().expect("a folder"));
+        let [(ours, _), (first, set), (second, next)] = [0, 1, 2].map(|n| provider(dirs[n].path()));
+        let file = dirs[0].path().join("keys.json");
+        std::fs::write(&file, set).expect("written");
+        let options = ProviderOptions { issuer: "hotswap".into(), keys: KeysAt::File(file.clone()) };
+        let (verifier, supervisor) = (Verifier::new(Arc::new(ours)), Supervisor::new());
+        follow(options, verifier.clone(), &supervisor).await.expect("follows");
+        let good = |key: &LocalKey| verifier.verify(&token(key), SystemClock.now()).is_ok();
+        assert!(good(&first) && !good(&second));
+
+        std::fs::write(&file, "{}").expect("written");
+        tokio::time::sleep(ROUND * 2).await;
+        assert!(good(&first), "what is no key set changes nothing");
+
+        std::fs::write(&file, next).expect("written");
+        tokio::time::sleep(ROUND * 2).await;
+        assert!(good(&second) && !good(&first));
     }
 }

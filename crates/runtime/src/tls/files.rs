@@ -46,7 +46,7 @@ pub enum TlsError {
 
 impl From<TlsError> for StartError {
     fn from(error: TlsError) -> Self {
-        Self::failed("TLS")(error.into())
+        Self::Option(error.to_string())
     }
 }
 

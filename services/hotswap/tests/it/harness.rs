@@ -113,10 +113,17 @@ impl Server {
 
     /// The address that it told under a name.
     pub(crate) fn address(&self, name: &str) -> SocketAddr {
-        let (_, what) = self.told.iter().find(|(n, _)| n == name).expect("told");
-        let what = what.strip_prefix("http://").unwrap_or(what);
-        let end = what.find(['/', ' ']).unwrap_or(what.len());
-        what[..end].parse().expect("an address")
+        self.addresses(name)[0]
+    }
+
+    /// All that it told under a name: each part has an "admin".
+    pub(crate) fn addresses(&self, name: &str) -> Vec<SocketAddr> {
+        let told = self.told.iter().filter(|(n, _)| n == name).map(|(_, what)| {
+            let what = what.split_once("://").map_or(what.as_str(), |(_, rest)| rest);
+            let end = what.find(['/', ' ']).unwrap_or(what.len());
+            what[..end].parse().expect("an address")
+        });
+        told.collect()
     }
 
     pub(crate) fn pid(&self) -> u32 {

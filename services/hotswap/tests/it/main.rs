@@ -3,13 +3,17 @@
 #![cfg(test)]
 
 mod client;
+mod collector;
 mod commands;
 mod harness;
+mod limits;
 mod permissions;
 mod provider;
 mod replicas;
 mod scale;
+mod secrets;
 mod start;
 mod suite;
 mod telemetry;
 mod terminal;
+mod tls;
