@@ -5,8 +5,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest;
+use aws_lc_rs::encoding::AsBigEndian as _;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 
@@ -48,7 +49,7 @@ pub enum KeyError {
 /// An Ed25519 key that signs tokens.
 pub struct LocalKey {
     id: String,
-    public: Vec<u8>,
+    pair: Ed25519KeyPair,
     signing: EncodingKey,
     verifying: DecodingKey,
 }
@@ -84,7 +85,7 @@ impl LocalKey {
         let damaged = || KeyError::Damaged { path: path.clone() };
         let pem = pem::parse(text).map_err(|_| damaged())?;
         let pair = Ed25519KeyPair::from_pkcs8(pem.contents()).map_err(|_| damaged())?;
-        Self::from_pair(&pair)
+        Self::from_pair(pair)
     }
 
     fn create(path: &Path) -> Result<Self, KeyError> {
@@ -97,20 +98,16 @@ impl LocalKey {
             file.sync_all()
         };
         write().map_err(|source| KeyError::File { path: path.to_owned(), source })?;
-        Self::from_pair(&pair)
+        Self::from_pair(pair)
     }
 
-    fn from_pair(pair: &Ed25519KeyPair) -> Result<Self, KeyError> {
+    fn from_pair(pair: Ed25519KeyPair) -> Result<Self, KeyError> {
         let public = pair.public_key().as_ref();
         let hash = digest::digest(&digest::SHA256, public);
         let id = hash.as_ref().iter().take(8).map(|b| format!("{b:02x}")).collect();
         let der = pair.to_pkcs8v1().map_err(|_| KeyError::Crypto("encode a key"))?;
-        Ok(Self {
-            id,
-            public: public.to_vec(),
-            signing: EncodingKey::from_ed_der(der.as_ref()),
-            verifying: DecodingKey::from_ed_der(public),
-        })
+        let verifying = DecodingKey::from_ed_der(public);
+        Ok(Self { id, signing: EncodingKey::from_ed_der(der.as_ref()), verifying, pair })
     }
 
     /// The id that tokens name in `kid`: the beginning of the public key's SHA-256.
@@ -122,9 +119,26 @@ impl LocalKey {
     pub fn key_set(&self) -> String {
         let key = serde_json::json!({
             "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": self.id,
-            "x": base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&self.public),
+            "x": base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(self.pair.public_key()),
         });
         serde_json::json!({ "keys": [key] }).to_string()
+    }
+
+    /// The public half.
+    pub fn public(&self) -> Option<[u8; 32]> {
+        self.pair.public_key().as_ref().try_into().ok()
+    }
+
+    /// Signs a message, as of the audit log. What is signed so must not have the form of a token.
+    pub fn sign(&self, message: &[u8]) -> Option<[u8; 64]> {
+        self.pair.sign(message).as_ref().try_into().ok()
+    }
+
+    /// A secret for one purpose, the same for the same key; it tells nothing of the key or of those for others.
+    pub fn derive(&self, purpose: &str) -> Option<[u8; 32]> {
+        let seed = self.pair.seed().ok()?.as_be_bytes().ok()?;
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, seed.as_ref()), purpose.as_bytes());
+        tag.as_ref().try_into().ok()
     }
 
     pub(crate) fn verifying(&self) -> &DecodingKey {

@@ -138,6 +138,23 @@ fn a_token_for_another_audience_is_refused() {
 }
 
 #[test]
+fn a_key_signs_and_derives_the_same_after_a_restart_and_for_each_purpose_another() {
+    let (dir, key) = key();
+    let again = LocalKey::load(dir.path()).expect("again");
+    let (_other_dir, other) = self::key();
+    let public = aws_lc_rs::signature::UnparsedPublicKey::new(
+        &aws_lc_rs::signature::ED25519,
+        again.public().expect("there"),
+    );
+    let signature = key.sign(b"message").expect("signs");
+    assert!(public.verify(b"message", &signature).is_ok());
+    assert!(public.verify(b"another", &signature).is_err());
+    assert_eq!(key.derive("a"), again.derive("a"));
+    assert_ne!(key.derive("a"), key.derive("b"));
+    assert_ne!(key.derive("a"), other.derive("a"));
+}
+
+#[test]
 fn a_key_that_others_can_read_or_that_is_damaged_is_refused() {
     use std::os::unix::fs::PermissionsExt as _;
     let (dir, _) = key();

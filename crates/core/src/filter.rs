@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! filter     = comparison { "AND" comparison }
-//! comparison = field ( "=" | "!=" | ":" ) value
+//! comparison = field ( "=" | "!=" | ":" | "<" | "<=" | ">" | ">=" ) value
 //! value      = word | '"' text with \" and \\ '"'
 //! ```
 //! No kept Rust library parses AIP-160; the subset is small enough to stand here.
@@ -18,6 +18,20 @@ pub enum Operator {
     NotEqual,
     /// Contains the text; of a list or map, has an element that does. `*` as the value: is there.
     Has,
+    /// Before; only of fields that have an order, as the others below.
+    Less,
+    /// Before or equal.
+    LessOrEqual,
+    /// Behind.
+    Greater,
+    /// Behind or equal.
+    GreaterOrEqual,
+}
+
+impl Operator {
+    fn orders(self) -> bool {
+        matches!(self, Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual)
+    }
 }
 
 /// One condition.
@@ -32,7 +46,8 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Whether one of a field's values satisfies the condition; `NotEqual` wants none equal.
+    /// Whether one of a field's values satisfies the condition; `NotEqual` wants none equal. Texts are ordered by
+    /// their bytes.
     pub fn holds<'a>(&self, values: impl IntoIterator<Item = &'a str>) -> bool {
         let mut values = values.into_iter();
         match self.operator {
@@ -40,6 +55,10 @@ impl Comparison {
             Operator::NotEqual => values.all(|v| v != self.value),
             Operator::Has if self.value == "*" => values.next().is_some(),
             Operator::Has => values.any(|v| v.contains(&self.value)),
+            Operator::Less => values.any(|v| v < self.value.as_str()),
+            Operator::LessOrEqual => values.any(|v| v <= self.value.as_str()),
+            Operator::Greater => values.any(|v| v > self.value.as_str()),
+            Operator::GreaterOrEqual => values.any(|v| v >= self.value.as_str()),
         }
     }
 }
@@ -52,6 +71,11 @@ impl Filter {
     /// Parses `text`. `fields` are the names allowed; one that ends in ".*" allows any key below it. Faults
     /// are of the field `filter`.
     pub fn parse(text: &str, fields: &[&str]) -> Result<Self, Violations> {
+        Self::parse_ordered(text, fields, &[])
+    }
+
+    /// The same; those fields that `ordered` names too may be compared with `<`, `<=`, `>` and `>=`.
+    pub fn parse_ordered(text: &str, fields: &[&str], ordered: &[&str]) -> Result<Self, Violations> {
         let fault = |message: String| Violations::one("filter", message);
         let mut rest = text.trim();
         let mut comparisons = Vec::new();
@@ -67,6 +91,9 @@ impl Filter {
             if !fields.iter().any(|f| allows(f, &comparison.field)) {
                 let message = format!("unknown field \"{}\"; use {}", comparison.field, fields.join(", "));
                 return Err(fault(message));
+            }
+            if comparison.operator.orders() && !ordered.contains(&comparison.field.as_str()) {
+                return Err(fault(format!("\"{}\" has no order; use =, != or :", comparison.field)));
             }
             comparisons.push(comparison);
             rest = left.trim_start();
@@ -96,6 +123,17 @@ fn head(rest: &str) -> String {
     rest.chars().take(20).collect()
 }
 
+/// The longer ones first.
+const OPERATORS: [(&str, Operator); 7] = [
+    ("!=", Operator::NotEqual),
+    ("<=", Operator::LessOrEqual),
+    (">=", Operator::GreaterOrEqual),
+    ("=", Operator::Equal),
+    (":", Operator::Has),
+    ("<", Operator::Less),
+    (">", Operator::Greater),
+];
+
 fn comparison(text: &str) -> Result<(Comparison, &str), String> {
     let end = text.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '/')));
     let (field, rest) = text.split_at(end.unwrap_or(text.len()));
@@ -103,7 +141,7 @@ fn comparison(text: &str) -> Result<(Comparison, &str), String> {
         return Err(format!("expected a field at \"{}\"", head(text)));
     }
     let rest = rest.trim_start();
-    let (operator, rest) = [("!=", Operator::NotEqual), ("=", Operator::Equal), (":", Operator::Has)]
+    let (operator, rest) = OPERATORS
         .into_iter()
         .find_map(|(sign, op)| rest.strip_prefix(sign).map(|r| (op, r.trim_start())))
         .ok_or_else(|| format!("expected =, != or : behind \"{field}\""))?;
@@ -173,6 +211,16 @@ mod tests {
             let error = Filter::parse(text, FIELDS).expect_err(text).to_string();
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn only_fields_with_an_order_are_ordered() {
+        let filter =
+            Filter::parse_ordered("time >= 2026 AND name=x", &["name", "time"], &["time"]).expect("valid");
+        assert!(filter.all(|c| c.holds([if c.field == "time" { "2027" } else { "x" }])));
+        assert!(!filter.all(|c| c.holds([if c.field == "time" { "2025" } else { "x" }])));
+        let error = Filter::parse("name < x", FIELDS).expect_err("no order").to_string();
+        assert!(error.contains("has no order"), "{error}");
     }
 
     #[test]
