@@ -16,6 +16,7 @@ macro_rules! schema {
             step!($folder, 3, "0003_create_leases_and_floors"),
             step!($folder, 4, "0004_create_gateway_proxies"),
             step!($folder, 5, "0005_add_trace_contexts"),
+            step!($folder, 6, "0006_create_audit"),
         ]
     };
 }
