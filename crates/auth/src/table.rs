@@ -80,6 +80,9 @@ pub const TABLE: &[Row] = table! {
         "ListEvents" => OPERATORS,
         "ExportEvents" => ADMINS,
         "VerifyLog" => OPERATORS,
+        "CreateLegalHold" => ADMINS,
+        "ListLegalHolds" => OPERATORS,
+        "ReleaseLegalHold" => ADMINS,
     }
     "grpc.reflection.v1.ServerReflection" {
         "ServerReflectionInfo" => Access::Authenticated,

@@ -2,12 +2,14 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use hotswap_auth::{Access, AuthError, OpContext, Verifier, authorize, row};
+use hotswap_audit::Attempts;
+use hotswap_auth::{Access, AuthError, OpContext, Principal, Verifier, authorize, row};
 use hotswap_core::{Clock, Ids, Timestamp};
 use hotswap_telemetry::GrpcMetrics;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -18,6 +20,7 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
+use crate::audit::caller;
 use crate::expiry::ExpiringBody;
 use crate::{WireError, span};
 
@@ -27,6 +30,7 @@ const REQUEST_ID: &str = "x-request-id";
 #[derive(Clone)]
 pub struct AuthLayer {
     state: Arc<State>,
+    attempts: Option<Attempts>,
 }
 
 struct State {
@@ -39,7 +43,12 @@ struct State {
 impl AuthLayer {
     /// A layer that verifies tokens with `verifier` and counts calls in `metrics`.
     pub fn new(verifier: Verifier, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>, metrics: GrpcMetrics) -> Self {
-        Self { state: Arc::new(State { verifier, clock, ids, metrics }) }
+        Self { state: Arc::new(State { verifier, clock, ids, metrics }), attempts: None }
+    }
+
+    /// The same, which tells the audit log of calls that it denies.
+    pub fn recording(self, attempts: Attempts) -> Self {
+        Self { attempts: Some(attempts), ..self }
     }
 }
 
@@ -47,7 +56,7 @@ impl<S> Layer<S> for AuthLayer {
     type Service = AuthService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        AuthService { inner, state: Arc::clone(&self.state) }
+        AuthService { inner, state: Arc::clone(&self.state), attempts: self.attempts.clone() }
     }
 }
 
@@ -56,6 +65,7 @@ impl<S> Layer<S> for AuthLayer {
 pub struct AuthService<S> {
     inner: S,
     state: Arc<State>,
+    attempts: Option<Attempts>,
 }
 
 impl<S> Service<Request<Body>> for AuthService<S>
@@ -79,7 +89,12 @@ where
         // Paths that are no RPC share one name: callers must not choose how many there are.
         let label = row(&path).map_or("/unknown", |row| row.path);
         let span = span::server(label, request.headers(), request_id);
-        let admitted = state.admit(&mut request, &path, request_id);
+        let admitted = state.admit(&mut request, &path, request_id).map_err(|denied| {
+            if let Some(attempts) = &self.attempts {
+                denied.note(attempts, label, request_id, source(&request));
+            }
+            refusal(&denied.error)
+        });
         // The service that was polled ready is the one to call; its clone takes its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
@@ -103,19 +118,21 @@ impl State {
         request: &mut Request<Body>,
         path: &str,
         request_id: Uuid,
-    ) -> Result<Option<Timestamp>, WireError> {
+    ) -> Result<Option<Timestamp>, Denied> {
         let row = row(path);
         if row.is_some_and(|r| r.access == Access::Open) {
             return Ok(None);
         }
-        let token = bearer(request.headers()).ok_or(AuthError::TokenMissing).map_err(|e| refusal(&e))?;
-        let principal = self.verifier.verify(token, self.clock.now()).map_err(|e| refusal(&e))?;
+        let token = bearer(request.headers()).ok_or(AuthError::TokenMissing)?;
+        let principal = self.verifier.verify(token, self.clock.now())?;
         // A path without a row is no RPC of ours: the router behind answers UNIMPLEMENTED.
-        if let Some(row) = row {
-            authorize(&principal, row).map_err(|e| refusal(&e))?;
+        if let Some(row) = row
+            && let Err(error) = authorize(&principal, row)
+        {
+            return Err(Denied { error, principal: Some(principal) });
         }
         let expires = principal.expires;
-        let source = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let source = source(request);
         let context = OpContext { principal, request_id, method: path.to_owned(), source };
         request.extensions_mut().insert(context);
         Ok(Some(expires))
@@ -139,6 +156,29 @@ impl State {
             tracing::info!(code = code_name(code), "call failed");
         }
     }
+}
+
+/// A call that is not let through.
+struct Denied {
+    error: AuthError,
+    /// Who called, where that is known.
+    principal: Option<Principal>,
+}
+
+impl From<AuthError> for Denied {
+    fn from(error: AuthError) -> Self {
+        Self { error, principal: None }
+    }
+}
+
+impl Denied {
+    fn note(&self, attempts: &Attempts, method: &str, request_id: Uuid, source: Option<SocketAddr>) {
+        attempts.denied(caller(self.principal.as_ref(), method, request_id, source), self.error.reason());
+    }
+}
+
+fn source(request: &Request<Body>) -> Option<SocketAddr> {
+    request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr)
 }
 
 fn refusal(error: &AuthError) -> WireError {

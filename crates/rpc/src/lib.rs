@@ -7,8 +7,10 @@
 //!   response ◄─────────────────────────── Status ◄── WireError ◄── the service's status map
 //! ```
 //! Every error carries a `google.rpc.ErrorInfo` with domain "hotswap" and a stable reason; bad input carries
-//! all its field violations at once (docs/adr/0001-errors-on-the-wire.md).
+//! all its field violations at once (docs/adr/0001-errors-on-the-wire.md). Calls that the layer denies go to the audit
+//! log; its AuditService is here too, since every server has it.
 
+mod audit;
 mod auth_layer;
 mod client;
 mod error;
@@ -16,6 +18,7 @@ mod expiry;
 pub mod limits;
 mod span;
 
+pub use audit::{AuditRpc, SigningKey};
 pub use auth_layer::{AuthLayer, AuthService, op_context};
 pub use client::{BearerToken, ClientError};
 pub use error::{WireError, not_built};

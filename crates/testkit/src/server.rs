@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hotswap_audit::Attempts;
 use hotswap_auth::{LocalKey, Role, TokenRequest, Verifier};
 use hotswap_core::{Clock as _, SystemClock, SystemIds};
 use hotswap_rpc::{AuthLayer, BearerToken};
@@ -32,10 +33,27 @@ impl TestServer {
     /// # Panics
     /// Where anything fails.
     pub fn start(dir: &Path, routes: Routes, supervisor: Supervisor) -> Self {
+        Self::serve(dir, routes, |layer| layer, supervisor)
+    }
+
+    /// The same, which tells the audit log of calls that are denied.
+    ///
+    /// # Panics
+    /// Where anything fails.
+    pub fn recording(dir: &Path, routes: Routes, attempts: Attempts, supervisor: Supervisor) -> Self {
+        Self::serve(dir, routes, |layer| layer.recording(attempts), supervisor)
+    }
+
+    fn serve(
+        dir: &Path,
+        routes: Routes,
+        with: impl FnOnce(AuthLayer) -> AuthLayer,
+        supervisor: Supervisor,
+    ) -> Self {
         let key = Arc::new(LocalKey::load_or_create(dir).expect("key"));
         let metrics = GrpcMetrics::register(&Metrics::new()).expect("metrics");
         let verifier = Verifier::new(Arc::clone(&key));
-        let layer = AuthLayer::new(verifier, Arc::new(SystemClock), Arc::new(SystemIds), metrics);
+        let layer = with(AuthLayer::new(verifier, Arc::new(SystemClock), Arc::new(SystemIds), metrics));
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = listen::bind(any, "test", "--listen").expect("binds");
         let address = listener.local_addr().expect("address");

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod client;
 
 use std::net::SocketAddr;
@@ -15,6 +16,8 @@ use hotswap_runtime::tls::TlsArgs;
 use hotswap_store::PostgresOptions;
 use hotswap_telemetry::{LogFormat, LogOptions, TraceOptions};
 
+use self::audit::AuditArgs;
+pub(crate) use self::audit::{Audit, AuditAction, AuditExport, AuditList, AuditVerify, ExportForm};
 pub(crate) use self::client::{
     Apply, Completion, Context, ContextAction, ContextSet, Delete, Describe, Diff, Documents, Explain, Fleet,
     FleetAction, FleetWait, Get, History, Rollback, Shell, Unset, Watch,
@@ -86,6 +89,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Show what the proxies serve, or wait for them
     Fleet(Fleet),
+    /// Read, export and verify the audit log
+    Audit(Audit),
     /// Name control planes, and say how to call them
     #[command(
         after_help = "They are kept in $HOTSWAP_CLI_CONFIG, else $XDG_CONFIG_HOME/hotswap/cli.toml, else\n\
@@ -147,6 +152,8 @@ pub(crate) struct ServerArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
+    audit: AuditArgs,
+    #[command(flatten)]
     pub(crate) log: LogArgs,
 }
 
@@ -168,6 +175,7 @@ impl ServerArgs {
             allow_mass_delete: self.allow_mass_delete,
             cache_ttl: Duration::from_secs(self.cache_ttl_s),
             redis_url: self.redis_url.clone(),
+            audit: self.audit.options(&self.data_dir),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hotswap_api::audit::v1::audit_service_client::AuditServiceClient;
 use hotswap_api::gateway::v1::fleet_service_client::FleetServiceClient;
 use hotswap_api::route::v1::route_service_client::RouteServiceClient;
 use hotswap_rpc::BearerToken;
@@ -57,6 +58,7 @@ type Transport = InterceptedService<Channel, Bearer>;
 pub(crate) struct Api {
     pub(crate) routes: RouteServiceClient<Transport>,
     pub(crate) fleet: FleetServiceClient<Transport>,
+    pub(crate) audit: AuditServiceClient<Transport>,
 }
 
 impl Api {
@@ -73,10 +75,12 @@ impl Api {
         let traceparent = std::env::var("TRACEPARENT").ok().and_then(|context| context.parse().ok());
         let bearer = Bearer { token: token.map(bearer).transpose()?, traceparent };
         let routes = RouteServiceClient::with_interceptor(channel.clone(), bearer.clone());
-        let fleet = FleetServiceClient::with_interceptor(channel, bearer);
+        let fleet = FleetServiceClient::with_interceptor(channel.clone(), bearer.clone());
+        let audit = AuditServiceClient::with_interceptor(channel, bearer);
         Ok(Self {
             routes: routes.max_decoding_message_size(MAX_ANSWER),
             fleet: fleet.max_decoding_message_size(MAX_ANSWER),
+            audit: audit.max_decoding_message_size(MAX_ANSWER),
         })
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   main ── cli ── commands ──┬── get, describe, apply, diff, delete, ┐
-//!      │                      │   history, rollback, watch, fleet ────┴─ connection ── client ──► control plane
+//!      │                      │   history, rollback, watch, fleet, ───┴─ connection ── client ──► control plane
+//!      │                      │   audit
 //!      │                      ├── context ── contexts
 //!                             ├── up ── suite (control plane) + child (gateway process) + demo
 //!                             ├── serve ── suite

@@ -10,8 +10,8 @@ use std::time::Duration;
 use hotswap_auth::{LocalKey, Verifier};
 use hotswap_core::{Clock, Ids, SystemClock, SystemIds};
 use hotswap_route::{RouteOptions, RouteServer};
-use hotswap_rpc::AuthLayer;
 use hotswap_rpc::limits::{LimitLayer, Limits};
+use hotswap_rpc::{AuthLayer, SigningKey};
 use hotswap_runtime::admin::{self, Readiness};
 use hotswap_runtime::grpc::GrpcServer;
 use hotswap_runtime::tls::{Protocol, ServerTls, TlsArgs};
@@ -99,7 +99,10 @@ impl Suite {
         };
         let route = {
             let (clock, ids) = (Arc::clone(&clock), Arc::clone(&ids));
-            RouteServer::open(&database, options.route.clone(), clock, ids, &metrics, &supervisor).await?
+            let signing = SigningKey::new(Arc::clone(&key))
+                .map_err(|e| StartError::failed("opening the signing key")(e.into()))?;
+            let (route, signing) = (options.route.clone(), Arc::new(signing));
+            RouteServer::open(&database, route, signing, clock, ids, &metrics, &supervisor).await?
         };
 
         let (listen, admin_listen) = (address(&grpc)?, address(&page)?);
@@ -114,7 +117,8 @@ impl Suite {
         let redis = options.route.redis_url.as_deref();
         let limits =
             guard::limit_layer(options.limits.clone(), redis, route.store_id(), &metrics, &supervisor)?;
-        let layer = Stack::new(limits, AuthLayer::new(verifier, clock, ids, counted));
+        let admits = AuthLayer::new(verifier, clock, ids, counted).recording(route.attempts());
+        let layer = Stack::new(limits, admits);
         if options.socket {
             serve(socket(&dir)?.into(), &route, layer.clone(), &supervisor).await?;
         }
@@ -229,8 +233,9 @@ async fn serve(
 }
 
 /// The services that this build has.
-const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 4] = [
     "hotswap.route.v1.RouteService",
     "hotswap.gateway.v1.ConfigDistributionService",
     "hotswap.gateway.v1.FleetService",
+    "hotswap.audit.v1.AuditService",
 ];

@@ -8,8 +8,10 @@ use hotswap_api::gateway::v1::config_distribution_service_server::ConfigDistribu
 use hotswap_api::gateway::v1::fleet_service_server::FleetServiceServer;
 use hotswap_api::rollout::v1::rollout_service_server::RolloutServiceServer;
 use hotswap_api::route::v1::route_service_server::RouteServiceServer;
+use hotswap_audit::{Attempts, AuditKey, AuditLog, AuditOptions};
 use hotswap_cache::{Cache, CacheMetrics, CacheOptions, Maintenance, RedisOptions};
 use hotswap_core::{Clock, Ids, Revision, StoreId};
+use hotswap_rpc::AuditRpc;
 use hotswap_runtime::{StartError, Supervisor};
 use hotswap_store::{Database, Db};
 use hotswap_telemetry::Metrics;
@@ -33,6 +35,8 @@ pub struct RouteOptions {
     pub cache_ttl: Duration,
     /// A Redis that replicas share, as a URL; `None`: each has its own memory alone.
     pub redis_url: Option<String>,
+    /// How the audit log is kept.
+    pub audit: AuditOptions,
 }
 
 impl Default for RouteOptions {
@@ -42,6 +46,7 @@ impl Default for RouteOptions {
             allow_mass_delete: false,
             cache_ttl: CacheOptions::default().ttl,
             redis_url: None,
+            audit: AuditOptions::default(),
         }
     }
 }
@@ -84,13 +89,14 @@ impl std::fmt::Debug for RouteServer {
 }
 
 impl RouteServer {
-    /// Opens the database, and starts to follow it.
+    /// Opens the database, and starts to follow it. `key` signs the audit log's checkpoints.
     ///
     /// # Errors
-    /// [`StartError::Failed`] where the database can't be opened or read.
+    /// [`StartError::Failed`] where the database can't be opened or read, or the audit log's anchors can't be used.
     pub async fn open(
         database: &Database,
         options: RouteOptions,
+        key: Arc<dyn AuditKey>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
         metrics: &Metrics,
@@ -103,20 +109,29 @@ impl RouteServer {
         let db = db.map_err(|e| StartError::failed("opening the store")(e.into()))?;
         let fleet = Fleet::new(ids.uuid().to_string(), Arc::clone(&clock));
         let (cache, maintenance) = open_cache(&options, db.store_id(), registry)?;
-        let app = App { db, clock, ids, metrics, cache };
+        let audit =
+            AuditLog::open(db.clone(), options.audit.clone(), key, Arc::clone(&clock), Arc::clone(&ids));
+        let audit = audit.map_err(|e| StartError::failed("opening the audit log")(e.into()))?;
+        let app = App { db, clock, ids, metrics, cache, audit };
         app.maintain_cache(maintenance, supervisor);
         let unread = |e: Error| StartError::failed("reading the gateway configuration")(e.into());
         // First, so that the feed takes in no more than what is kept.
         app.compact_once(fleet.replica(), options.kept_changes).await.map_err(unread)?;
         let feed = Feed::start(app.clone(), supervisor).await.map_err(unread)?;
         fleet.keep_in_store(&app, supervisor).await.map_err(unread)?;
+        app.keep_audit_log(supervisor);
         app.exchange_hints(supervisor);
         app.compact_changes(fleet.replica().to_owned(), options.kept_changes, supervisor);
         Ok(Self { app, feed, fleet, options, supervisor: supervisor.clone() })
     }
 
-    /// The services: RouteService, ConfigDistributionService, FleetService, and those of the contract that
-    /// only say that they are not built.
+    /// Takes note of calls that are denied before they reach a service.
+    pub fn attempts(&self) -> Attempts {
+        self.app.audit.attempts()
+    }
+
+    /// The services: RouteService, ConfigDistributionService, FleetService, AuditService, and those of the contract
+    /// that only say that they are not built.
     pub fn routes(&self) -> Routes {
         let watch = WatchRpc {
             feed: self.feed.clone(),
@@ -132,7 +147,7 @@ impl RouteServer {
             .add_service(ConfigDistributionServiceServer::new(watch).max_decoding_message_size(MAX_MESSAGE))
             .add_service(FleetServiceServer::new(fleet))
             .add_service(RolloutServiceServer::new(NotBuiltRpc))
-            .add_service(AuditServiceServer::new(NotBuiltRpc))
+            .add_service(AuditServiceServer::new(AuditRpc::new(self.app.audit.clone())))
     }
 
     /// Which store, and which life of it, this is.
@@ -150,6 +165,7 @@ impl RouteServer {
         if let Err(error) = self.fleet.leave(&self.app).await {
             tracing::warn!(%error, "the last of the fleet could not be written");
         }
+        self.app.audit.close().await;
         self.app.db.close().await;
     }
 }

@@ -1,6 +1,7 @@
 //! A file for each command.
 
 mod apply;
+mod audit;
 mod completion;
 mod context;
 mod delete;
@@ -49,6 +50,7 @@ pub(crate) fn run(command: &Command) -> ExitCode {
         Command::Watch(args) => client(watch::run(args)),
         Command::Explain(args) => client(explain::run(args)),
         Command::Fleet(args) => client(fleet::run(args)),
+        Command::Audit(args) => client(audit::run(args)),
         Command::Context(args) => context::run(args),
         Command::Completion(args) => completion::run(args),
         // The one command whose end tells something.

@@ -25,13 +25,20 @@ impl App {
         ctx: &OpContext,
         input: Create<C>,
     ) -> Result<Resource<C>, Error> {
+        let name = format!("{}/{}", C::Name::COLLECTION, input.id);
+        let options = input.options.clone();
+        let outcome = self.try_create(ctx, input).await;
+        self.noted(ctx, &name, &options, outcome)
+    }
+
+    async fn try_create<C: Content>(&self, ctx: &OpContext, input: Create<C>) -> Result<Resource<C>, Error> {
         let key = input.options.key(ctx);
         let mut tx = self.db.write(store::SCOPE).await?;
         if let Some(done) = self.repeated_write(&mut tx, key.as_ref()).await? {
             return Ok(done);
         }
         let resource = self.new_resource(&mut tx, &input.id, input.content).await?;
-        self.land(ctx, tx, resource, &input.options, key.as_ref()).await
+        self.land(ctx, tx, (None, resource), &input.options, key.as_ref()).await
     }
 
     /// A resource that is not there yet, checked and with its identity, and no revision.

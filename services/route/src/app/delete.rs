@@ -4,6 +4,7 @@ use hotswap_auth::OpContext;
 use hotswap_core::{ResourceName as _, Revision, Violations};
 use hotswap_telemetry::trace;
 
+use super::audit::Changed;
 use super::{App, Error, WriteOptions};
 use crate::domain::Content;
 use crate::store;
@@ -23,6 +24,12 @@ pub(crate) struct Delete {
 impl App {
     /// Gives the revision without it; where nothing was to be done, the current one.
     pub(crate) async fn delete<C: Content>(&self, ctx: &OpContext, input: Delete) -> Result<Revision, Error> {
+        let (name, options) = (input.name.clone(), input.options.clone());
+        let outcome = self.try_delete::<C>(ctx, input).await;
+        self.noted(ctx, &name, &options, outcome)
+    }
+
+    async fn try_delete<C: Content>(&self, ctx: &OpContext, input: Delete) -> Result<Revision, Error> {
         let name = C::Name::parse(&input.name).map_err(|e| Violations::one("name", e.to_string()))?;
         let key = input.options.key(ctx);
         let mut tx = self.db.write(store::SCOPE).await?;
@@ -53,6 +60,8 @@ impl App {
         if let Some(key) = &key {
             tx.keep_request(key, name.as_str(), revision, now).await?;
         }
+        let before = Some(&current.content);
+        self.record(&mut tx, ctx, Changed { name: name.as_str(), revision, before, after: None }).await?;
         tx.commit().await?;
         self.changed(revision, name.as_str());
         Ok(revision)

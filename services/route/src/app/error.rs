@@ -58,6 +58,23 @@ pub enum Error {
     Store(#[source] Arc<StoreError>),
 }
 
+impl Error {
+    /// The stable reason that the caller is told, and the audit log.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "INVALID_INPUT",
+            Self::NotFound { .. } => "NOT_FOUND",
+            Self::RevisionNotFound { .. } => "REVISION_NOT_FOUND",
+            Self::AlreadyExists { .. } => "ALREADY_EXISTS",
+            Self::StaleEtag { .. } => "STALE_ETAG",
+            Self::PoolInUse { .. } => "POOL_IN_USE",
+            Self::RequestIdReused { .. } => "REQUEST_ID_REUSED",
+            Self::Store(error) if matches!(**error, StoreError::Unavailable(_)) => "UNAVAILABLE",
+            Self::Store(_) => "INTERNAL",
+        }
+    }
+}
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self::Store(Arc::new(error))

@@ -1,6 +1,7 @@
 //! The use cases, one a file. Each takes the caller's context first; authorization happened at the edge, by
 //! the permission table, and without it there is no context.
 
+mod audit;
 mod cached;
 mod create;
 mod delete;
@@ -16,6 +17,7 @@ mod write;
 
 use std::sync::Arc;
 
+use hotswap_audit::AuditLog;
 use hotswap_cache::Cache;
 use hotswap_core::{Clock, Ids};
 use hotswap_store::Db;
@@ -42,4 +44,5 @@ pub(crate) struct App {
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) metrics: RouteMetrics,
     pub(crate) cache: Cache,
+    pub(crate) audit: AuditLog,
 }

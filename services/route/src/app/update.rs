@@ -30,6 +30,12 @@ impl App {
         ctx: &OpContext,
         input: Update<C>,
     ) -> Result<Resource<C>, Error> {
+        let (name, options) = (input.name.clone(), input.options.clone());
+        let outcome = self.try_update(ctx, input).await;
+        self.noted(ctx, &name, &options, outcome)
+    }
+
+    async fn try_update<C: Content>(&self, ctx: &OpContext, input: Update<C>) -> Result<Resource<C>, Error> {
         let mut v = Violations::new();
         let name = v.take(&format!("{}.name", C::FIELD), C::Name::parse(&input.name));
         let mask = Mask::parse::<C>(input.mask).map_err(|e| v.nest("", e)).ok();
@@ -45,7 +51,7 @@ impl App {
                 return Err(Error::NotFound { name: name.to_string() });
             }
             let resource = self.new_resource(&mut tx, name.id(), input.patch).await?;
-            return self.land(ctx, tx, resource, &input.options, key.as_ref()).await;
+            return self.land(ctx, tx, (None, resource), &input.options, key.as_ref()).await;
         };
         let etag = current.etag();
         if !etag.admits(&input.etag) {
@@ -58,6 +64,6 @@ impl App {
             return Ok(current);
         }
         let changed = current.revised(content, current.revision, self.clock.now());
-        self.land(ctx, tx, changed, &input.options, key.as_ref()).await
+        self.land(ctx, tx, (Some(current), changed), &input.options, key.as_ref()).await
     }
 }

@@ -6,6 +6,7 @@ use hotswap_store::{RequestKey, Tx};
 use hotswap_telemetry::trace;
 use uuid::Uuid;
 
+use super::audit::Changed;
 use super::{App, Error};
 use crate::domain::{Content, Resource};
 use crate::store;
@@ -58,12 +59,13 @@ impl App {
         record.and_then(|r| r.resource).map(Some).ok_or_else(gone)
     }
 
-    /// Writes a new content under the next revision, unless it is only to be checked.
+    /// Writes a new content under the next revision, unless it is only to be checked: the resource as it was, if it
+    /// was there, and as it is to be.
     pub(super) async fn land<C: Content>(
         &self,
         ctx: &OpContext,
         mut tx: Tx,
-        mut resource: Resource<C>,
+        (before, mut resource): (Option<Resource<C>>, Resource<C>),
         options: &WriteOptions,
         key: Option<&RequestKey>,
     ) -> Result<Resource<C>, Error> {
@@ -76,6 +78,13 @@ impl App {
         if let Some(key) = key {
             tx.keep_request(key, resource.full_name(), resource.revision, self.clock.now()).await?;
         }
+        let changed = Changed {
+            name: resource.full_name(),
+            revision: resource.revision,
+            before: before.as_ref().map(|r| &r.content),
+            after: Some(&resource.content),
+        };
+        self.record(&mut tx, ctx, changed).await?;
         tx.commit().await?;
         self.changed(resource.revision, resource.full_name());
         Ok(resource)

@@ -134,6 +134,6 @@ pub enum AnyContent {
 }
 
 /// Content as JSON; drafts always have a JSON form.
-pub(super) fn to_json(content: &impl Serialize) -> Value {
+pub fn to_json(content: &impl Serialize) -> Value {
     serde_json::to_value(content).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ mod mask;
 mod proxy;
 mod resource;
 
-pub use content::{AnyContent, Content};
+pub use content::{AnyContent, Content, to_json};
 pub use difference::{Difference, differences};
 pub use mask::Mask;
 pub use proxy::{Place, Proxy, Refusal};

@@ -1,7 +1,5 @@
-//! RolloutService and AuditService as far as this build has them: every method says that it is not built.
+//! RolloutService as far as this build has them: every method says that it is not built.
 
-use hotswap_api::audit::v1 as audit;
-use hotswap_api::audit::v1::audit_service_server::AuditService;
 use hotswap_api::rollout::v1 as rollout;
 use hotswap_api::rollout::v1::rollout_service_server::RolloutService;
 use hotswap_rpc::not_built;
@@ -63,24 +61,4 @@ impl RolloutService for NotBuiltRpc {
         ListPendingApprovalsResponse,
         LIST_PENDING_APPROVALS
     );
-}
-
-impl AuditService for NotBuiltRpc {
-    type ExportEventsStream = Empty<Result<audit::ExportEventsResponse, Status>>;
-
-    unary!(audit, list_events, ListEventsRequest, ListEventsResponse, LIST_EVENTS);
-    unary!(audit, verify_log, VerifyLogRequest, VerifyLogResponse, VERIFY_LOG);
-
-    fn export_events<'life0, 'async_trait>(
-        &'life0 self,
-        _request: Request<audit::ExportEventsRequest>,
-    ) -> std::pin::Pin<
-        Box<dyn Future<Output = Result<Response<Self::ExportEventsStream>, Status>> + Send + 'async_trait>,
-    >
-    where
-        'life0: 'async_trait,
-        Self: 'async_trait,
-    {
-        Box::pin(async { Err(not_built(built::EXPORT_EVENTS)) })
-    }
 }

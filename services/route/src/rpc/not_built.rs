@@ -24,7 +24,4 @@ not_built! {
     REJECT_ROLLOUT = "/hotswap.rollout.v1.RolloutService/RejectRollout";
     LIST_MEASUREMENTS = "/hotswap.rollout.v1.RolloutService/ListMeasurements";
     LIST_PENDING_APPROVALS = "/hotswap.rollout.v1.RolloutService/ListPendingApprovals";
-    LIST_EVENTS = "/hotswap.audit.v1.AuditService/ListEvents";
-    EXPORT_EVENTS = "/hotswap.audit.v1.AuditService/ExportEvents";
-    VERIFY_LOG = "/hotswap.audit.v1.AuditService/VerifyLog";
 }

@@ -13,24 +13,24 @@ use crate::app::Error;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) fn status(error: Error) -> Status {
-    let message = error.to_string();
+    let (message, reason) = (error.to_string(), error.reason());
     let wire = match error {
         Error::Invalid(violations) => WireError::invalid(violations),
-        Error::NotFound { name } => WireError::new(Code::NotFound, "NOT_FOUND", message).with("name", name),
+        Error::NotFound { name } => WireError::new(Code::NotFound, reason, message).with("name", name),
         Error::RevisionNotFound { name, .. } => {
-            WireError::new(Code::NotFound, "REVISION_NOT_FOUND", message).with("name", name)
+            WireError::new(Code::NotFound, reason, message).with("name", name)
         }
         Error::AlreadyExists { name } => {
-            WireError::new(Code::AlreadyExists, "ALREADY_EXISTS", message).with("name", name)
+            WireError::new(Code::AlreadyExists, reason, message).with("name", name)
         }
         Error::StaleEtag { name, current } => {
-            WireError::new(Code::Aborted, "STALE_ETAG", message).with("name", name).with("etag", current)
+            WireError::new(Code::Aborted, reason, message).with("name", name).with("etag", current)
         }
-        Error::PoolInUse { name, users } => WireError::new(Code::FailedPrecondition, "POOL_IN_USE", message)
+        Error::PoolInUse { name, users } => WireError::new(Code::FailedPrecondition, reason, message)
             .with("name", name)
             .with("routes", users.join(",")),
         Error::RequestIdReused { request_id } => {
-            WireError::new(Code::AlreadyExists, "REQUEST_ID_REUSED", message).with("request_id", request_id)
+            WireError::new(Code::AlreadyExists, reason, message).with("request_id", request_id)
         }
         Error::Store(error) => store(&error),
     };

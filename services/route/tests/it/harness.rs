@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hotswap_api::audit::v1::audit_service_client::AuditServiceClient;
 use hotswap_api::gateway::v1::config_distribution_service_client::ConfigDistributionServiceClient;
 use hotswap_api::gateway::v1::fleet_service_client::FleetServiceClient;
 use hotswap_api::route::v1 as wire;
 use hotswap_api::route::v1::route_service_client::RouteServiceClient;
-use hotswap_auth::Role;
+use hotswap_audit::AuditOptions;
+use hotswap_auth::{LocalKey, Role};
 use hotswap_core::{Clock, Ids, Revision, SystemClock, SystemIds};
 use hotswap_route::{RouteOptions, RouteServer};
-use hotswap_rpc::ClientError;
+use hotswap_rpc::{ClientError, SigningKey};
 use hotswap_runtime::Supervisor;
 use hotswap_store::{Database, PostgresOptions};
 use hotswap_telemetry::Metrics;
@@ -62,9 +64,14 @@ impl Server {
         let supervisor = Supervisor::new();
         let ids: Arc<dyn Ids> = Arc::new(SystemIds);
         let metrics = Metrics::new();
-        let route =
-            RouteServer::open(database, options, clock, ids, &metrics, &supervisor).await.expect("opens");
-        Self { inner: TestServer::start(dir, route.routes(), supervisor), route, metrics }
+        let key = LocalKey::load_or_create(dir).expect("key");
+        let key = Arc::new(SigningKey::new(Arc::new(key)).expect("key"));
+        let anchors = options.audit.anchors.clone().or_else(|| Some(dir.join("audit-anchors.jsonl")));
+        let options = RouteOptions { audit: AuditOptions { anchors, ..options.audit.clone() }, ..options };
+        let route = RouteServer::open(database, options, key, clock, ids, &metrics, &supervisor).await;
+        let route = route.expect("opens");
+        let inner = TestServer::recording(dir, route.routes(), route.attempts(), supervisor);
+        Self { inner, route, metrics }
     }
 
     /// Ends it in good order, as SIGTERM would.
@@ -83,6 +90,10 @@ impl Server {
 
     pub(crate) async fn routes(&self) -> RouteServiceClient<Authed> {
         RouteServiceClient::new(self.inner.authed(Role::Admin).await)
+    }
+
+    pub(crate) async fn audit(&self, role: Role) -> AuditServiceClient<Authed> {
+        AuditServiceClient::new(self.inner.authed(role).await)
     }
 
     pub(crate) async fn fleet(&self) -> FleetServiceClient<Authed> {

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, and spawns what it likes"
 )]
 
+mod audit;
 mod cache;
 mod explain;
 mod fleet;
