@@ -6,6 +6,7 @@
 //! disturbs them alike. Whatever is started dies with the run, on error and on Ctrl-C too: every process leads
 //! a group of its own, and a guard kills the group.
 
+mod audit;
 mod backend;
 mod facts;
 mod measure;
@@ -54,6 +55,12 @@ enum Area {
     /// Writes the client of etcd that `watch` speaks through.
     #[command(hide = true)]
     WatchCodegen,
+    /// The audit log: what it adds to a write, and how fast it is verified.
+    Audit {
+        /// The file for the table. Default: docs/bench/audit.md.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// The backend of a run.
     #[command(hide = true)]
     Backend {
@@ -140,6 +147,11 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
             Area::Routes(args) => until_interrupted(routes::run(args)).await,
             Area::Watch(args) => until_interrupted(watch::run(args)).await,
             Area::WatchCodegen => watch::codegen::run(&crate::root()?),
+            Area::Audit { out } => {
+                let root = crate::root()?;
+                let out = out.unwrap_or_else(|| root.join("docs/bench/audit.md"));
+                until_interrupted(audit::run(&root, &out)).await
+            }
         }
     })
 }

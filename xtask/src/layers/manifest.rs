@@ -62,6 +62,10 @@ fn package(root: &Path, json: &Value) -> Result<Package> {
     };
     let mut package = Package { name: text(&json["name"])?, home, manifest, ..Package::default() };
     for dependency in json["dependencies"].as_array().context("a package without dependencies")? {
+        // What a feature of the tools brings is not built unless it is asked for.
+        if package.name == "xtask" && dependency["optional"] == true {
+            continue;
+        }
         let tests = dependency["kind"] == "dev";
         let imports = if tests { &mut package.test_imports } else { &mut package.imports };
         imports.insert(text(&dependency["name"])?);

@@ -1,0 +1,92 @@
+//! `cargo xtask bench audit`: what the audit log adds to a write, and how fast it is verified. A program of the
+//! crate itself measures (`crates/audit/examples/cost.rs`); this one runs it and writes the table.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::facts::Facts;
+use super::process::{output, say};
+use super::report;
+use super::stats::Figure;
+
+const LEGEND: &str = "A figure is the median of 5 rounds, with the smallest and the largest in parentheses. CPU is that \
+of the control plane's process, user and system, with what it waits for left out; of PostgreSQL's own processes \
+nothing is in it. A write is a transaction that takes a revision and an entry of the change log, committed to disk, \
+one after another; its event is that of an update of a route, with its difference. The verified log has 100,000 such \
+events and a checkpoint for each 1,000; one core verifies, and SQLite or PostgreSQL reads beside it.";
+
+/// A line of the program.
+#[derive(Deserialize)]
+struct Line {
+    name: String,
+    unit: String,
+    values: Vec<f64>,
+}
+
+/// Runs it.
+pub(crate) async fn run(root: &Path, out: &Path) -> Result<()> {
+    let facts = Facts::gather().await?;
+    say("building and running the audit log's costs (release)");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command.current_dir(root);
+    command.args(["run", "--release", "--quiet", "--package", "hotswap-audit", "--example", "cost"]);
+    let text = table(&facts.lines(), &output(command).await?)?;
+    report::publish(&text, out)
+}
+
+fn table(facts: &str, lines: &str) -> Result<String> {
+    let mut text = format!(
+        "# What the audit log costs\n\nMade by `cargo xtask bench audit`.\n\n{facts}\n| what | figure | unit |\n|---|---|---|\n"
+    );
+    // What the program complains of stands between its lines.
+    for line in lines.lines().filter(|line| line.starts_with('{')) {
+        let Line { name, unit, values } = serde_json::from_str(line).context("a line that is no figure")?;
+        let Some(figure) = Figure::of(values) else { continue };
+        text.push_str(&format!("| {name} | {} | {unit} |\n", shown(figure)));
+    }
+    Ok(format!("{text}\n{LEGEND}\n"))
+}
+
+fn shown(Figure { median, min, max }: Figure) -> String {
+    if min == max {
+        number(median)
+    } else {
+        format!("{} ({}–{})", number(median), number(min), number(max))
+    }
+}
+
+/// Three digits or so, thousands apart.
+fn number(value: f64) -> String {
+    if value.abs() < 100.0 {
+        return format!("{value:.1}");
+    }
+    let digits = format!("{:.0}", value.abs());
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    if value < 0.0 { format!("-{grouped}") } else { grouped }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_become_rows() {
+        let lines = "a warning\n{\"name\":\"a\",\"unit\":\"µs\",\"values\":[3.0,1.0,2.0]}\n\
+                     {\"name\":\"b\",\"unit\":\"events/s\",\"values\":[1234567.8]}\n";
+        let text = table("- facts\n", lines).unwrap();
+        assert!(text.contains("| a | 2.0 (1.0–3.0) | µs |\n| b | 1,234,568 | events/s |\n"), "{text}");
+        assert!(table("", "{\"no\":1}").is_err());
+    }
+}
