@@ -86,7 +86,24 @@ impl Api {
 }
 
 fn unreachable(server: &str, why: &str) -> Failure {
-    let hint = if why.contains("UnknownIssuer") {
+    Failure::new(Exit::Unavailable, format!("can't reach {server}: {why}")).hint(hint_for(why))
+}
+
+/// A call whose connection broke before there was an answer, as over TLS where the server asks for a certificate: with
+/// TLS 1.3 it says so when the client takes the connection to be open, and the client may see no more than its end.
+/// `None`: the server answered.
+pub(crate) fn broken(status: &Status) -> Option<Failure> {
+    let cause = std::error::Error::source(status)?.downcast_ref::<tonic::transport::Error>()?;
+    let why = innermost(cause);
+    let hint = hint_for(&why);
+    Some(
+        Failure::new(Exit::Unavailable, format!("the connection to the control plane broke: {why}"))
+            .hint(hint),
+    )
+}
+
+fn hint_for(why: &str) -> &'static str {
+    if why.contains("UnknownIssuer") {
         "nobody whom this machine trusts vouches for the server; --ca-file names who does"
     } else if why.contains("NotValidForName") {
         "the server's certificate is for another name; --tls-name says which one to expect"
@@ -94,8 +111,7 @@ fn unreachable(server: &str, why: &str) -> Failure {
         "the server asks for a certificate; --client-cert and --client-key give one"
     } else {
         "is the control plane running? `hotswap up` starts it; --server says where it is"
-    };
-    Failure::new(Exit::Unavailable, format!("can't reach {server}: {why}")).hint(hint)
+    }
 }
 
 fn bearer(token: &Secret) -> Result<BearerToken, Failure> {

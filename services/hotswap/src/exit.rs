@@ -7,6 +7,8 @@ use hotswap_rpc::ClientError;
 use hotswap_runtime::StartError;
 use tonic::{Code, Status};
 
+use crate::client;
+
 /// The exit codes, which the README documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -150,6 +152,9 @@ pub(crate) fn one_line(text: &str) -> String {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
+        if let Some(broken) = client::broken(&status) {
+            return broken;
+        }
         let error = ClientError::from(&status);
         // The message repeats the violations, which get lines of their own here.
         let message = error.message.strip_suffix(&error.violations.to_string()).unwrap_or(&error.message);

@@ -52,7 +52,12 @@ fn gateways_and_clients_show_certificates_which_change_without_a_restart() {
     let address = plane.address("listening");
     let person = ["--client-cert", "person.crt", "--client-key", "person.key"];
     apply(dir, address, &shop(blue), "first.pem", &person).ok();
-    assert_ne!(apply(dir, address, &shop(blue), "first.pem", &[]).code, Some(0), "no certificate");
+    let list =
+        ["get", "routes", "--server", &format!("https://{address}"), "--token-file", "data/admin.token"];
+    let mut stranger = hotswap(dir);
+    stranger.args(list).args(["--ca-file", "first.pem", "--tls-name", "localhost"]);
+    let refused = Said::from(stranger.output().expect("runs")).fails(5);
+    assert!(refused.contains("--client-cert"), "{refused}");
 
     fs::copy(dir.join("first.pem"), dir.join("trusted.pem")).expect("copied");
     let url = format!("https://{address}");

@@ -32,8 +32,10 @@ pub(super) fn run(root: &Path, tools: &Tools) -> Result<Outcome> {
         Ok(program) => program,
         Err(why) => return Ok(Outcome::Skipped(format!("grpcurl can't be built: {why:#}"))),
     };
-    if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
-        install("curl")?;
+    for (program, version) in [("curl", "--version"), ("openssl", "version")] {
+        if Command::new(program).arg(version).stdout(Stdio::null()).status().is_err() {
+            install(program)?;
+        }
     }
     let hotswap = built(root)?;
     let mut faults = Vec::new();
