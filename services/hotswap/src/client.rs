@@ -109,6 +109,8 @@ fn hint_for(why: &str) -> &'static str {
         "the server's certificate is for another name; --tls-name says which one to expect"
     } else if why.contains("CertificateRequired") || why.contains("HandshakeFailure") {
         "the server asks for a certificate; --client-cert and --client-key give one"
+    } else if why.contains("InvalidContentType") {
+        "nothing speaks TLS there; the address of a control plane without it begins with http://"
     } else {
         "is the control plane running? `hotswap up` starts it; --server says where it is"
     }

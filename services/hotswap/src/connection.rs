@@ -17,6 +17,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use clap_complete::ArgValueCompleter;
 
 use crate::client::{self, Api, Tls};
+use crate::commands::parse_pause;
 use crate::completer;
 use crate::contexts::{self, Context, Contexts};
 use crate::exit::Failure;
@@ -62,9 +63,18 @@ struct Flags {
     /// The name that the server's certificate must bear, where it is not the URL's
     #[arg(long, env = "HOTSWAP_TLS_NAME", value_name = "NAME")]
     tls_name: Option<String>,
-    /// Limit for one call, in seconds
-    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: u64,
+    /// Limit for one call: 30 or 30s, 500ms, 2m
+    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = parse_limit)]
+    timeout: Duration,
+}
+
+/// A limit as other times are given; a number alone counts seconds.
+fn parse_limit(text: &str) -> Result<Duration, String> {
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        parse_pause(&format!("{text}s"))
+    } else {
+        parse_pause(text)
+    }
 }
 
 /// How strongly something was said.
@@ -262,7 +272,7 @@ impl FromArgMatches for ClientArgs {
             client_cert: given(client_cert, level("client_cert")),
             tls_name: given(flags.tls_name, level("tls_name")),
         };
-        Ok(Self { asked, limit: Duration::from_secs(flags.timeout) })
+        Ok(Self { asked, limit: flags.timeout })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -116,3 +116,12 @@ fn a_certificate_for_a_server_without_tls_is_refused_where_a_flag_names_it() {
     let quiet = Asked { ca_file: by("ca".into(), Level::Variable), ..server("http://a", Level::Flag) };
     assert_eq!(resolve(&quiet).tls.ca_file.as_deref(), Some(Path::new("ca")));
 }
+
+#[test]
+fn a_limit_is_seconds_unless_it_says_otherwise() {
+    assert_eq!(parse_limit("30"), parse_limit("30s"));
+    assert_eq!(parse_limit("500ms"), Ok(Duration::from_millis(500)));
+    for bad in ["", "0", "soon", "1ms", "2h"] {
+        assert!(parse_limit(bad).is_err(), "{bad:?}");
+    }
+}

@@ -155,6 +155,11 @@ impl From<Status> for Failure {
         if let Some(broken) = client::broken(&status) {
             return broken;
         }
+        if let Some(why) = no_answer(&status) {
+            let hint = "is --server the address of a control plane? `hotswap up` prints it; one with TLS has https://";
+            let what = "the connection broke, or no control plane is there";
+            return Self::new(Exit::Unavailable, format!("{what}: {why}")).hint(hint);
+        }
         let error = ClientError::from(&status);
         // The message repeats the violations, which get lines of their own here.
         let message = error.message.strip_suffix(&error.violations.to_string()).unwrap_or(&error.message);
@@ -176,6 +181,23 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         let exit = if matches!(error, StartError::Option(_)) { Exit::Usage } else { Exit::Other };
         Self::new(exit, error.to_string())
+    }
+}
+
+/// Why an answer did not come from a control plane, where that is so: the status is one that the client made.
+fn no_answer(status: &Status) -> Option<String> {
+    match status.message() {
+        "transport error" => {
+            let mut last: &dyn std::error::Error = status;
+            while let Some(source) = last.source() {
+                last = source;
+            }
+            Some(last.to_string())
+        }
+        foreign if foreign.starts_with("grpc-status header missing") => {
+            Some("the answer is not gRPC".to_owned())
+        }
+        _ => None,
     }
 }
 
@@ -241,6 +263,18 @@ mod tests {
              route.hosts[0]: must be a host name\n  route.priority: must be at most 1,000,000\n  \
              request id: 0190-1"
         );
+    }
+
+    #[test]
+    fn what_no_control_plane_answered_is_told_as_that() {
+        let status = Status::unknown("grpc-status header missing, mapped from HTTP status code 404");
+        let failure = Failure::from(status);
+        assert_eq!(failure.exit(), Exit::Unavailable);
+        assert!(
+            failure.message().ends_with("no control plane is there: the answer is not gRPC"),
+            "{failure}"
+        );
+        assert_eq!(Failure::from(Status::unknown("transport error")).exit(), Exit::Unavailable);
     }
 
     #[test]

@@ -46,9 +46,11 @@ pub(crate) fn load(sources: &[PathBuf], recursive: bool) -> Result<Manifest, Vec
     let mut documents = Vec::new();
     let mut failures = Vec::new();
     for source in sources {
-        match read_source(source, recursive) {
-            Ok(found) => documents.extend(found),
-            Err(failure) => failures.push(failure),
+        for found in read_source(source, recursive) {
+            match found {
+                Ok(found) => documents.extend(found),
+                Err(failure) => failures.push(failure),
+            }
         }
     }
     let mut reader = Reader::default();
@@ -63,20 +65,30 @@ pub(crate) fn load(sources: &[PathBuf], recursive: bool) -> Result<Manifest, Vec
     if failures.is_empty() { Ok(reader.manifest) } else { Err(failures) }
 }
 
-fn read_source(source: &Path, recursive: bool) -> Result<Vec<(Place, Value)>, Failure> {
+/// The documents of a file.
+type Found = Result<Vec<(Place, Value)>, Failure>;
+
+/// Each file of a source on its own, so that one that can't be read does not hide the faults of the others.
+fn read_source(source: &Path, recursive: bool) -> Vec<Found> {
     if source == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|e| Failure::usage(format!("can't read standard input: {e}")))?;
-        return parse("standard input", &text);
+        return vec![read_stdin()];
     }
-    let mut documents = Vec::new();
-    for file in files(source, recursive)? {
-        let text = std::fs::read_to_string(&file).map_err(|e| unreadable(&file, &e))?;
-        documents.extend(parse(&file.display().to_string(), &text)?);
+    match files(source, recursive) {
+        Ok(files) => files.iter().map(|file| read_file(file)).collect(),
+        Err(failure) => vec![Err(failure)],
     }
-    Ok(documents)
+}
+
+fn read_stdin() -> Found {
+    let mut text = String::new();
+    let read = std::io::stdin().read_to_string(&mut text);
+    read.map_err(|e| Failure::usage(format!("can't read standard input: {e}")))?;
+    parse("standard input", &text)
+}
+
+fn read_file(file: &Path) -> Found {
+    let text = std::fs::read_to_string(file).map_err(|e| unreadable(file, &e))?;
+    parse(&file.display().to_string(), &text)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
@@ -117,8 +129,13 @@ fn files(source: &Path, recursive: bool) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Splits a text into documents. An array at the top holds one document an item.
-fn parse(file: &str, text: &str) -> Result<Vec<(Place, Value)>, Failure> {
-    let bad = |e: &dyn fmt::Display| Failure::usage(format!("{file}: {e}"));
+fn parse(file: &str, text: &str) -> Found {
+    let bad = |e: &dyn fmt::Display| {
+        let why = e.to_string();
+        // The reader goes on with advice to programmers.
+        let why = why.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
+        Failure::usage(format!("{file}: {why}"))
+    };
     let start = text.trim_start();
     let mut values = Vec::new();
     if start.starts_with(['{', '[']) {

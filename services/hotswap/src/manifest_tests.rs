@@ -96,3 +96,15 @@ fn a_folder_is_read_in_the_order_of_its_names_without_hidden_files() {
     let said = load(&[folder.path().to_owned()], false).expect_err("refused")[0].to_string();
     assert!(said.ends_with("\n  hint: -R reads the folders in it, too"), "{said}");
 }
+
+#[test]
+fn a_file_that_cannot_be_read_does_not_hide_the_faults_of_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("a.yaml"), b"\xff\xfe").expect("written");
+    fs::write(folder.path().join("b.yaml"), "kind: Pool\nname: pools/a\nname: pools/b\n").expect("written");
+    fs::write(folder.path().join("c.yaml"), "kind: Rout\n").expect("written");
+    let failures = load(&[folder.path().to_owned()], false).expect_err("refused");
+    let said: Vec<_> = failures.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 3, "{said:#?}");
+    assert!(said[1].ends_with("b.yaml: duplicate mapping key: name at line 3, column 1"), "{said:#?}");
+}

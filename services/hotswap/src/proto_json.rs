@@ -136,9 +136,32 @@ pub(crate) fn read<M: Message + Default>(desc: &MessageDescriptor, value: &Value
     dynamic.transcode_to().map_err(Failure::other)
 }
 
-/// Adds a violation for each field that the contract does not have.
+/// Adds a violation for each choice of which more than one is taken.
+fn too_many_of_one(
+    desc: &MessageDescriptor,
+    fields: &serde_json::Map<String, Value>,
+    path: &str,
+    mut failure: Failure,
+) -> Failure {
+    for choice in desc.oneofs() {
+        let is_given = |key: &str| fields.get(key).is_some_and(|value| !value.is_null());
+        let names = |given: bool| {
+            let of = choice.fields().filter(|f| !given || is_given(f.name()) || is_given(f.json_name()));
+            of.map(|f| f.name().to_owned()).collect::<Vec<_>>()
+        };
+        let taken = names(true);
+        if taken.len() > 1 {
+            let (all, taken) = (names(false).join(", "), taken.join(" and "));
+            failure = failure.violation(path, format!("takes one of {all}; here are {taken}"));
+        }
+    }
+    failure
+}
+
+/// Adds a violation for each field that the contract does not have, and each choice that is no choice.
 fn unknown_fields(desc: &MessageDescriptor, value: &Value, path: &str, mut failure: Failure) -> Failure {
     let Value::Object(fields) = value else { return failure };
+    failure = too_many_of_one(desc, fields, path, failure);
     for (key, value) in fields {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let Some(field) = desc.get_field_by_json_name(key).or_else(|| desc.get_field_by_name(key)) else {
@@ -195,7 +218,10 @@ mod tests {
         assert!(text.contains("\n  matches[0].methods[1]: invalid type: integer `7`"), "{text}");
         let value = json!({ "forward": { "pool": "pools/a" }, "redirect": {} });
         let text = read::<Route>(&desc(), &value).expect_err("refused").to_string();
-        assert!(text.contains("multiple fields provided for oneof 'action'"), "{text}");
+        assert!(
+            text.contains("\n  (whole): takes one of forward, redirect; here are forward and redirect"),
+            "{text}"
+        );
     }
 
     #[test]

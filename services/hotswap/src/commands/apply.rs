@@ -47,7 +47,11 @@ impl Job {
         let mut outcomes = pin!(writer.all(items, at_once).await?);
         while let Some(outcome) = outcomes.next().await {
             let written = match outcome {
-                Ok(written) => written,
+                Ok(Some(written)) => written,
+                Ok(None) => {
+                    self.tally.left += 1;
+                    continue;
+                }
                 Err(failure) => {
                     self.tally.note(&failure);
                     continue;

@@ -2,21 +2,18 @@
 
 use std::fmt::Write as _;
 
-use hotswap_api::route::v1::{
-    ListPoolRevisionsRequest, ListRouteRevisionsRequest, Pool, PoolRevision, Route, RouteRevision,
-};
-use prost_types::Timestamp;
+use hotswap_api::route::v1::{Pool, Route};
 
-use super::{get, target::Target};
+use super::{get, past, target::Target};
 use crate::cli::Describe;
 use crate::client::Api;
 use crate::exit::{Failure, one_line};
-use crate::output::{View, io_result, print, render};
-use crate::resource::ResourceKind;
+use crate::output::{Show as _, View, io_result, print, render};
+use crate::resource::{Resource, ResourceKind};
 use crate::words;
 
 /// Revisions shown.
-const REVISIONS: i32 = 5;
+const REVISIONS: usize = 5;
 /// Routes of a pool shown.
 const ROUTES: u32 = 20;
 
@@ -36,24 +33,18 @@ pub(super) async fn run(args: &Describe) -> Result<(), Failure> {
 
 async fn route(api: &Api, name: &str) -> Result<String, Failure> {
     let route = get::one::<Route>(api, name).await?;
-    let request =
-        ListRouteRevisionsRequest { name: name.to_owned(), page_size: REVISIONS, ..Default::default() };
-    let revisions = api.routes.clone().list_route_revisions(request).await?.into_inner().revisions;
     let mut text = fields(&words::route(&route));
-    history(&mut text, revisions.iter().map(Past::from).collect());
+    history::<Route>(api, name, &mut text).await?;
     Ok(text)
 }
 
 async fn pool(api: &Api, name: &str) -> Result<String, Failure> {
     let pool = get::one::<Pool>(api, name).await?;
     let users = get::all::<Route>(api, &format!("pool = \"{name}\""), "", Some(ROUTES + 1)).await?;
-    let request =
-        ListPoolRevisionsRequest { name: name.to_owned(), page_size: REVISIONS, ..Default::default() };
-    let revisions = api.routes.clone().list_pool_revisions(request).await?.into_inner().revisions;
     let mut lines = words::pool(&pool);
     lines.push(("Routes", used_by(&users)));
     let mut text = fields(&lines);
-    history(&mut text, revisions.iter().map(Past::from).collect());
+    history::<Pool>(api, name, &mut text).await?;
     Ok(text)
 }
 
@@ -81,35 +72,13 @@ pub(super) fn fields(lines: &[(&str, Vec<String>)]) -> String {
     text
 }
 
-/// A revision, of whatever kind.
-struct Past<'a> {
-    revision: i64,
-    deleted: bool,
-    at: Option<&'a Timestamp>,
-    actor: &'a str,
-}
-
-impl<'a> From<&'a RouteRevision> for Past<'a> {
-    fn from(r: &'a RouteRevision) -> Self {
-        Self { revision: r.revision, deleted: r.route.is_none(), at: r.create_time.as_ref(), actor: &r.actor }
+/// The newest revisions, below everything else.
+async fn history<R: Resource>(api: &Api, name: &str, text: &mut String) -> Result<(), Failure> {
+    let pasts = past::read::<R>(api, name, 0, REVISIONS).await?;
+    if !pasts.is_empty() {
+        let rows = pasts.iter().map(|past| past.row(false, 0)).collect();
+        text.push('\n');
+        text.push_str(&render(past::Past::<R>::COLUMNS, rows, View::PLAIN));
     }
-}
-
-impl<'a> From<&'a PoolRevision> for Past<'a> {
-    fn from(r: &'a PoolRevision) -> Self {
-        Self { revision: r.revision, deleted: r.pool.is_none(), at: r.create_time.as_ref(), actor: &r.actor }
-    }
-}
-
-fn history(text: &mut String, revisions: Vec<Past<'_>>) {
-    if revisions.is_empty() {
-        return;
-    }
-    let rows = revisions.into_iter().map(|r| {
-        let what = if r.deleted { "deleted" } else { "written" };
-        vec![r.revision.to_string().into(), what.into(), words::moment(r.at).into(), r.actor.into()]
-    });
-    let table = render(&["REVISION", "WHAT", "WHEN", "WHO"], rows.collect(), View::PLAIN);
-    text.push('\n');
-    text.push_str(&table);
+    Ok(())
 }

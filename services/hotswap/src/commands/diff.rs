@@ -69,7 +69,8 @@ impl Job {
         while let Some(outcome) = outcomes.next().await {
             match outcome {
                 Err(failure) => self.tally.note(&failure),
-                Ok(written) => {
+                Ok(None) => self.tally.left += 1,
+                Ok(Some(written)) => {
                     self.tally.done += 1;
                     self.note(&written)?;
                 }

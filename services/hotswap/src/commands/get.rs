@@ -6,7 +6,7 @@ use hotswap_core::{Clock as _, SystemClock};
 use super::target::Target;
 use crate::cli::Get;
 use crate::client::Api;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::output::{self, View};
 use crate::resource::{Query, Resource, ResourceKind};
 
@@ -58,21 +58,42 @@ pub(super) async fn all<R: Resource>(
 }
 
 async fn named(api: &Api, names: &[(ResourceKind, String)], view: View) -> Result<(), Failure> {
+    let kind = names.first().map(|(kind, _)| *kind);
+    if names.iter().any(|(k, _)| Some(*k) != kind) {
+        let why = "routes and pools can't be shown together; ask for them one by one";
+        return Err(Failure::usage(why));
+    }
+    let names = names.iter().map(|(_, name)| name.as_str());
+    match kind {
+        Some(ResourceKind::Pool) => these::<Pool>(api, names, view).await,
+        Some(ResourceKind::Route) | None => these::<Route>(api, names, view).await,
+    }
+}
+
+/// Shows those that are there. What went wrong with the others is told behind them.
+async fn these<R: Resource>(
+    api: &Api,
+    names: impl ExactSizeIterator<Item = &str>,
+    view: View,
+) -> Result<(), Failure> {
     let now = SystemClock.now().seconds();
-    let (mut routes, mut pools) = (Vec::new(), Vec::new());
-    for (kind, name) in names {
-        match kind {
-            ResourceKind::Route => routes.push(one::<Route>(api, name).await?),
-            ResourceKind::Pool => pools.push(one::<Pool>(api, name).await?),
+    let single = names.len() == 1;
+    let (mut items, mut failures) = (Vec::new(), Vec::new());
+    for name in names {
+        match one::<R>(api, name).await {
+            Ok(item) => items.push(item),
+            Err(failure) if failure.exit() == Exit::NotFound => failures.push(failure),
+            Err(failure) => return Err(failure),
         }
     }
-    match (routes.as_slice(), pools.as_slice()) {
-        ([route], []) => output::one(route, view, now),
-        ([], [pool]) => output::one(pool, view, now),
-        (routes, []) => output::many(routes, view, now),
-        ([], pools) => output::many(pools, view, now),
-        _ => Err(Failure::usage("routes and pools can't be shown together; ask for them one by one")),
+    match items.as_slice() {
+        [] => {}
+        [item] if single => output::one(item, view, now)?,
+        items => output::many(items, view, now)?,
     }
+    let last = failures.pop();
+    failures.iter().for_each(output::complain);
+    last.map_or(Ok(()), Err)
 }
 
 /// One resource; a failure says which.

@@ -17,6 +17,19 @@ use crate::output::{self, Format, View};
 use crate::resource::{Delete, Resource};
 use crate::style::{Tone, paint};
 
+/// Names that a refusal has, and those that the question has: a question about thousands must stay readable.
+const LISTED: usize = 10;
+const ASKED: usize = 50;
+
+/// The first names of many, and how many more there are.
+fn first(names: &[&str], most: usize, between: &str) -> String {
+    let shown = names.iter().take(most).copied().collect::<Vec<_>>().join(between);
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown}{between}and {more} more"),
+    }
+}
+
 /// What is to go: names and etags, in this order.
 #[derive(Default)]
 pub(super) struct Prune {
@@ -93,7 +106,7 @@ impl Prune {
     fn confirm(&self, may_ask: bool) -> Result<(), Failure> {
         let names: Vec<_> = self.names().collect();
         let refused = || {
-            let list = names.join(", ");
+            let list = first(&names, LISTED, ", ");
             Failure::usage(format!("nothing was applied: this would delete {list}"))
                 .hint("--yes agrees to that")
         };
@@ -102,7 +115,7 @@ impl Prune {
         }
         let mut asked = io::stderr().lock();
         // Where the question can't be shown, no answer comes either.
-        let _ = write!(asked, "This will delete:\n  {}\nGo on? [y/N] ", names.join("\n  "));
+        let _ = write!(asked, "This will delete:\n  {}\nGo on? [y/N] ", first(&names, ASKED, "\n  "));
         let _ = asked.flush();
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).map_err(|_| refused())?;

@@ -1,5 +1,6 @@
 //! Writing documents, or seeing what a write would do: what `apply` and `diff` share.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use futures_util::stream::{self, Stream, StreamExt as _};
@@ -36,6 +37,8 @@ pub(super) fn documents(args: &Documents) -> Result<Manifest, Failure> {
 pub(super) struct Tally {
     pub(super) done: usize,
     failed: usize,
+    /// Those that were not tried any more.
+    pub(super) left: usize,
     first: Option<Exit>,
 }
 
@@ -49,8 +52,10 @@ impl Tally {
     /// How it went; `what` became of those that failed, as "applied".
     pub(super) fn end(&self, what: &str) -> Result<(), Failure> {
         let Some(first) = self.first else { return Ok(()) };
-        let all = self.done + self.failed;
-        Err(Failure::new(first, format!("{} of {all} documents were not {what}", self.failed)))
+        let all = self.done + self.failed + self.left;
+        let left =
+            if self.left > 0 { format!(", and {} more were not tried", self.left) } else { String::new() };
+        Err(Failure::new(first, format!("{} of {all} documents were not {what}{left}", self.failed)))
     }
 }
 
@@ -60,6 +65,8 @@ pub(super) struct Writer {
     dry_run: bool,
     /// The pools that the documents themselves bring.
     pools: HashSet<String>,
+    /// Something is wrong that is so for every document: nothing more is tried.
+    stopped: Cell<bool>,
 }
 
 /// What a write did, or would do.
@@ -81,19 +88,20 @@ impl<R: Resource> Written<R> {
 impl Writer {
     pub(super) fn new(api: Api, manifest: &Manifest, dry_run: bool) -> Self {
         let pools = manifest.pools.iter().map(|pool| pool.name.clone()).collect();
-        Self { api, dry_run, pools }
+        Self { api, dry_run, pools, stopped: Cell::new(false) }
     }
 
-    /// Writes all of one kind, so many at once; tells each in the order of the documents.
+    /// Writes all of one kind, so many at once; tells each in the order of the documents. `None`: it was not tried,
+    /// as the control plane is away or does not let the caller write.
     pub(super) async fn all<R: Resource>(
         &self,
         resources: Vec<R>,
         parallel: u16,
-    ) -> Result<impl Stream<Item = Result<Written<R>, Failure>>, Failure> {
+    ) -> Result<impl Stream<Item = Result<Option<Written<R>>, Failure>>, Failure> {
         let mut known = if resources.len() < LIST_FROM { None } else { Some(self.everything::<R>().await?) };
         let writes = resources.into_iter().map(move |resource| {
             let before = known.as_mut().map(|known| known.remove(resource.name()));
-            self.put(resource, before)
+            self.tried(resource, before)
         });
         Ok(stream::iter(writes).buffered(usize::from(parallel)))
     }
@@ -102,6 +110,22 @@ impl Writer {
     async fn everything<R: Resource>(&self) -> Result<HashMap<String, R>, Failure> {
         let items = get::all::<R>(&self.api, "", "", None).await?;
         Ok(items.into_iter().map(|item| (item.name().to_owned(), item)).collect())
+    }
+
+    async fn tried<R: Resource>(
+        &self,
+        resource: R,
+        before: Option<Option<R>>,
+    ) -> Result<Option<Written<R>>, Failure> {
+        if self.stopped.get() {
+            return Ok(None);
+        }
+        let outcome = self.put(resource, before).await;
+        if let Err(failure) = &outcome {
+            self.stopped
+                .set(self.stopped.get() || matches!(failure.exit(), Exit::Unavailable | Exit::Denied));
+        }
+        outcome.map(Some)
     }
 
     /// Writes one. `before` is what was there, where that is known.

@@ -131,6 +131,7 @@ impl<R: Resource> Looker<R> {
     /// What is watched.
     pub(super) fn what(&self) -> String {
         match &self.names {
+            None if self.told.len() == 1 => format!("1 {}", R::COLLECTION.trim_end_matches('s')),
             None => format!("{} {}", self.told.len(), R::COLLECTION),
             Some(names) => names.join(", "),
         }
