@@ -9,6 +9,11 @@ use crate::exit::Failure;
 use crate::output::{self, Format, View, io_result, print, render};
 use crate::proto_json::Document;
 
+/// The field of a route that is for other hosts, and how many such routes a table shows. Where there are thousands of
+/// routes, hardly one of these is what somebody looks for.
+const HOSTS: &str = "hosts";
+const OTHER_HOSTS: usize = 3;
+
 pub(super) async fn run(args: &Explain) -> Result<(), Failure> {
     let request = request(args)?;
     let target = args.client.target()?;
@@ -75,19 +80,27 @@ fn words(request: &ExplainRequestRequest, told: &ExplainRequestResponse, view: V
     lines.push(("Revision", vec![told.revision.to_string()]));
     let mut text = fields(&lines);
     if !told.near_misses.is_empty() {
-        let rows = told.near_misses.iter().map(|miss| {
+        let most = if view.format == Format::Wide { usize::MAX } else { OTHER_HOSTS };
+        let (far, near): (Vec<_>, Vec<_>) = told.near_misses.iter().partition(|miss| miss.field == HOSTS);
+        let left_out = far.len() > most;
+        let rows = near.into_iter().chain(far.into_iter().take(most)).map(|miss| {
             let failed = or(&miss.failed, "it matches; precedence decided").concat();
             let field = or(&miss.field, "-").concat();
             vec![miss.route.clone().into(), failed.into(), field.into()]
         });
         text.push('\n');
         text.push_str(&render(&["OTHER ROUTE", "MISSED BY", "FIELD"], rows.collect(), view));
+        if left_out {
+            text.push_str("More are for other hosts; -o wide shows them.\n");
+        }
     }
     text
 }
 
 #[cfg(test)]
 mod tests {
+    use hotswap_api::route::v1::NearMiss;
+
     use super::*;
 
     #[test]
@@ -101,6 +114,17 @@ mod tests {
         assert_eq!(of("/cart?item=7"), Ok((String::new(), "/cart?item=7".to_owned())));
         assert!(of("http://").is_err_and(|why| why.contains("is no URL")));
         assert!(of("a b").is_err());
+    }
+
+    #[test]
+    fn of_routes_for_other_hosts_a_few_are_enough() {
+        let miss = |route: String, field: &str| NearMiss { route, field: field.into(), failed: "no".into() };
+        let hosts = (0..17).map(|i| miss(format!("routes/{i}"), HOSTS));
+        let near_misses = [miss("routes/near".into(), "matches[0].path")].into_iter().chain(hosts).collect();
+        let told = ExplainRequestResponse { near_misses, ..Default::default() };
+        let table = words(&ExplainRequestRequest::default(), &told, View::PLAIN);
+        assert!(table.contains("routes/near") && table.ends_with("-o wide shows them.\n"), "{table}");
+        assert!(table.contains("routes/2 ") && !table.contains("routes/3 "), "{table}");
     }
 
     #[test]

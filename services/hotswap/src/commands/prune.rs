@@ -19,7 +19,7 @@ use crate::style::{Tone, paint};
 
 /// Names that a refusal has, and those that the question has: a question about thousands must stay readable.
 const LISTED: usize = 10;
-const ASKED: usize = 50;
+const ASKED: usize = 20;
 
 /// The first names of many, and how many more there are.
 fn first(names: &[&str], most: usize, between: &str) -> String {
@@ -119,7 +119,11 @@ impl Prune {
         let _ = asked.flush();
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).map_err(|_| refused())?;
-        if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(refused()) }
+        if matches!(answer.trim(), "y" | "Y" | "yes") {
+            Ok(())
+        } else {
+            Err(Failure::usage("nothing was applied"))
+        }
     }
 
     /// Deletes it: routes first, since a pool can't go while a route sends to it.
