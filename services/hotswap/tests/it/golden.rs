@@ -80,11 +80,17 @@ fn steady(text: &str) -> String {
         LazyLock::new(|| Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z").expect("a pattern"));
     static UUID: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").expect("a pattern"));
-    static ETAG: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b[0-9a-f]{8}-(\d+)\b").expect("a pattern"));
+    // Its first part has no fixed length.
+    static ETAG: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r#"(?i)(etag"?:? +(?:is )?"?)[0-9a-f]+-(\d+)"#).expect("a pattern"));
+    // YAML puts one in quotes that could be taken for a number.
+    static QUOTED: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r#"(?m)^etag: "([0-9-]+)"$"#).expect("a pattern"));
     static AGE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?m)  \d+[sm]( |$)").expect("a pattern"));
     let text = TIME.replace_all(text, "2026-01-01T00:00:00Z");
     let text = UUID.replace_all(&text, "00000000-0000-0000-0000-000000000000");
-    let text = ETAG.replace_all(&text, "00000000-$1");
+    let text = ETAG.replace_all(&text, "${1}00000000-$2");
+    let text = QUOTED.replace_all(&text, "etag: $1");
     // Two of them stand side by side, and share the blank between them.
     let age = |c: &regex::Captures<'_>| {
         let end = c.get(1).map_or("", |end| end.as_str());
