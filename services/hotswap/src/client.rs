@@ -86,7 +86,9 @@ impl Api {
 }
 
 fn unreachable(server: &str, why: &str) -> Failure {
-    Failure::new(Exit::Unavailable, format!("can't reach {server}: {why}")).hint(hint_for(why))
+    let hint = hint_for(why)
+        .unwrap_or("is the control plane running? `hotswap up` starts it; --server says where it is");
+    Failure::new(Exit::Unavailable, format!("can't reach {server}: {why}")).hint(hint)
 }
 
 /// A call whose connection broke before there was an answer, as over TLS where the server asks for a certificate: with
@@ -95,15 +97,19 @@ fn unreachable(server: &str, why: &str) -> Failure {
 pub(crate) fn broken(status: &Status) -> Option<Failure> {
     let cause = std::error::Error::source(status)?.downcast_ref::<tonic::transport::Error>()?;
     let why = innermost(cause);
-    let hint = hint_for(&why);
+    // What the server said of its reasons may have been lost with the connection.
+    let hint = hint_for(&why).unwrap_or(
+        "does the server ask for a certificate? --client-cert and --client-key give one; if not, is it still running?",
+    );
     Some(
         Failure::new(Exit::Unavailable, format!("the connection to the control plane broke: {why}"))
             .hint(hint),
     )
 }
 
-fn hint_for(why: &str) -> &'static str {
-    if why.contains("UnknownIssuer") {
+/// What may help against a reason that is known.
+fn hint_for(why: &str) -> Option<&'static str> {
+    Some(if why.contains("UnknownIssuer") {
         "nobody whom this machine trusts vouches for the server; --ca-file names who does"
     } else if why.contains("NotValidForName") {
         "the server's certificate is for another name; --tls-name says which one to expect"
@@ -112,8 +118,8 @@ fn hint_for(why: &str) -> &'static str {
     } else if why.contains("InvalidContentType") {
         "nothing speaks TLS there; the address of a control plane without it begins with http://"
     } else {
-        "is the control plane running? `hotswap up` starts it; --server says where it is"
-    }
+        return None;
+    })
 }
 
 fn bearer(token: &Secret) -> Result<BearerToken, Failure> {
