@@ -20,6 +20,7 @@ pub mod decide;
 pub mod discover;
 pub mod engine;
 pub mod headers;
+pub mod message;
 pub mod metrics;
 pub mod options;
 pub mod plane;

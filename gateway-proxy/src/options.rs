@@ -9,7 +9,7 @@ use hotswap_core::check_id;
 use hotswap_runtime::StartError;
 
 use crate::access_log::AccessLogMode;
-use crate::engine::Limits;
+use crate::engine::{EngineKind, Limits};
 use crate::security::SecurityOptions;
 
 /// The smallest head limit: hyper's buffer begins with as much.
@@ -71,6 +71,10 @@ pub struct GatewayOptions {
     /// Threads that serve traffic, one runtime each. Default: one for each core of the machine.
     #[arg(long, env = "HOTSWAP_GATEWAY_WORKERS", value_name = "NUMBER")]
     pub gateway_workers: Option<usize>,
+
+    /// What moves the bytes: hyper, or own, the gateway's own core.
+    #[arg(long, env = "HOTSWAP_GATEWAY_ENGINE", value_name = "ENGINE", default_value = "hyper")]
+    pub gateway_engine: EngineKind,
 
     /// What the access log holds: off, errors (exchanges with a reason code) or all.
     #[arg(long, env = "HOTSWAP_ACCESS_LOG", value_name = "MODE", default_value = "errors")]

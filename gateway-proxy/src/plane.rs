@@ -79,6 +79,7 @@ impl DataPlane {
         {
             let setup = CoreSetup {
                 index,
+                engine: options.gateway_engine,
                 listener,
                 config: plane.config.clone(),
                 limits,

@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::core::Core;
+use super::serve::Engine;
 
 /// How long at most.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How many bytes at most.
 const MOST: usize = 4 * 1024 * 1024;
 
-pub(super) fn close(mut stream: TcpStream, core: &Rc<Core>) {
+pub(super) fn close<E: Engine>(mut stream: TcpStream, core: &Rc<E>) {
     let core = Rc::clone(core);
     let patient = async move {
         if stream.shutdown().await.is_err() {
@@ -23,7 +23,7 @@ pub(super) fn close(mut stream: TcpStream, core: &Rc<Core>) {
         }
         let mut thrown = 0;
         while thrown < MOST && stream.readable().await.is_ok() {
-            let mut scratch = core.scratch.borrow_mut();
+            let mut scratch = core.shared().scratch.borrow_mut();
             scratch.resize(16 * 1024, 0);
             match stream.try_read(&mut scratch) {
                 Ok(0) => return,

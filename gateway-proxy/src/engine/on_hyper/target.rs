@@ -1,4 +1,4 @@
-//! Where a request wants to go: its target and its Host, in one form.
+//! Where a request wants to go, as hyper read it: its target and its Host, in one form.
 
 use std::borrow::Cow;
 
@@ -6,17 +6,9 @@ use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
+use crate::engine::host::{Host, parse_host};
 use crate::headers::Seen;
 use crate::reason::Reason;
-
-/// The host of a request.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Host<'a> {
-    /// In lower case, without port and trailing dot; empty: none.
-    pub(super) name: Cow<'a, str>,
-    /// As written beside the name.
-    pub(super) port: Option<u16>,
-}
 
 /// A request's head as the matcher looks at it.
 pub(super) struct Head<'a> {
@@ -81,48 +73,9 @@ pub(super) fn host(headers: &HeaderMap) -> Result<Host<'_>, Reason> {
     parse_host(text).ok_or(Reason::BadRequest)
 }
 
-fn parse_host(text: &str) -> Option<Host<'_>> {
-    let (name, port) = match text.rsplit_once(':') {
-        // An IPv6 address has colons of its own, in brackets.
-        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
-        _ => (text, None),
-    };
-    let port = match port {
-        None | Some("") => None,
-        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok()?),
-        Some(_) => return None,
-    };
-    let inner = name.strip_prefix('[').map(|n| n.strip_suffix(']'));
-    let sound = match inner {
-        Some(None) => false,
-        Some(Some(v6)) => v6.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),
-        None => name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
-    };
-    if !sound {
-        return None;
-    }
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let lower = !name.bytes().any(|b| b.is_ascii_uppercase());
-    let name = if lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_ascii_lowercase()) };
-    Some(Host { name, port })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_host_is_a_name_or_address_with_a_port_or_without() {
-        let of = |text| parse_host(text).map(|h| (h.name.into_owned(), h.port));
-        assert_eq!(of("Shop.Example.:8080"), Some(("shop.example".into(), Some(8080))));
-        assert_eq!(of("[::1]:80"), Some(("[::1]".into(), Some(80))));
-        assert_eq!(of("[::1]"), Some(("[::1]".into(), None)));
-        assert_eq!(of("a:"), Some(("a".into(), None)));
-        assert_eq!(of(""), Some((String::new(), None)));
-        for bad in ["a b", "user@a", "a/b", "a:b", "a:99999", "a:+1", "::1", "[::1", "a,b", "a?b"] {
-            assert_eq!(of(bad), None, "{bad}");
-        }
-    }
 
     fn parts(method: &str, uri: &str, hosts: &[&'static str]) -> (Parts, Seen) {
         let mut request = http::Request::builder().method(method).uri(uri);

@@ -1,18 +1,17 @@
 //! Connections to backends: opened here, lent to one exchange, given back or cut.
 
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::client::conn::http1;
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 use super::BODY_BUFFER;
 use super::body::RequestBody;
-use super::core::{Backend, Core};
 use super::io::BackendIo;
+use super::{Backend, Core};
+use crate::engine::dial;
 use crate::reason::Reason;
 use crate::upstream::Reusable;
 
@@ -20,7 +19,7 @@ use crate::upstream::Reusable;
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 
 /// An open connection. Its other half is a task, which hyper drives.
-pub(super) struct Connection {
+pub(in crate::engine) struct Connection {
     send: http1::SendRequest<RequestBody>,
     task: AbortHandle,
 }
@@ -83,7 +82,7 @@ impl Drop for Lease {
 }
 
 async fn connect(backend: &Backend, core: &Rc<Core>) -> io::Result<Connection> {
-    let stream = open_socket(backend.text()).await?;
+    let stream = dial::open(backend.text()).await?;
     stream.set_nodelay(true)?;
     let io = BackendIo::new(stream, Rc::clone(core));
     let mut builder = http1::Builder::new();
@@ -95,19 +94,4 @@ async fn connect(backend: &Backend, core: &Rc<Core>) -> io::Result<Connection> {
         let _ = driver.await;
     });
     Ok(Connection { send, task: task.abort_handle() })
-}
-
-/// Tries the addresses of a name in turn.
-async fn open_socket(address: &str) -> io::Result<TcpStream> {
-    if let Ok(address) = address.parse::<SocketAddr>() {
-        return TcpStream::connect(address).await;
-    }
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in tokio::net::lookup_host(address).await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }

@@ -6,36 +6,30 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::Limits;
-use super::connect::Connection;
-use super::heads::Heads;
 use super::timers::Timers;
+use super::{CoreSetup, Limits};
 use crate::access_log::AccessLog;
-use crate::config::{Compiled, Live, View};
+use crate::config::{Compiled, View};
 use crate::decide::Targets;
 use crate::metrics::CoreMetrics;
-use crate::upstream::{Upstream, Upstreams};
+use crate::upstream::{Reusable, Upstream, Upstreams};
 
 /// Connections to backends that nobody used for so long are closed, in ms.
 const UPSTREAM_IDLE_MS: u64 = 30_000;
 
-/// A backend, as this core knows it.
-pub(super) type Backend = Rc<Upstream<Connection>>;
 /// The configuration that a request began with. Handing it on does not touch memory that cores share.
 pub(super) type Config = Rc<Arc<Compiled>>;
 
-/// A core.
-pub(super) struct Core {
+/// What a core keeps, whichever engine runs it. `C` is an open connection to a backend.
+pub(super) struct Shared<C> {
     pub(super) timers: Timers,
     pub(super) metrics: Arc<CoreMetrics>,
     pub(super) log: AccessLog,
     pub(super) limits: Limits,
-    pub(super) upstreams: RefCell<Upstreams<Connection>>,
-    pub(super) targets: RefCell<Targets<Backend>>,
+    pub(super) upstreams: RefCell<Upstreams<C>>,
+    pub(super) targets: RefCell<Targets<Rc<Upstream<C>>>>,
     /// Small writes of several pieces are put together here.
     pub(super) scratch: RefCell<Vec<u8>>,
-    /// Bytes that clients send outside of bodies come through here.
-    pub(super) heads: RefCell<Heads>,
     config: RefCell<Held>,
     draining: Cell<bool>,
     open: Cell<usize>,
@@ -47,25 +41,18 @@ struct Held {
     current: Config,
 }
 
-impl Core {
-    pub(super) fn new(
-        index: usize,
-        config: &Live,
-        limits: Limits,
-        metrics: Arc<CoreMetrics>,
-        log: AccessLog,
-    ) -> Self {
-        let mut view = config.view();
+impl<C: Reusable> Shared<C> {
+    pub(super) fn new(setup: &CoreSetup) -> Self {
+        let mut view = setup.config.view();
         let current = Rc::new(Arc::clone(view.load()));
         Self {
             timers: Timers::new(),
-            metrics,
-            log,
-            limits,
+            metrics: Arc::clone(&setup.metrics),
+            log: setup.log.clone(),
+            limits: setup.limits,
             upstreams: RefCell::default(),
-            targets: RefCell::new(Targets::new(index)),
+            targets: RefCell::new(Targets::new(setup.index)),
             scratch: RefCell::default(),
-            heads: RefCell::default(),
             config: RefCell::new(Held { view, current }),
             draining: Cell::new(false),
             open: Cell::new(0),

@@ -16,14 +16,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
-use hotswap_matcher::Timeouts;
 use http::{HeaderValue, Method, StatusCode, Uri};
 
-use super::core::{Backend, Core};
 use super::heads;
 use super::record::Notes;
+use super::{Backend, Core};
+use crate::engine::limits::{ExchangeLimits, Limit};
 use crate::reason::Reason;
 
 /// Where a connection is in its exchange.
@@ -37,23 +36,6 @@ pub(super) enum Phase {
     Exchange,
     /// The response's head is out.
     Body,
-}
-
-/// What the deadline guards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Limit {
-    Client,
-    FirstByte,
-    Total,
-    Idle,
-}
-
-/// Limits of one exchange, in ms.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ExchangeLimits {
-    pub(super) first_byte: u64,
-    pub(super) total: Option<u64>,
-    pub(super) idle: u64,
 }
 
 /// A client connection.
@@ -79,17 +61,6 @@ pub(super) struct Conn {
     /// What came of a head in earlier reads.
     early: Cell<Vec<u8>>,
     pub(super) notes: Notes,
-}
-
-impl ExchangeLimits {
-    pub(super) fn of(timeouts: &Timeouts) -> Self {
-        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
-        Self {
-            first_byte: millis(timeouts.first_byte),
-            total: timeouts.total.map(millis),
-            idle: millis(timeouts.idle),
-        }
-    }
 }
 
 impl Conn {
@@ -285,12 +256,7 @@ impl Conn {
     }
 
     fn limit_reason(&self) -> Reason {
-        match self.limit.get() {
-            Limit::FirstByte => Reason::FirstByteTimeout,
-            Limit::Total => Reason::TotalTimeout,
-            Limit::Idle => Reason::IdleTimeout,
-            Limit::Client => Reason::ClientTimeout,
-        }
+        self.limit.get().reason()
     }
 
     /// Bytes of the request's body moved.

@@ -16,14 +16,16 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
+use super::Backend;
 use super::body::{Gate, RequestBody, ResponseBody};
-use super::conn::{Conn, ExchangeLimits};
+use super::conn::Conn;
 use super::connect::Lease;
-use super::core::{Backend, Config};
 use super::local;
 use super::target::{self, Head};
 use crate::config::RouteEntry;
 use crate::decide::{Decision, LocalReply, Plan, decide};
+use crate::engine::limits::ExchangeLimits;
+use crate::engine::shared::Config;
 use crate::headers::{self, Seen};
 use crate::reason::Reason;
 

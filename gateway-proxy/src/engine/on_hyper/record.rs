@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use http::{HeaderValue, Method, StatusCode, Uri};
 
-use super::core::{Backend, Config, Core};
 use super::exchange::Again;
+use super::{Backend, Core};
 use crate::access_log::Entry;
 use crate::config::RouteEntry;
+use crate::engine::shared::Config;
 use crate::reason::Reason;
 
 /// The notes of a connection: there is one exchange at a time.

@@ -10,9 +10,10 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::Core;
 use super::conn::Conn;
-use super::core::Core;
-use super::{linger, local};
+use super::local;
+use crate::engine::linger;
 
 /// Pieces of a write up to so many bytes are put together: a copy of this size costs less than the kernel's
 /// work on a list of pieces.

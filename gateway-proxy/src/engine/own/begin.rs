@@ -1,0 +1,235 @@
+//! From the bytes of a head to an exchange: read it, ask for a decision, make the request that the backend sees,
+//! and send it, all in one turn where the head came whole and a connection is open.
+
+use std::task::{Context, Poll, ready};
+
+use super::client::{Client, Step};
+use super::exchange::Exchange;
+use super::reply::Reply;
+use super::wire;
+use crate::config::RouteEntry;
+use crate::decide::{Decision, LocalReply, Plan, decide};
+use crate::engine::host::parse_host;
+use crate::engine::limits::ExchangeLimits;
+use crate::engine::own::core::Backend;
+use crate::engine::shared::Config;
+use crate::message::body::{Around, Pipe};
+use crate::message::framing::{self, Framing};
+use crate::message::write::Coding;
+use crate::message::{Announced, Head, Known, read};
+use crate::reason::Reason;
+
+/// A request's head as the matcher looks at it.
+struct Asked<'a> {
+    head: &'a Head,
+    host: &'a str,
+}
+
+impl hotswap_matcher::RequestHead for Asked<'_> {
+    fn method(&self) -> &str {
+        self.head.method()
+    }
+
+    fn host(&self) -> &str {
+        self.host
+    }
+
+    fn path(&self) -> &str {
+        self.head.path()
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.head.query()
+    }
+
+    fn header(&self, name: &http::HeaderName, visit: &mut dyn FnMut(&[u8])) {
+        self.head.named(name.as_str()).for_each(visit);
+    }
+}
+
+impl Client {
+    /// Waits for a head, and begins its exchange.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let core = self.core();
+        if std::mem::take(&mut self.unseen)
+            && !self.early.is_empty()
+            && let Some(step) = self.look_at_early(cx)
+        {
+            return Poll::Ready(step);
+        }
+        loop {
+            if self.early.is_empty() && core.is_draining() {
+                return Poll::Ready(Step::End);
+            }
+            let mut input = core.input.borrow_mut();
+            let Ok(n @ 1..) = ready!(wire::poll_fill(&mut self.socket, cx, &mut input)) else {
+                return Poll::Ready(Step::End);
+            };
+            let came = input.get_mut(..n).unwrap_or_default();
+            let had = self.early.len();
+            if had > 0 {
+                self.early.put(came, &core);
+                drop(input);
+                if read::may_end(self.early.as_mut_slice(), had) || self.early.len() >= core.head_limits.bytes
+                {
+                    if let Some(step) = self.look_at_early(cx) {
+                        return Poll::Ready(step);
+                    }
+                }
+                continue;
+            }
+            if let Some((step, used)) = self.look_at(cx, came) {
+                self.early.put(came.get(used..).unwrap_or_default(), &core);
+                return Poll::Ready(step);
+            }
+            self.early.put(came, &core);
+            self.track.wait_for_head();
+        }
+    }
+
+    fn look_at_early(&mut self, cx: &mut Context<'_>) -> Option<Step> {
+        let mut early = std::mem::take(&mut self.early);
+        let begun = self.look_at(cx, early.as_mut_slice());
+        if let Some((_, used)) = begun {
+            early.advance(used, &self.track.core);
+        }
+        self.early = early;
+        begun.map(|(step, _)| step)
+    }
+
+    /// Begins an exchange if `bytes` begin with a whole head, or with none. How many of them were used.
+    fn look_at(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Option<(Step, usize)> {
+        let core = self.core();
+        let mut head = core.take_head();
+        match read::request(bytes, core.head_limits, &mut head) {
+            Ok(Some(len)) => {
+                let (step, used) = self.begin(cx, head, bytes.get_mut(len..).unwrap_or_default());
+                Some((step, len + used))
+            }
+            Ok(None) => {
+                core.give_head(head);
+                None
+            }
+            Err(reason) => {
+                core.give_head(head);
+                self.track.unreadable(reason);
+                (self.old, self.to_head) = (false, false);
+                Some((self.reply(cx, Reply::Failure(reason), true), bytes.len()))
+            }
+        }
+    }
+
+    /// Begins an exchange. `rest` is what came behind the head; returns how much of it belongs to the body.
+    fn begin(&mut self, cx: &mut Context<'_>, head: Box<Head>, rest: &mut [u8]) -> (Step, usize) {
+        (self.old, self.to_head) = (head.is_old(), head.method() == "HEAD");
+        self.keep_alive = framing::lasts(&head);
+        let framing = framing::of_request(&head);
+        self.track.begin(head);
+        let planned = framing.map_err(Reply::Failure).and_then(|framing| self.plan(framing));
+        match planned {
+            Ok((config, plan)) => {
+                let framing = framing.unwrap_or(Framing::None);
+                self.send_request(cx, &config, plan, framing, rest)
+            }
+            Err(reply) => {
+                // A small body that has come already need not cost the connection.
+                let mut body = Pipe::new(framing.unwrap_or(Framing::UntilClose), Coding::Plain, None);
+                let taken = body.pass(rest, &mut Around::default()).unwrap_or_default();
+                (self.reply(cx, reply, !body.is_over()), taken.used)
+            }
+        }
+    }
+
+    /// Looks at the head and asks for a decision. The error is the gateway's own answer.
+    fn plan(&mut self, framing: Framing) -> Result<(Config, Plan<Backend>), Reply> {
+        let core = self.core();
+        let head = self.track.head().ok_or(Reply::Failure(Reason::BadRequest))?;
+        if head.method() == "CONNECT" {
+            return Err(Reply::Failure(Reason::Unsupported));
+        }
+        let most = core.limits.max_body_bytes.unwrap_or(u64::MAX);
+        if matches!(framing, Framing::Length(length) if length > most) {
+            return Err(Reply::Failure(Reason::BodyTooLarge));
+        }
+        let host = std::str::from_utf8(head.host().unwrap_or_default()).ok().and_then(parse_host);
+        let host = host.ok_or(Reply::Failure(Reason::BadRequest))?;
+        if head.path() == "*" {
+            // It asks about the server itself, not about a resource.
+            return Err(Reply::Nothing);
+        }
+        let config = core.config();
+        let decision = decide(
+            &config,
+            &Asked { head, host: &host.name },
+            host.port,
+            &mut core.targets.borrow_mut(),
+            &mut *core.upstreams.borrow_mut(),
+        );
+        match decision {
+            Decision::Forward(plan) => {
+                self.track.taken_by(&config, plan.route);
+                Ok((config, plan))
+            }
+            Decision::Respond(LocalReply::Failure { reason, route }) => {
+                if let Some(route) = route {
+                    self.track.taken_by(&config, route);
+                }
+                Err(Reply::Failure(reason))
+            }
+            Decision::Respond(LocalReply::Redirect { status, location, route }) => {
+                self.track.taken_by(&config, route);
+                Err(Reply::Redirect(status, location))
+            }
+        }
+    }
+
+    /// Sends the request, or opens a connection for it.
+    fn send_request(
+        &mut self,
+        cx: &mut Context<'_>,
+        config: &Config,
+        plan: Plan<Backend>,
+        framing: Framing,
+        rest: &mut [u8],
+    ) -> (Step, usize) {
+        let core = self.core();
+        let (Some(route), Some(head)) = (config.route(plan.route), self.track.head_mut()) else {
+            return (self.reply(cx, Reply::Failure(Reason::NoRoute), true), 0);
+        };
+        let mut exchange = Exchange::new(head, &plan, framing, core.limits.max_body_bytes);
+        prepare(head, route, &plan, &self.address);
+        let mut around = core.output.borrow_mut();
+        around.clear();
+        head.write_request(exchange.path.as_deref(), &mut around.before);
+        self.track.forward(&plan.backend, ExchangeLimits::of(&plan.timeouts));
+        let taken = match exchange.upload.begin(rest, &mut around) {
+            Ok(taken) => taken,
+            Err(reason) => {
+                drop(around);
+                return (self.reply(cx, Reply::Failure(reason), true), 0);
+            }
+        };
+        let data = rest.get(taken.from..taken.to).unwrap_or_default();
+        let step = exchange.send_first(cx, wire::pieces(&mut around, data), &core);
+        match step {
+            Step::Exchange => exchange.arm(&mut self.track),
+            _ => self.track.wait_for_connection(),
+        }
+        self.exchange = Some(exchange);
+        (step, taken.used)
+    }
+}
+
+/// Makes the request that the backend sees.
+fn prepare(head: &mut Head, route: &RouteEntry, plan: &Plan<Backend>, client: &str) {
+    head.strip_request();
+    head.announce_request(Announced { client, scheme: "http" });
+    if let Some(host) = route.rewrite_host() {
+        head.remove(Known::Host);
+        head.push(Known::Host.name(), host.as_bytes());
+    } else if !head.has(Known::Host) {
+        // An HTTP/1.0 client without one; towards the backend we speak 1.1.
+        head.push(Known::Host.name(), plan.backend.text().as_bytes());
+    }
+    head.edit(route.request_headers());
+}

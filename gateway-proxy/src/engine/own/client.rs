@@ -1,0 +1,180 @@
+//! A client's connection: where it is, and what happens next. The parts of it stand in files of their own.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use super::core::Core;
+use super::exchange::Exchange;
+use super::reply::Reply;
+use super::track::Track;
+use super::wire::{self, Rest};
+use crate::engine::limits::Limit;
+use crate::engine::linger;
+use crate::reason::Reason;
+
+/// Where a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A head is awaited, or has come in part.
+    Head,
+    /// A connection to the backend is being opened.
+    Connect,
+    /// Request and response pass.
+    Exchange,
+    /// All that there is to answer is known; the rest of it goes out.
+    Flush,
+    /// Nothing more happens.
+    End,
+}
+
+/// How the socket is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Both sides know that it is over.
+    Plain,
+    /// The client may still be sending what nobody reads: with patience, or it loses the answer.
+    Linger,
+    /// By a reset: an end without it could pass for the end of the body.
+    Abort,
+}
+
+/// A client's connection.
+pub(super) struct Client {
+    pub(super) socket: TcpStream,
+    pub(super) track: Track,
+    /// The client's address, as X-Forwarded-For wants it.
+    pub(super) address: Box<str>,
+    /// What came and was not used: the beginning of a head, or what was pipelined.
+    pub(super) early: Rest,
+    /// Whether a head may stand in it that nobody has looked at.
+    pub(super) unseen: bool,
+    /// What is on its way to the client.
+    pub(super) late: Rest,
+    pub(super) step: Step,
+    pub(super) exchange: Option<Exchange>,
+    /// The request's version is HTTP/1.0.
+    pub(super) old: bool,
+    /// The request is a HEAD.
+    pub(super) to_head: bool,
+    /// Another request may come on this connection.
+    pub(super) keep_alive: bool,
+    pub(super) ending: Ending,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(core: Rc<Core>, socket: TcpStream, peer: SocketAddr) {
+    let mut client = Client::new(core, socket, peer);
+    std::future::poll_fn(|cx| client.poll(cx)).await;
+    client.end();
+}
+
+impl Client {
+    fn new(core: Rc<Core>, socket: TcpStream, peer: SocketAddr) -> Self {
+        Self {
+            socket,
+            track: Track::new(core),
+            address: peer.ip().to_canonical().to_string().into(),
+            early: Rest::default(),
+            unseen: false,
+            late: Rest::default(),
+            step: Step::Head,
+            exchange: None,
+            old: false,
+            to_head: false,
+            keep_alive: true,
+            ending: Ending::Plain,
+        }
+    }
+
+    pub(super) fn core(&self) -> Rc<Core> {
+        Rc::clone(&self.track.core)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.track.known_by(cx);
+        loop {
+            let next = match self.step {
+                Step::Head => self.poll_head(cx),
+                Step::Connect => self.poll_connect(cx),
+                Step::Exchange => self.poll_exchange(cx),
+                Step::Flush => self.poll_flush(cx),
+                Step::End => return Poll::Ready(()),
+            };
+            self.step = match next {
+                Poll::Ready(step) => step,
+                Poll::Pending if self.track.expired() => self.on_deadline(cx),
+                Poll::Pending => return Poll::Pending,
+            };
+        }
+    }
+
+    /// The rest of an answer goes out; then the exchange is over.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let core = self.core();
+        let had = self.late.len();
+        let flushed = wire::poll_flush(&mut self.socket, cx, &mut self.late, &core);
+        if self.late.len() < had {
+            self.track.moved();
+        }
+        if ready!(flushed).is_err() {
+            self.track.failure(Reason::ClientGone);
+            return Poll::Ready(Step::End);
+        }
+        self.track.close();
+        if !self.keep_alive || core.is_draining() && self.early.is_empty() {
+            return Poll::Ready(Step::End);
+        }
+        self.track.go_idle();
+        self.unseen = true;
+        Poll::Ready(Step::Head)
+    }
+
+    /// The time is up.
+    fn on_deadline(&mut self, cx: &mut Context<'_>) -> Step {
+        let limit = self.track.limit();
+        match self.step {
+            Step::Head => {
+                if !self.early.is_empty() {
+                    self.track.unreadable(Reason::ClientTimeout);
+                    self.track.close();
+                }
+                Step::End
+            }
+            Step::Exchange if limit == Limit::Continue => {
+                // A backend that does not know the expectation waits for the body.
+                self.let_body_come(cx);
+                Step::Exchange
+            }
+            Step::Connect | Step::Exchange if !self.answered() => {
+                self.reply_to_open(cx, Reply::Failure(limit.reason()))
+            }
+            Step::Connect | Step::Exchange | Step::Flush | Step::End => self.cut(limit.reason()),
+        }
+    }
+
+    /// Ends an exchange whose answer is out in part.
+    pub(super) fn cut(&mut self, reason: Reason) -> Step {
+        self.track.failure(reason);
+        self.ending = Ending::Abort;
+        Step::End
+    }
+
+    /// Closes the socket.
+    fn end(self) {
+        let Self { socket, mut track, ending, .. } = self;
+        let core = Rc::clone(&track.core);
+        track.failure(Reason::ClientGone);
+        track.close();
+        match ending {
+            Ending::Plain => {}
+            Ending::Linger => linger::close(socket, &core),
+            Ending::Abort => {
+                let _ = socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+            }
+        }
+    }
+}

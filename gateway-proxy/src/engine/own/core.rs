@@ -1,0 +1,139 @@
+//! What the tasks of one core share. It never leaves its thread.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use hotswap_core::{Clock as _, SystemClock, Timestamp};
+use tokio::net::TcpStream;
+
+use super::backend::Link;
+use super::client;
+use crate::engine::CoreSetup;
+use crate::engine::serve::Engine;
+use crate::engine::shared::Shared;
+use crate::message::Head;
+use crate::message::body::Around;
+use crate::message::read::HeadLimits;
+use crate::upstream::Upstream;
+
+/// The buffer that everything is read through, in bytes. One for all connections of a core stays in the cache.
+const INPUT: usize = 64 * 1024;
+/// Heads and buffers that wait for their next use, at most.
+const SPARE: usize = 256;
+/// A buffer that has grown beyond this is not kept.
+const LARGE: usize = 2 * INPUT;
+
+/// A backend, as this core knows it.
+pub(super) type Backend = Rc<Upstream<Link>>;
+
+/// A core.
+pub(in crate::engine) struct Core {
+    shared: Shared<Link>,
+    pub(super) head_limits: HeadLimits,
+    /// What a turn reads.
+    pub(super) input: RefCell<Box<[u8]>>,
+    /// What a turn writes: a head, what stands before a piece of a body.
+    pub(super) output: RefCell<Around>,
+    heads: RefCell<Vec<Box<Head>>>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+    date: RefCell<String>,
+}
+
+impl Core {
+    pub(in crate::engine) fn new(setup: &CoreSetup) -> Self {
+        Self {
+            shared: Shared::new(setup),
+            head_limits: HeadLimits { bytes: setup.limits.max_head_bytes, headers: setup.limits.max_headers },
+            input: RefCell::new(vec![0; INPUT].into()),
+            output: RefCell::default(),
+            heads: RefCell::default(),
+            buffers: RefCell::default(),
+            date: RefCell::new(http_date(SystemClock.now())),
+        }
+    }
+
+    /// A head to be filled.
+    pub(super) fn take_head(&self) -> Box<Head> {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// A head that is needed no more.
+    pub(super) fn give_head(&self, head: Box<Head>) {
+        let mut heads = self.heads.borrow_mut();
+        if heads.len() < SPARE {
+            heads.push(head);
+        }
+    }
+
+    /// An empty buffer.
+    pub(super) fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// A buffer that is needed no more.
+    pub(super) fn give_buffer(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffer.capacity() > 0 && buffer.capacity() <= LARGE && buffers.len() < SPARE {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+
+    /// Shows the time as the header Date has it, at most a second old.
+    pub(super) fn with_date(&self, show: impl FnOnce(&str)) {
+        show(&self.date.borrow());
+    }
+}
+
+impl Deref for Core {
+    type Target = Shared<Link>;
+
+    fn deref(&self) -> &Shared<Link> {
+        &self.shared
+    }
+}
+
+impl Engine for Core {
+    type Connection = Link;
+
+    fn shared(&self) -> &Shared<Link> {
+        &self.shared
+    }
+
+    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        // One task for each connection, all of them ended by the runtime's end; the drain waits for their count.
+        tokio::task::spawn_local(client::serve(Rc::clone(self), stream, peer));
+    }
+
+    fn tick(&self, sweep: bool) {
+        self.shared.tick(sweep);
+        if sweep {
+            *self.date.borrow_mut() = http_date(SystemClock.now());
+        }
+    }
+}
+
+/// As RFC 9110 section 5.6.7 wants it.
+fn http_date(now: Timestamp) -> String {
+    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let at =
+        time::OffsetDateTime::from_unix_timestamp(now.seconds()).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    let day = DAYS.get(usize::from(at.weekday().number_days_from_monday())).copied().unwrap_or_default();
+    let month = MONTHS.get(usize::from(u8::from(at.month())) - 1).copied().unwrap_or_default();
+    let (h, m, s) = at.time().as_hms();
+    format!("{day}, {:02} {month} {} {h:02}:{m:02}:{s:02} GMT", at.day(), at.year())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_has_the_form_of_http() {
+        assert_eq!(http_date(Timestamp(784_111_777_000_000)), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+}

@@ -1,0 +1,277 @@
+//! The response's way: from the backend to the client.
+
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use super::client::Client;
+use super::core::Core;
+use super::exchange::Exchange;
+use super::wire::{self, Rest};
+use crate::message::body::Pipe;
+use crate::message::framing::{self, Framing};
+use crate::message::read::{self, HeadLimits};
+use crate::message::write::Coding;
+use crate::message::{Head, Known};
+use crate::reason::Reason;
+
+/// Limits of a response's head.
+const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, headers: 100 };
+/// Interim responses to one request, at most.
+const MAX_INTERIM: u8 = 100;
+
+/// What waiting for a response came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Down {
+    /// It is over.
+    Over,
+    /// The connection ended before a byte of it came.
+    Silent,
+    /// Nobody is there who would take it.
+    ClientGone,
+    /// It can't be passed on, or not any more.
+    Failed(Reason),
+}
+
+/// The state of a response that comes in.
+pub(super) struct Download {
+    /// The beginning of a head.
+    early: Rest,
+    /// `None`: its head has not come.
+    body: Option<Pipe>,
+    /// The backend's connection can be used again.
+    lasts: bool,
+    /// The client takes trailers.
+    trailers: bool,
+    interim: u8,
+}
+
+impl Download {
+    /// Of the response to a request as it came.
+    pub(super) fn new(request: &Head) -> Self {
+        let trailers = request.takes_trailers();
+        Self { early: Rest::default(), body: None, lasts: false, trailers, interim: 0 }
+    }
+
+    /// Whether its head is out.
+    pub(super) fn has_begun(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Whether the backend's connection can be used again, when the response is over.
+    pub(super) fn lasts(&self) -> bool {
+        self.lasts
+    }
+}
+
+impl Client {
+    /// Moves what there is to move of the response.
+    pub(super) fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Down> {
+        let core = self.core();
+        loop {
+            if let Some(gone) = ready!(self.poll_late(cx, &core)) {
+                return Poll::Ready(gone);
+            }
+            let Some(exchange) = &mut self.exchange else { return Poll::Ready(Down::Over) };
+            if exchange.download.body.as_ref().is_some_and(Pipe::is_over) {
+                return Poll::Ready(Down::Over);
+            }
+            let Some(link) = &mut exchange.link else { return Poll::Ready(Down::Silent) };
+            let mut input = core.input.borrow_mut();
+            let Ok(n @ 1..) = ready!(wire::poll_fill(&mut link.0, cx, &mut input)) else {
+                return Poll::Ready(self.backend_ended(cx, &core));
+            };
+            let came = input.get_mut(..n).unwrap_or_default();
+            let passed = if !exchange.download.has_begun() {
+                self.on_head_bytes(cx, came, &core)
+            } else {
+                core.output.borrow_mut().clear();
+                self.pass_back(cx, came, &core)
+            };
+            if let Err(down) = passed {
+                return Poll::Ready(down);
+            }
+        }
+    }
+
+    /// Writes what the client has not taken yet, before more is read for it.
+    fn poll_late(&mut self, cx: &mut Context<'_>, core: &Rc<Core>) -> Poll<Option<Down>> {
+        if self.late.is_empty() {
+            return Poll::Ready(None);
+        }
+        let over = self.exchange.as_ref().and_then(|e| e.download.body.as_ref()).is_some_and(Pipe::is_over);
+        if over {
+            // The rest of it is no concern of the backend's connection.
+            return Poll::Ready(Some(Down::Over));
+        }
+        let had = self.late.len();
+        let flushed = wire::poll_flush(&mut self.socket, cx, &mut self.late, core);
+        if self.late.len() < had && self.answered() {
+            self.track.moved();
+        }
+        Poll::Ready(ready!(flushed).err().map(|_| Down::ClientGone))
+    }
+
+    /// The backend has ended its side, or the connection failed.
+    fn backend_ended(&mut self, cx: &mut Context<'_>, core: &Rc<Core>) -> Down {
+        let Some(exchange) = &mut self.exchange else { return Down::Over };
+        let download = &mut exchange.download;
+        let Some(body) = &mut download.body else {
+            let silent = download.early.is_empty() && download.interim == 0;
+            return if silent { Down::Silent } else { Down::Failed(Reason::BackendClosed) };
+        };
+        let mut around = core.output.borrow_mut();
+        around.clear();
+        if !body.peer_ended(&mut around) {
+            return Down::Failed(Reason::BackendCut);
+        }
+        let pieces = wire::pieces(&mut around, &[]);
+        match wire::send(&mut self.socket, cx, &mut self.late, pieces, core) {
+            Ok(()) => Down::Over,
+            Err(_) => Down::ClientGone,
+        }
+    }
+
+    fn on_head_bytes(&mut self, cx: &mut Context<'_>, came: &mut [u8], core: &Rc<Core>) -> Result<(), Down> {
+        let Some(exchange) = &mut self.exchange else { return Ok(()) };
+        let early = &mut exchange.download.early;
+        if early.is_empty() {
+            return self.look_at_response(cx, came, core);
+        }
+        let had = early.len();
+        early.put(came, core);
+        if !read::may_end(early.as_mut_slice(), had) && early.len() < LIMITS.bytes {
+            return Ok(());
+        }
+        let mut early = std::mem::take(early);
+        let looked = self.look_at_response(cx, early.as_mut_slice(), core);
+        early.clear(core);
+        looked
+    }
+
+    /// Looks at bytes that begin with a head, or with a part of it. Interim responses come before the final one.
+    fn look_at_response(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut bytes: &mut [u8],
+        core: &Rc<Core>,
+    ) -> Result<(), Down> {
+        let mut head = core.take_head();
+        loop {
+            let read = read::response(bytes, LIMITS, &mut head);
+            let Some(len) = read.map_err(|_| Down::Failed(Reason::BackendProtocol))? else {
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.download.early.put(bytes, core);
+                }
+                break;
+            };
+            bytes = bytes.get_mut(len..).unwrap_or_default();
+            if !(100..200).contains(&head.status()) {
+                self.begin_response(cx, &mut head, bytes, core)?;
+                break;
+            }
+            self.on_interim(cx, &mut head, core)?;
+        }
+        core.give_head(head);
+        Ok(())
+    }
+
+    fn on_interim(&mut self, cx: &mut Context<'_>, head: &mut Head, core: &Rc<Core>) -> Result<(), Down> {
+        let Some(exchange) = &mut self.exchange else { return Ok(()) };
+        exchange.download.interim += 1;
+        match head.status() {
+            // What would switch the protocol was not passed on.
+            101 => return Err(Down::Failed(Reason::BackendProtocol)),
+            _ if exchange.download.interim > MAX_INTERIM => {
+                return Err(Down::Failed(Reason::BackendProtocol));
+            }
+            100 if exchange.upload.is_kept_back() => self.let_body_come(cx),
+            // Nobody waits for it.
+            100 => {}
+            // HTTP/1.0 does not know them.
+            _ if self.old => {}
+            _ => {
+                head.strip_response();
+                head.remove(Known::ContentLength);
+                head.announce();
+                let mut around = core.output.borrow_mut();
+                around.clear();
+                head.write_response(false, &mut around.before);
+                let pieces = [around.before.as_slice(), &[], &[]];
+                wire::send(&mut self.socket, cx, &mut self.late, pieces, core)
+                    .map_err(|_| Down::ClientGone)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the head of the response, and what came of its body.
+    fn begin_response(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut Head,
+        bytes: &mut [u8],
+        core: &Rc<Core>,
+    ) -> Result<(), Down> {
+        let framed = framing::of_response(head, self.to_head);
+        let (framing, lasts) = framed.ok_or(Down::Failed(Reason::BackendProtocol))?;
+        let trailers = head.trailer_names();
+        head.strip_response();
+        head.announce();
+        if !head.has(Known::Date) {
+            core.with_date(|date| head.push(Known::Date.name(), date.as_bytes()));
+        }
+        if let Some(route) = self.track.route() {
+            head.edit(route.response_headers());
+        }
+        let coding = self.frame(head, framing, core);
+        let mut around = core.output.borrow_mut();
+        around.clear();
+        head.write_response(self.old, &mut around.before);
+        drop(around);
+        self.track.respond(head.status());
+        let Some(Exchange { download, .. }) = &mut self.exchange else { return Ok(()) };
+        let trailers = trailers.filter(|_| download.trailers);
+        download.lasts = lasts;
+        download.body = Some(Pipe::new(framing, coding, trailers));
+        self.pass_back(cx, bytes, core)
+    }
+
+    /// Says in the head how the body is framed towards the client, and whether the connection lasts.
+    fn frame(&mut self, head: &mut Head, framing: Framing, core: &Rc<Core>) -> Coding {
+        let coding = match framing {
+            Framing::Chunked | Framing::UntilClose if self.old => {
+                // The end of the connection is the end of the body.
+                self.keep_alive = false;
+                Coding::Plain
+            }
+            Framing::Chunked | Framing::UntilClose => {
+                head.push(Known::TransferEncoding.name(), b"chunked");
+                Coding::Chunked
+            }
+            Framing::None | Framing::Length(_) => {
+                head.keep_one_length();
+                Coding::Plain
+            }
+        };
+        self.keep_alive &= !core.is_draining();
+        self.say_whether_it_lasts(head);
+        coding
+    }
+
+    /// Passes bytes of the body on, behind what stands in the core's output already.
+    fn pass_back(&mut self, cx: &mut Context<'_>, bytes: &mut [u8], core: &Rc<Core>) -> Result<(), Down> {
+        let Some(Exchange { download, .. }) = &mut self.exchange else { return Ok(()) };
+        let Some(body) = &mut download.body else { return Ok(()) };
+        let mut around = core.output.borrow_mut();
+        let taken = body.pass(bytes, &mut around).map_err(|_| Down::Failed(Reason::BackendCut))?;
+        if taken.used < bytes.len() {
+            // It said more than was asked: whatever it is, nobody else gets it.
+            download.lasts = false;
+        }
+        let data = bytes.get(taken.from..taken.to).unwrap_or_default();
+        let pieces = wire::pieces(&mut around, data);
+        self.track.passed(data.len());
+        let sent = wire::send(&mut self.socket, cx, &mut self.late, pieces, core);
+        sent.map_err(|_| Down::ClientGone)
+    }
+}

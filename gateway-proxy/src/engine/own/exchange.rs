@@ -1,0 +1,192 @@
+//! The two directions of an exchange together: who goes on, what ends it, and what is tried again.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::backend::{self, Link, Opening};
+use super::client::{Client, Ending, Step};
+use super::core::{Backend, Core};
+use super::download::{Down, Download};
+use super::reply::Reply;
+use super::track::Track;
+use super::upload::{Fault, Upload};
+use super::wire;
+use crate::decide::Plan;
+use crate::message::Head;
+use crate::message::framing::Framing;
+use crate::reason::Reason;
+
+/// How long a body waits for the backend's "100 Continue", in ms, when the client asked for one. A backend that
+/// does not know the expectation waits for the body.
+const CONTINUE_PATIENCE_MS: u64 = 1_000;
+
+/// A request on its way to a backend, and the response on its way back. Dropped, it cuts the backend's
+/// connection: only one whose both bodies came to their end is given back.
+pub(super) struct Exchange {
+    backend: Backend,
+    connect_timeout: Duration,
+    pub(super) link: Option<Link>,
+    opening: Option<Opening>,
+    /// The request may be sent once more, if the connection turns out to be closed.
+    again: bool,
+    idempotent: bool,
+    /// The target that the backend sees, where it is not the one that came.
+    pub(super) path: Option<String>,
+    pub(super) upload: Upload,
+    pub(super) download: Download,
+}
+
+impl Exchange {
+    /// Of a request as it came.
+    pub(super) fn new(head: &Head, plan: &Plan<Backend>, framing: Framing, most: Option<u64>) -> Self {
+        let idempotent = matches!(head.method(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
+        Self {
+            backend: Rc::clone(&plan.backend),
+            connect_timeout: plan.connect_timeout,
+            link: None,
+            opening: None,
+            again: false,
+            idempotent: idempotent && framing == Framing::None,
+            path: plan.path.clone(),
+            upload: Upload::new(head, framing, most),
+            download: Download::new(head),
+        }
+    }
+
+    /// Sends the first bytes on a connection that is open, or has one opened.
+    pub(super) fn send_first(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3], core: &Rc<Core>) -> Step {
+        if let Some(mut link) = self.backend.checkout() {
+            core.metrics.reuses.add(1);
+            if wire::send(&mut link.0, cx, &mut self.upload.late, pieces, core).is_ok() {
+                self.again = self.idempotent;
+                self.link = Some(link);
+                return Step::Exchange;
+            }
+            // Nothing of it went out.
+            core.metrics.retries.add(1);
+        }
+        self.upload.late.put_behind(pieces, 0, core);
+        self.open(core)
+    }
+
+    fn open(&mut self, core: &Rc<Core>) -> Step {
+        self.link = None;
+        self.again = false;
+        self.opening = Some(backend::open(&self.backend, core, self.connect_timeout));
+        Step::Connect
+    }
+
+    /// Sets the deadline of an exchange that waits for its response.
+    pub(super) fn arm(&self, track: &mut Track) {
+        if self.upload.is_kept_back() {
+            track.wait_for_continue(CONTINUE_PATIENCE_MS);
+        } else {
+            track.wait_for_response(!self.upload.is_read());
+        }
+    }
+}
+
+impl Client {
+    /// Whether the response's head is out.
+    pub(super) fn answered(&self) -> bool {
+        self.exchange.as_ref().is_none_or(|e| e.download.has_begun())
+    }
+
+    /// Waits for a connection to the backend.
+    pub(super) fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let Some(exchange) = &mut self.exchange else { return Poll::Ready(Step::End) };
+        let Some(opening) = &mut exchange.opening else { return Poll::Ready(Step::Exchange) };
+        match opening.as_mut().poll(cx) {
+            Poll::Ready(Ok(link)) => {
+                (exchange.link, exchange.opening) = (Some(link), None);
+                exchange.arm(&mut self.track);
+                Poll::Ready(Step::Exchange)
+            }
+            Poll::Ready(Err(reason)) => Poll::Ready(self.reply_to_open(cx, Reply::Failure(reason))),
+            Poll::Pending => match self.watch(cx) {
+                Ok(()) => Poll::Pending,
+                Err(fault) => Poll::Ready(self.on_fault(cx, fault)),
+            },
+        }
+    }
+
+    /// Lets both bodies pass.
+    pub(super) fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            if let Err(fault) = self.poll_upload(cx) {
+                return Poll::Ready(self.on_fault(cx, fault));
+            }
+            let kept_back = self.body_is_kept_back();
+            match self.poll_download(cx) {
+                Poll::Ready(Down::Over) => return Poll::Ready(self.finish()),
+                Poll::Ready(Down::Silent) => return Poll::Ready(self.once_more(cx)),
+                Poll::Ready(Down::ClientGone) => return Poll::Ready(self.on_fault(cx, Fault::ClientGone)),
+                Poll::Ready(Down::Failed(reason)) if self.answered() => {
+                    return Poll::Ready(self.cut(reason));
+                }
+                Poll::Ready(Down::Failed(reason)) => {
+                    return Poll::Ready(self.reply_to_open(cx, Reply::Failure(reason)));
+                }
+                // The backend wants the body now.
+                Poll::Pending if kept_back && !self.body_is_kept_back() => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn body_is_kept_back(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|e| e.upload.is_kept_back())
+    }
+
+    fn on_fault(&mut self, cx: &mut Context<'_>, fault: Fault) -> Step {
+        match fault {
+            Fault::ClientGone => {
+                self.track.failure(Reason::ClientGone);
+                self.exchange = None;
+                Step::End
+            }
+            Fault::Refused(reason) if self.answered() => self.cut(reason),
+            Fault::Refused(reason) => self.reply_to_open(cx, Reply::Failure(reason)),
+        }
+    }
+
+    /// A connection ended without a byte of a response. If it was open before, the backend had probably closed it
+    /// already, and the request is sent once more where that does no harm.
+    fn once_more(&mut self, cx: &mut Context<'_>) -> Step {
+        let core = self.core();
+        let Some(exchange) = self.exchange.as_mut().filter(|e| e.again) else {
+            return self.reply_to_open(cx, Reply::Failure(Reason::BackendClosed));
+        };
+        core.metrics.retries.add(1);
+        exchange.upload.late.clear(&core);
+        let mut around = core.output.borrow_mut();
+        around.clear();
+        if let Some(head) = self.track.head() {
+            head.write_request(exchange.path.as_deref(), &mut around.before);
+        }
+        exchange.upload.late.put(&around.before, &core);
+        self.track.wait_for_connection();
+        exchange.open(&core)
+    }
+
+    /// The response is over.
+    fn finish(&mut self) -> Step {
+        let core = self.core();
+        if let Some(mut exchange) = self.exchange.take() {
+            let read = exchange.upload.is_read();
+            if exchange.upload.is_out() && exchange.download.lasts() {
+                if let Some(link) = exchange.link.take() {
+                    exchange.backend.checkin(link, core.timers.now());
+                }
+            }
+            exchange.upload.late.clear(&core);
+            if !read {
+                // The client has its whole answer, and nobody wants the rest of what it sends.
+                self.keep_alive = false;
+                self.ending = Ending::Linger;
+            }
+        }
+        Step::Flush
+    }
+}

@@ -1,0 +1,40 @@
+//! The gateway's own HTTP/1.1 engine.
+//!
+//! # One task for each client
+//! The task of a client's connection moves everything of its exchange: it reads the head, writes it to a
+//! connection of the backend that it holds itself, and lets both bodies pass at the same time. No other task and
+//! no channel is between the two sockets. What a turn reads goes through one buffer of the core and is written
+//! on before the turn ends; only what a socket did not take is copied, into a buffer lent for that time. A head
+//! that has come whole is read where it lies. In steady state nothing is allocated.
+//!
+//! ```text
+//!             poll_head                poll_connect            poll_exchange               poll_flush
+//!  Head ─────────────────► (decide) ──────────────► Exchange ───────────────► Flush ────────────────► Head, End
+//!                │            │  a connection is open ▲ │ ▲                    ▲
+//!                │            └───────────────────────┘ │ └ once more          │
+//!                └──► refused ──────────────────────────┴──► own answer ───────┘
+//! ```
+//!
+//! | file | part |
+//! |---|---|
+//! | `client` | the connection as a state machine |
+//! | `begin` | from the bytes of a head to an exchange |
+//! | `exchange` | the two directions together: who goes on, what ends it, what is tried again |
+//! | `upload`, `download` | one direction each |
+//! | `reply` | answers of the gateway's own |
+//! | `track` | deadline and notes: what the log, the metrics and the timers need |
+//! | `backend` | opening connections |
+//! | `wire` | reading and writing a socket |
+
+mod backend;
+mod begin;
+mod client;
+mod core;
+mod download;
+mod exchange;
+mod reply;
+mod track;
+mod upload;
+mod wire;
+
+pub(super) use self::core::Core;

@@ -1,0 +1,100 @@
+//! Answers of the gateway's own.
+
+use std::task::Context;
+
+use http::{HeaderValue, StatusCode};
+
+use super::client::{Client, Ending, Step};
+use super::wire;
+use crate::message::{Head, Known};
+use crate::reason::{HEADER, Reason};
+
+/// An answer.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// A failure: its status, its code in a header, one line of text.
+    Failure(Reason),
+    /// A redirect.
+    Redirect(StatusCode, HeaderValue),
+    /// That there is nothing to say.
+    Nothing,
+}
+
+impl Reply {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Failure(reason) => reason.status(),
+            Self::Redirect(status, _) => *status,
+            Self::Nothing => StatusCode::NO_CONTENT,
+        }
+    }
+
+    fn write(&self, head: &mut Head) -> &'static str {
+        head.respond(self.status());
+        match self {
+            Self::Failure(reason) => {
+                head.push(HEADER.as_str(), reason.code().as_bytes());
+                head.push("content-type", b"text/plain; charset=utf-8");
+                reason.text()
+            }
+            Self::Redirect(_, location) => {
+                head.push("location", location.as_bytes());
+                ""
+            }
+            Self::Nothing => "",
+        }
+    }
+}
+
+impl Client {
+    /// Answers. `unread`: some of the request has not been read, so the connection can't be used again.
+    pub(super) fn reply(&mut self, cx: &mut Context<'_>, reply: Reply, unread: bool) -> Step {
+        let core = self.core();
+        if let Reply::Failure(reason) = &reply {
+            self.track.failure(*reason);
+        }
+        if unread {
+            self.keep_alive = false;
+            self.ending = Ending::Linger;
+        }
+        self.keep_alive &= !core.is_draining();
+        let mut head = core.take_head();
+        let text = reply.write(&mut head);
+        core.with_date(|date| head.push(Known::Date.name(), date.as_bytes()));
+        if let (Reply::Redirect(..), Some(route)) = (&reply, self.track.route()) {
+            head.edit(route.response_headers());
+        }
+        if !matches!(reply, Reply::Nothing) {
+            head.push(Known::ContentLength.name(), text.len().to_string().as_bytes());
+        }
+        self.say_whether_it_lasts(&mut head);
+        let mut around = core.output.borrow_mut();
+        around.clear();
+        head.write_response(self.old, &mut around.before);
+        core.give_head(head);
+        self.track.respond_self(reply.status());
+        // Who has the answer finds it counted.
+        self.track.close();
+        let text = if self.to_head { "" } else { text };
+        let pieces = wire::pieces(&mut around, text.as_bytes());
+        match wire::send(&mut self.socket, cx, &mut self.late, pieces, &core) {
+            Ok(()) => Step::Flush,
+            Err(_) => Step::End,
+        }
+    }
+
+    /// Answers in the place of a backend, whose connection is cut.
+    pub(super) fn reply_to_open(&mut self, cx: &mut Context<'_>, reply: Reply) -> Step {
+        let unread = self.exchange.take().is_some_and(|e| !e.upload.is_read());
+        self.reply(cx, reply, unread)
+    }
+
+    /// Tells the client whether it may send another request.
+    pub(super) fn say_whether_it_lasts(&self, head: &mut Head) {
+        if !self.keep_alive {
+            head.push(Known::Connection.name(), b"close");
+        } else if self.old {
+            head.push(Known::Connection.name(), b"keep-alive");
+        }
+    }
+}

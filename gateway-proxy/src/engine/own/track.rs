@@ -1,0 +1,228 @@
+//! What is kept of a connection and its exchange beside the bytes: the deadline, and the notes that the log and
+//! the metrics need. Dropped in the middle of an exchange, it says that the client went away.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::{HeaderValue, Method, StatusCode, Uri};
+
+use super::core::{Backend, Core};
+use crate::access_log::Entry;
+use crate::config::RouteEntry;
+use crate::engine::limits::{ExchangeLimits, Limit};
+use crate::engine::serve::Engine as _;
+use crate::engine::shared::Config;
+use crate::message::Head;
+use crate::reason::Reason;
+
+/// The deadline and the notes of a connection.
+pub(super) struct Track {
+    pub(super) core: Rc<Core>,
+    slot: usize,
+    known: bool,
+    limit: Limit,
+    total: u64,
+    limits: ExchangeLimits,
+    record: Option<Record>,
+}
+
+/// The notes of an exchange.
+struct Record {
+    began: Instant,
+    head: Box<Head>,
+    route: Option<(Config, usize)>,
+    backend: Option<Backend>,
+    status: Option<StatusCode>,
+    reason: Option<Reason>,
+    bytes: u64,
+}
+
+impl Track {
+    pub(super) fn new(core: Rc<Core>) -> Self {
+        core.opened();
+        let slot = core.timers.take_slot();
+        let limits = ExchangeLimits::default();
+        let mut track =
+            Self { core, slot, known: false, limit: Limit::Client, total: u64::MAX, limits, record: None };
+        track.go_idle();
+        track
+    }
+
+    // === the deadline ===
+
+    /// Says whom to wake; the connection stays one task, so once is enough.
+    pub(super) fn known_by(&mut self, cx: &std::task::Context<'_>) {
+        if !self.known {
+            self.known = true;
+            self.core.timers.set_waker(self.slot, cx.waker());
+        }
+    }
+
+    /// Whether the time is up.
+    pub(super) fn expired(&self) -> bool {
+        self.core.timers.expired(self.slot)
+    }
+
+    /// What the deadline stands for.
+    pub(super) fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    fn arm(&mut self, limit: Limit, ms: u64) {
+        let deadline = self.core.timers.after(ms);
+        if self.total < deadline {
+            self.limit = Limit::Total;
+            self.core.timers.arm(self.slot, self.total);
+        } else {
+            self.limit = limit;
+            self.core.timers.arm(self.slot, deadline);
+        }
+    }
+
+    /// No exchange is under way.
+    pub(super) fn go_idle(&mut self) {
+        self.total = u64::MAX;
+        self.arm(Limit::Client, self.core.shared().limits.client_idle_ms);
+    }
+
+    /// A head has begun to come.
+    pub(super) fn wait_for_head(&mut self) {
+        self.arm(Limit::Client, self.core.shared().limits.client_head_ms);
+    }
+
+    /// A connection to the backend is being opened, which has a limit of its own.
+    pub(super) fn wait_for_connection(&mut self) {
+        self.arm(Limit::Total, u64::MAX);
+    }
+
+    /// The request is on its way, or out.
+    pub(super) fn wait_for_response(&mut self, request_open: bool) {
+        if request_open {
+            self.arm(Limit::Idle, self.limits.idle);
+        } else {
+            self.arm(Limit::FirstByte, self.limits.first_byte);
+        }
+    }
+
+    /// The client keeps its body back until the backend asks for it.
+    pub(super) fn wait_for_continue(&mut self, ms: u64) {
+        self.arm(Limit::Continue, ms);
+    }
+
+    /// Something of a body moved.
+    pub(super) fn moved(&mut self) {
+        self.arm(Limit::Idle, self.limits.idle);
+    }
+
+    // === the notes ===
+
+    /// An exchange begins.
+    pub(super) fn begin(&mut self, head: Box<Head>) {
+        let began = Instant::now();
+        self.record =
+            Some(Record { began, head, route: None, backend: None, status: None, reason: None, bytes: 0 });
+        self.limits = ExchangeLimits::default();
+        // Until a route sets its own.
+        self.arm(Limit::Client, self.core.shared().limits.client_idle_ms);
+    }
+
+    /// The head of the request.
+    pub(super) fn head(&self) -> Option<&Head> {
+        self.record.as_ref().map(|r| &*r.head)
+    }
+
+    pub(super) fn head_mut(&mut self) -> Option<&mut Head> {
+        self.record.as_mut().map(|r| &mut *r.head)
+    }
+
+    /// The route that took the request.
+    pub(super) fn route(&self) -> Option<&RouteEntry> {
+        let (config, slot) = self.record.as_ref()?.route.as_ref()?;
+        config.route(*slot).map(|r| &**r)
+    }
+
+    fn note(&mut self, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            change(record);
+        }
+    }
+
+    pub(super) fn taken_by(&mut self, config: &Config, slot: usize) {
+        self.note(|r| r.route = Some((Rc::clone(config), slot)));
+    }
+
+    /// The request goes to a backend.
+    pub(super) fn forward(&mut self, backend: &Backend, limits: ExchangeLimits) {
+        self.note(|r| r.backend = Some(Rc::clone(backend)));
+        self.limits = limits;
+        self.total = limits.total.map_or(u64::MAX, |ms| self.core.timers.after(ms));
+    }
+
+    /// The backend's response goes out.
+    pub(super) fn respond(&mut self, status: u16) {
+        self.note(|r| r.status = StatusCode::from_u16(status).ok());
+        self.moved();
+    }
+
+    /// An answer of the gateway's own goes out. It has no route's limits.
+    pub(super) fn respond_self(&mut self, status: StatusCode) {
+        self.note(|r| r.status = Some(status));
+        self.total = u64::MAX;
+        let idle = self.core.shared().limits.client_idle_ms;
+        self.limits = ExchangeLimits { first_byte: idle, total: None, idle };
+        self.arm(Limit::Client, idle);
+    }
+
+    /// Bytes of the response's body moved on.
+    pub(super) fn passed(&mut self, bytes: usize) {
+        self.note(|r| r.bytes += bytes as u64);
+        self.moved();
+    }
+
+    /// The first reason stays: what follows is its consequence.
+    pub(super) fn failure(&mut self, reason: Reason) {
+        self.note(|r| r.reason = r.reason.or(Some(reason)));
+    }
+
+    /// A head that could not be read is an exchange that has nothing but a reason.
+    pub(super) fn unreadable(&mut self, reason: Reason) {
+        let mut head = self.core.take_head();
+        head.clear();
+        self.begin(head);
+        self.failure(reason);
+    }
+
+    /// The exchange is over: it is counted and logged.
+    pub(super) fn close(&mut self) {
+        let Some(record) = self.record.take() else { return };
+        let core = &self.core;
+        let took = record.began.elapsed();
+        core.metrics.ended(record.status, record.reason, took);
+        if core.log.wants(record.reason) {
+            let head = &record.head;
+            // Any token is a method, and "-" stands for none.
+            let method = if head.method().is_empty() { "-" } else { head.method() };
+            core.log.log(Entry {
+                method: Method::from_bytes(method.as_bytes()).unwrap_or_default(),
+                host: head.host().and_then(|h| HeaderValue::from_bytes(h).ok()),
+                uri: Uri::try_from(head.path()).unwrap_or_default(),
+                route: record.route.and_then(|(config, slot)| config.route(slot).cloned()),
+                backend: record.backend.map(|b| b.text().clone()),
+                status: record.status,
+                reason: record.reason,
+                took,
+                bytes: record.bytes,
+            });
+        }
+        core.give_head(record.head);
+    }
+}
+
+impl Drop for Track {
+    fn drop(&mut self) {
+        self.failure(Reason::ClientGone);
+        self.close();
+        self.core.timers.free_slot(self.slot);
+        self.core.closed();
+    }
+}

@@ -1,0 +1,194 @@
+//! The request's way: from the client to the backend.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::client::Client;
+use super::exchange::Exchange;
+use super::wire::{self, Rest};
+use crate::message::body::{Around, Pipe};
+use crate::message::chunked::Taken;
+use crate::message::framing::Framing;
+use crate::message::write::Coding;
+use crate::message::{Head, Known};
+use crate::reason::Reason;
+
+/// Why an exchange can't go on, by the client's doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It went away.
+    ClientGone,
+    /// What it sent is refused.
+    Refused(Reason),
+}
+
+/// The state of a request that goes out.
+pub(super) struct Upload {
+    body: Pipe,
+    /// What the backend has not taken yet.
+    pub(super) late: Rest,
+    /// Bytes that may still come.
+    room: u64,
+    /// The client waits for "100 Continue".
+    kept_back: bool,
+    /// The backend does not take any more; it may have answered before.
+    broken: bool,
+}
+
+impl Upload {
+    /// Of a request as it came.
+    pub(super) fn new(head: &Head, framing: Framing, most: Option<u64>) -> Self {
+        let coding = if framing == Framing::Chunked { Coding::Chunked } else { Coding::Plain };
+        let asks = || head.first(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
+        Self {
+            body: Pipe::new(framing, coding, head.trailer_names()),
+            late: Rest::default(),
+            room: most.unwrap_or(u64::MAX),
+            kept_back: framing != Framing::None && !head.is_old() && asks(),
+            broken: false,
+        }
+    }
+
+    /// Whether the client has sent all of it.
+    pub(super) fn is_read(&self) -> bool {
+        self.body.is_over()
+    }
+
+    /// Whether the backend has taken all of it.
+    pub(super) fn is_out(&self) -> bool {
+        self.is_read() && self.late.is_empty() && !self.broken
+    }
+
+    pub(super) fn is_kept_back(&self) -> bool {
+        self.kept_back
+    }
+
+    /// Takes what came with the head.
+    pub(super) fn begin(&mut self, rest: &mut [u8], around: &mut Around) -> Result<Taken, Reason> {
+        if rest.is_empty() {
+            return Ok(Taken::default());
+        }
+        // A client that sends the body at once does not wait to be asked for it.
+        self.kept_back = false;
+        self.pass(rest, around)
+    }
+
+    fn pass(&mut self, bytes: &mut [u8], around: &mut Around) -> Result<Taken, Reason> {
+        let taken = self.body.pass(bytes, around).map_err(|_| Reason::BadRequest)?;
+        let len = (taken.to - taken.from) as u64;
+        self.room = self.room.checked_sub(len).ok_or(Reason::BodyTooLarge)?;
+        Ok(taken)
+    }
+}
+
+impl Client {
+    /// Moves what there is to move of the request.
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        loop {
+            let Some(Exchange { upload, link: Some(link), .. }) = &mut self.exchange else { break };
+            if !upload.late.is_empty() && !upload.broken {
+                let had = upload.late.len();
+                let flushed = wire::poll_flush(&mut link.0, cx, &mut upload.late, &self.track.core);
+                let moved = upload.late.len() < had;
+                upload.broken = matches!(flushed, Poll::Ready(Err(_)));
+                if moved {
+                    self.request_moved();
+                }
+                if flushed.is_pending() {
+                    break;
+                }
+                continue;
+            }
+            if upload.broken || upload.is_read() {
+                break;
+            }
+            if upload.kept_back {
+                self.watch(cx)?;
+                if self.early.is_empty() {
+                    return Ok(());
+                }
+                // It does not wait to be asked.
+                self.open_gate();
+            }
+            if !self.read_on(cx)? {
+                return Ok(());
+            }
+        }
+        self.watch(cx)
+    }
+
+    /// Takes some more of the request; false: there is none yet.
+    fn read_on(&mut self, cx: &mut Context<'_>) -> Result<bool, Fault> {
+        if !self.early.is_empty() {
+            let mut early = std::mem::take(&mut self.early);
+            let used = self.pass_on(cx, early.as_mut_slice());
+            early.advance(*used.as_ref().unwrap_or(&0), &self.track.core);
+            self.early = early;
+            return used.map(|_| true);
+        }
+        let core = self.core();
+        let mut input = core.input.borrow_mut();
+        let n = match wire::poll_fill(&mut self.socket, cx, &mut input) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(n @ 1..)) => n,
+            Poll::Ready(_) => return Err(Fault::ClientGone),
+        };
+        let came = input.get_mut(..n).unwrap_or_default();
+        let used = self.pass_on(cx, came)?;
+        self.early.put(came.get(used..).unwrap_or_default(), &core);
+        Ok(true)
+    }
+
+    /// Passes some bytes of the body on; how many of them were used.
+    fn pass_on(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Result<usize, Fault> {
+        let core = self.core();
+        let Some(Exchange { upload, link: Some(link), .. }) = &mut self.exchange else { return Ok(0) };
+        let mut around = core.output.borrow_mut();
+        around.clear();
+        let taken = upload.pass(bytes, &mut around).map_err(Fault::Refused)?;
+        let data = bytes.get(taken.from..taken.to).unwrap_or_default();
+        let pieces = wire::pieces(&mut around, data);
+        upload.broken = wire::send(&mut link.0, cx, &mut upload.late, pieces, &core).is_err();
+        self.request_moved();
+        Ok(taken.used)
+    }
+
+    fn request_moved(&mut self) {
+        let Some(exchange) = &self.exchange else { return };
+        if exchange.download.has_begun() {
+            self.track.moved();
+        } else {
+            exchange.arm(&mut self.track);
+        }
+    }
+
+    /// Looks whether the client is still there. What it sends meanwhile is kept, one buffer of it.
+    pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        while self.early.is_empty() {
+            let core = Rc::clone(&self.track.core);
+            let mut input = core.input.borrow_mut();
+            match wire::poll_fill(&mut self.socket, cx, &mut input) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(n @ 1..)) => self.early.put(input.get(..n).unwrap_or_default(), &core),
+                Poll::Ready(_) => return Err(Fault::ClientGone),
+            }
+        }
+        Ok(())
+    }
+
+    /// The body may come.
+    pub(super) fn open_gate(&mut self) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.upload.kept_back = false;
+            exchange.arm(&mut self.track);
+        }
+    }
+
+    /// Tells a client that waits that the body may come.
+    pub(super) fn let_body_come(&mut self, cx: &mut Context<'_>) {
+        self.open_gate();
+        let interim: [&[u8]; 3] = [b"HTTP/1.1 100 Continue\r\n\r\n", &[], &[]];
+        // A client that has gone shows when it is read from.
+        let _ = wire::send(&mut self.socket, cx, &mut self.late, interim, &self.track.core);
+    }
+}

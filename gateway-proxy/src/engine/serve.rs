@@ -1,0 +1,77 @@
+//! The life of a core: accept until told to stop, tick, drain. What becomes of a connection is the engine's.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::CoreSetup;
+use super::shared::Shared;
+use super::timers::{TICK_MS, Timers};
+use crate::upstream::Reusable;
+
+/// A pause after an accept that failed, as where no file descriptor is left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// An engine, as one core runs it.
+pub(super) trait Engine: 'static {
+    /// An open connection to a backend.
+    type Connection: Reusable + 'static;
+
+    /// What every engine keeps.
+    fn shared(&self) -> &Shared<Self::Connection>;
+
+    /// Takes a client's connection over. It does not wait.
+    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr);
+
+    /// Every tick; once a second with `sweep`.
+    fn tick(&self, sweep: bool) {
+        self.shared().tick(sweep);
+    }
+}
+
+/// Runs a core until it is told to stop and its connections have ended, or the drain's deadline is over.
+pub(super) async fn serve<E: Engine>(
+    setup: CoreSetup,
+    engine: impl FnOnce(&CoreSetup) -> E,
+) -> std::io::Result<()> {
+    let core = Rc::new(engine(&setup));
+    let CoreSetup { listener, limits, mut stop, .. } = setup;
+    let listener = TcpListener::from_std(listener)?;
+    tokio::task::spawn_local(tick(Rc::clone(&core)));
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                // A client that has gone already takes no options.
+                Ok((stream, peer)) => if stream.set_nodelay(true).is_ok() {
+                    core.accept(stream, peer);
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+    }
+    drop(listener);
+    core.shared().start_drain();
+    let _ = tokio::time::timeout(limits.drain_deadline, core.shared().all_closed()).await;
+    Ok(())
+}
+
+async fn tick<E: Engine>(core: Rc<E>) {
+    let mut every = tokio::time::interval(Timers::period());
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut since_sweep = 0;
+    loop {
+        every.tick().await;
+        since_sweep += TICK_MS;
+        let sweep = since_sweep >= 1_000;
+        if sweep {
+            since_sweep = 0;
+        }
+        core.tick(sweep);
+    }
+}

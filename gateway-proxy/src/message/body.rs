@@ -1,0 +1,130 @@
+//! A body on its way through: read in one framing, written in another or the same.
+
+use super::Head;
+use super::chunked::{BadChunk, Decoder, Taken};
+use super::framing::Framing;
+use super::read;
+use super::write::Coding;
+
+/// Fields behind a body, at most.
+const MAX_TRAILERS: usize = 100;
+
+/// Reads a body.
+#[derive(Debug, Default)]
+pub enum Reader {
+    /// It is over, or there is none.
+    #[default]
+    Over,
+    /// So many bytes are to come.
+    Length(u64),
+    /// It comes in chunks.
+    Chunked(Decoder),
+    /// It ends with the connection.
+    UntilClose,
+}
+
+/// What is written around a piece of a body.
+#[derive(Debug, Default)]
+pub struct Around {
+    /// Before it; a head may stand here already.
+    pub before: Vec<u8>,
+    /// Behind it.
+    pub behind: Vec<u8>,
+}
+
+/// A body on its way.
+#[derive(Debug, Default)]
+pub struct Pipe {
+    reader: Reader,
+    coding: Coding,
+    /// The trailers that may go on, as a list of names; `None`: none may.
+    trailers: Option<Box<[u8]>>,
+}
+
+impl Reader {
+    fn take(&mut self, bytes: &mut [u8]) -> Result<Taken, BadChunk> {
+        let (used, ended) = match self {
+            Self::Over => (0, true),
+            Self::UntilClose => (bytes.len(), false),
+            Self::Length(left) => {
+                let used = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left -= used as u64;
+                (used, *left == 0)
+            }
+            Self::Chunked(decoder) => return decoder.take(bytes),
+        };
+        Ok(Taken { used, from: 0, to: used, ended })
+    }
+}
+
+impl Around {
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.before.clear();
+        self.behind.clear();
+    }
+}
+
+impl Pipe {
+    /// A body that comes in one framing and goes out in a coding.
+    pub fn new(framing: Framing, coding: Coding, trailers: Option<Box<[u8]>>) -> Self {
+        let reader = match framing {
+            Framing::None => Reader::Over,
+            Framing::Length(length) => Reader::Length(length),
+            Framing::Chunked => Reader::Chunked(Decoder::default()),
+            Framing::UntilClose => Reader::UntilClose,
+        };
+        Self { reader, coding, trailers }
+    }
+
+    /// Whether the body is over.
+    pub fn is_over(&self) -> bool {
+        matches!(self.reader, Reader::Over)
+    }
+
+    /// Takes what belongs to the body from the front of `bytes`, and writes what must stand around its data.
+    ///
+    /// # Errors
+    /// Where the body is broken.
+    pub fn pass(&mut self, bytes: &mut [u8], around: &mut Around) -> Result<Taken, BadChunk> {
+        if self.is_over() {
+            return Ok(Taken { ended: true, ..Taken::default() });
+        }
+        let taken = self.reader.take(bytes)?;
+        let len = taken.to - taken.from;
+        self.coding.open(len, &mut around.before);
+        self.coding.close(len, &mut around.behind);
+        if taken.ended {
+            self.end(around)?;
+        }
+        Ok(taken)
+    }
+
+    /// The peer has ended its connection. Whether that is where the body ends.
+    pub fn peer_ended(&mut self, around: &mut Around) -> bool {
+        let ends = matches!(self.reader, Reader::UntilClose);
+        ends && self.end(around).is_ok()
+    }
+
+    fn end(&mut self, around: &mut Around) -> Result<(), BadChunk> {
+        let lines = match &self.reader {
+            Reader::Chunked(decoder) => decoder.trailers(),
+            Reader::Over | Reader::Length(_) | Reader::UntilClose => &[],
+        };
+        let mut written = Vec::new();
+        if !lines.is_empty() {
+            let mut fields = Head::default();
+            read::trailers(lines, MAX_TRAILERS, &mut fields).map_err(|_| BadChunk)?;
+            if let Some(names) = &self.trailers {
+                fields.write_trailers(names, &mut written);
+            }
+        }
+        self.coding.end(&written, &mut around.behind);
+        self.reader = Reader::Over;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "body_tests.rs"]
+mod tests;

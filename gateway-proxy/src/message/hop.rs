@@ -1,0 +1,156 @@
+//! What a proxy changes of a head: it takes away what concerns one connection, says that it was there, and
+//! applies the route's edits.
+
+use hotswap_matcher::HeaderEdits;
+
+use super::{Head, Known};
+
+/// What is said of a request's way.
+#[derive(Clone, Copy, Debug)]
+pub struct Announced<'a> {
+    /// The client's address.
+    pub client: &'a str,
+    /// The scheme that the client used.
+    pub scheme: &'static str,
+}
+
+impl Head {
+    /// Takes the headers of the connection out of a request, those that Connection names included. The framing
+    /// stays, in the one way to write it; trailers may come back if the client takes them.
+    pub fn strip_request(&mut self) {
+        let trailers = self.takes_trailers();
+        let chunked = self.has(Known::TransferEncoding);
+        self.strip();
+        if chunked {
+            self.push(Known::TransferEncoding.name(), b"chunked");
+        }
+        if trailers {
+            self.push(Known::Te.name(), b"trailers");
+        }
+    }
+
+    /// Takes the headers of the connection out of a response. Of the framing only a length stays.
+    pub fn strip_response(&mut self) {
+        if self.has(Known::TransferEncoding) {
+            // RFC 9112 section 6.3: the transfer coding counts, and the length must go.
+            self.remove(Known::ContentLength);
+        }
+        self.strip();
+    }
+
+    fn strip(&mut self) {
+        self.strip_named();
+        for known in
+            [Known::KeepAlive, Known::ProxyConnection, Known::Te, Known::TransferEncoding, Known::Upgrade]
+        {
+            self.remove(known);
+        }
+    }
+
+    /// Takes out Connection and what it names.
+    fn strip_named(&mut self) {
+        if !self.has(Known::Connection) {
+            return;
+        }
+        // Nearly always it is one "keep-alive" or "close", which names nothing.
+        if !self.only(Known::Connection).is_some_and(is_connection_option) {
+            let named: Vec<Vec<u8>> = self
+                .values(Known::Connection)
+                .flat_map(|v| v.split(|b| *b == b','))
+                .map(|token| token.trim_ascii().to_ascii_lowercase())
+                .filter(|token| may_be_named(token))
+                .collect();
+            named.iter().for_each(|name| self.remove_named(name));
+        }
+        self.remove(Known::Connection);
+    }
+
+    /// Whether the client takes trailers.
+    pub fn takes_trailers(&self) -> bool {
+        let mut tokens = self.values(Known::Te).flat_map(|v| v.split(|b| *b == b','));
+        tokens.any(|t| {
+            let name = t.split(|b| *b == b';').next().unwrap_or_default();
+            name.trim_ascii().eq_ignore_ascii_case(b"trailers")
+        })
+    }
+
+    /// The fields that are said to follow the body, as one list; `None`: nothing is said.
+    pub fn trailer_names(&self) -> Option<Box<[u8]>> {
+        if !self.has(Known::Trailer) {
+            return None;
+        }
+        Some(self.values(Known::Trailer).collect::<Vec<_>>().join(&b","[..]).into())
+    }
+
+    /// Makes the length one field, where a body can have one at all.
+    pub fn keep_one_length(&mut self) {
+        if self.status() < 200 || self.status() == 204 {
+            self.remove(Known::ContentLength);
+        } else if self.values(Known::ContentLength).nth(1).is_some() {
+            let one = self.first(Known::ContentLength).unwrap_or_default().to_vec();
+            self.remove(Known::ContentLength);
+            self.push(Known::ContentLength.name(), &one);
+        }
+    }
+
+    /// Says where a request came from. What a client claims of the scheme and the host is replaced; the chain of
+    /// addresses grows by the client's.
+    pub fn announce_request(&mut self, announced: Announced<'_>) {
+        self.chain(announced.client);
+        self.remove(Known::ForwardedProto);
+        self.push(Known::ForwardedProto.name(), announced.scheme.as_bytes());
+        self.remove(Known::ForwardedHost);
+        if let Some(host) = self.host {
+            self.push_copy(Known::ForwardedHost.name(), host);
+        }
+        self.announce();
+    }
+
+    /// Adds this hop to Via: the version is the one that the message came with.
+    pub fn announce(&mut self) {
+        self.push(Known::Via.name(), if self.is_old() { b"1.0 hotswap" } else { b"1.1 hotswap" });
+    }
+
+    /// One line, since many backends read only the first.
+    fn chain(&mut self, client: &str) {
+        let name = Known::ForwardedFor.name();
+        if !self.has(Known::ForwardedFor) {
+            self.push(name, client.as_bytes());
+            return;
+        }
+        let mut chain = Vec::new();
+        for value in self.values(Known::ForwardedFor) {
+            chain.extend_from_slice(value);
+            chain.extend_from_slice(b", ");
+        }
+        self.remove(Known::ForwardedFor);
+        self.push_parts(name, &[&chain, client.as_bytes()]);
+    }
+
+    /// Applies a route's edits: remove, set, add.
+    pub fn edit(&mut self, edits: &HeaderEdits) {
+        for name in &edits.remove {
+            self.remove_named(name.as_str().as_bytes());
+        }
+        for (name, value) in &edits.set {
+            self.set(name, value.as_bytes());
+        }
+        for (name, value) in &edits.add {
+            self.push(name.as_str(), value.as_bytes());
+        }
+    }
+}
+
+fn is_connection_option(token: &[u8]) -> bool {
+    token.eq_ignore_ascii_case(b"close") || token.eq_ignore_ascii_case(b"keep-alive")
+}
+
+/// The framing of the body and the host are not for a peer to name.
+fn may_be_named(token: &[u8]) -> bool {
+    let kept = matches!(Known::of(token), Known::ContentLength | Known::TransferEncoding | Known::Host);
+    !token.is_empty() && !is_connection_option(token) && !kept
+}
+
+#[cfg(test)]
+#[path = "hop_tests.rs"]
+mod tests;
