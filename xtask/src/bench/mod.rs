@@ -172,7 +172,7 @@ async fn until_interrupted(work: impl Future<Output = Result<()>>) -> Result<()>
 async fn gateway(args: GatewayArgs) -> Result<()> {
     let plan = Plan::new(&args.run, args.workloads.clone())?;
     let root = crate::root()?;
-    let tools = Tools::get(&root, args.peers.contains(&Peer::Hotswap)).await?;
+    let tools = Tools::get(&root, args.peers.iter().any(|p| p.is_ours())).await?;
     let facts = Facts::gather().await?;
     // Dropped last: the processes below write into it.
     let dir = tempfile::Builder::new().prefix("hotswap-bench-").tempdir()?;
@@ -188,7 +188,7 @@ async fn gateway(args: GatewayArgs) -> Result<()> {
     let text = report::gateway(&preamble, &contestants, &absent, &series);
     report::publish(&text, &out(&root, &args.run, "gateway"))?;
     // The table stands, but a run without the one that it is about must not pass for a good one.
-    match absent.into_iter().find(|(peer, _)| *peer == Peer::Hotswap) {
+    match absent.into_iter().find(|(peer, _)| peer.is_ours()) {
         Some((_, why)) => Err(why.context("hotswap was not measured")),
         None => Ok(()),
     }

@@ -70,11 +70,11 @@ impl Client {
             if had > 0 {
                 self.early.put(came, &core);
                 drop(input);
-                if read::may_end(self.early.as_mut_slice(), had) || self.early.len() >= core.head_limits.bytes
+                let full = self.early.len() >= core.head_limits.bytes;
+                if (full || read::may_end(self.early.as_mut_slice(), had))
+                    && let Some(step) = self.look_at_early(cx)
                 {
-                    if let Some(step) = self.look_at_early(cx) {
-                        return Poll::Ready(step);
-                    }
+                    return Poll::Ready(step);
                 }
                 continue;
             }
@@ -120,7 +120,7 @@ impl Client {
     }
 
     /// Begins an exchange. `rest` is what came behind the head; returns how much of it belongs to the body.
-    fn begin(&mut self, cx: &mut Context<'_>, head: Box<Head>, rest: &mut [u8]) -> (Step, usize) {
+    fn begin(&mut self, cx: &mut Context<'_>, head: Head, rest: &mut [u8]) -> (Step, usize) {
         (self.old, self.to_head) = (head.is_old(), head.method() == "HEAD");
         self.keep_alive = framing::lasts(&head);
         let framing = framing::of_request(&head);

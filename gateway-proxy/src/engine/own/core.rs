@@ -36,7 +36,7 @@ pub(in crate::engine) struct Core {
     pub(super) input: RefCell<Box<[u8]>>,
     /// What a turn writes: a head, what stands before a piece of a body.
     pub(super) output: RefCell<Around>,
-    heads: RefCell<Vec<Box<Head>>>,
+    heads: RefCell<Vec<Head>>,
     buffers: RefCell<Vec<Vec<u8>>>,
     date: RefCell<String>,
 }
@@ -55,12 +55,12 @@ impl Core {
     }
 
     /// A head to be filled.
-    pub(super) fn take_head(&self) -> Box<Head> {
+    pub(super) fn take_head(&self) -> Head {
         self.heads.borrow_mut().pop().unwrap_or_default()
     }
 
     /// A head that is needed no more.
-    pub(super) fn give_head(&self, head: Box<Head>) {
+    pub(super) fn give_head(&self, head: Head) {
         let mut heads = self.heads.borrow_mut();
         if heads.len() < SPARE {
             heads.push(head);

@@ -175,10 +175,11 @@ impl Client {
         let core = self.core();
         if let Some(mut exchange) = self.exchange.take() {
             let read = exchange.upload.is_read();
-            if exchange.upload.is_out() && exchange.download.lasts() {
-                if let Some(link) = exchange.link.take() {
-                    exchange.backend.checkin(link, core.timers.now());
-                }
+            if exchange.upload.is_out()
+                && exchange.download.lasts()
+                && let Some(link) = exchange.link.take()
+            {
+                exchange.backend.checkin(link, core.timers.now());
             }
             exchange.upload.late.clear(&core);
             if !read {

@@ -29,7 +29,7 @@ pub(super) struct Track {
 /// The notes of an exchange.
 struct Record {
     began: Instant,
-    head: Box<Head>,
+    head: Head,
     route: Option<(Config, usize)>,
     backend: Option<Backend>,
     status: Option<StatusCode>,
@@ -117,7 +117,7 @@ impl Track {
     // === the notes ===
 
     /// An exchange begins.
-    pub(super) fn begin(&mut self, head: Box<Head>) {
+    pub(super) fn begin(&mut self, head: Head) {
         let began = Instant::now();
         self.record =
             Some(Record { began, head, route: None, backend: None, status: None, reason: None, bytes: 0 });
@@ -128,11 +128,11 @@ impl Track {
 
     /// The head of the request.
     pub(super) fn head(&self) -> Option<&Head> {
-        self.record.as_ref().map(|r| &*r.head)
+        self.record.as_ref().map(|r| &r.head)
     }
 
     pub(super) fn head_mut(&mut self) -> Option<&mut Head> {
-        self.record.as_mut().map(|r| &mut *r.head)
+        self.record.as_mut().map(|r| &mut r.head)
     }
 
     /// The route that took the request.

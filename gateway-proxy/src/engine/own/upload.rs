@@ -84,8 +84,7 @@ impl Upload {
 impl Client {
     /// Moves what there is to move of the request.
     pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
-        loop {
-            let Some(Exchange { upload, link: Some(link), .. }) = &mut self.exchange else { break };
+        while let Some(Exchange { upload, link: Some(link), .. }) = &mut self.exchange {
             if !upload.late.is_empty() && !upload.broken {
                 let had = upload.late.len();
                 let flushed = wire::poll_flush(&mut link.0, cx, &mut upload.late, &self.track.core);

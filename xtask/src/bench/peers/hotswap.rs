@@ -34,10 +34,15 @@ struct Suite {
 }
 
 /// Starts it with all routes live, and tells how long the routes took from the first write on.
-pub(crate) async fn start(scenario: &Scenario<'_>, label: &str) -> Result<(Contestant, Duration)> {
+/// `engine` is one of those that the gateway has; `None`: its default.
+pub(crate) async fn start(
+    scenario: &Scenario<'_>,
+    label: &str,
+    engine: Option<&str>,
+) -> Result<(Contestant, Duration)> {
     let binary = scenario.tools.hotswap.clone().map_err(|why| anyhow!(why).context("it can't be built"))?;
     let version = version(&binary, "--version", "hotswap ").await?;
-    let mut suite = up(scenario, &binary, label).await?;
+    let mut suite = up(scenario, &binary, label, engine).await?;
     let begin = Instant::now();
     apply(&suite, scenario, label).await.context("its routes can't be applied")?;
     live(&mut suite, scenario).await?;
@@ -52,7 +57,7 @@ pub(crate) async fn start(scenario: &Scenario<'_>, label: &str) -> Result<(Conte
 }
 
 /// `hotswap up`, on the load's core: only the gateway's process moves, later.
-async fn up(scenario: &Scenario<'_>, binary: &Path, label: &str) -> Result<Suite> {
+async fn up(scenario: &Scenario<'_>, binary: &Path, label: &str, engine: Option<&str>) -> Result<Suite> {
     let data = scenario.dir.join(label);
     fs::create_dir_all(&data)?;
     let (control, gateway) = (free_address()?, free_address()?);
@@ -67,6 +72,9 @@ async fn up(scenario: &Scenario<'_>, binary: &Path, label: &str) -> Result<Suite
         command.arg(flag).arg(address.to_string());
     }
     command.args(["--gateway-workers", "1"]);
+    if let Some(engine) = engine {
+        command.args(["--gateway-engine", engine]);
+    }
     let mut group = Group::spawn(&mut command, scenario.cores.load, scenario.dir, label)?;
     let token = data.join("admin.token");
     // Any answer will do, a 404 too: the gateway serves before it has a route.

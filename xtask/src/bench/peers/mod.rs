@@ -27,8 +27,12 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 pub(crate) enum Peer {
     /// A relay of bytes: the limit.
     Bytecopy,
-    /// Our gateway.
+    /// Our gateway, on its default engine.
     Hotswap,
+    /// Our gateway on its own engine.
+    HotswapOwn,
+    /// Our gateway on hyper.
+    HotswapHyper,
     /// nginx from Debian.
     Nginx,
     /// HAProxy from Debian.
@@ -44,6 +48,8 @@ impl fmt::Display for Peer {
         f.write_str(match self {
             Self::Bytecopy => "bytecopy",
             Self::Hotswap => "hotswap",
+            Self::HotswapOwn => "hotswap-own",
+            Self::HotswapHyper => "hotswap-hyper",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::HaproxySplice => "haproxy-splice",
@@ -83,15 +89,27 @@ pub(crate) struct Contestant {
 }
 
 impl Peer {
+    /// Whether it is our gateway, on whichever engine.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Hotswap | Self::HotswapOwn | Self::HotswapHyper)
+    }
+
     /// Starts it, and waits until it answers.
     pub(crate) async fn start(self, scenario: &Scenario<'_>) -> Result<Contestant> {
         match self {
             Self::Bytecopy => bytecopy::start(scenario).await,
-            Self::Hotswap => hotswap::start(scenario, "hotswap").await.map(|(contestant, _)| contestant),
+            Self::Hotswap => self.start_hotswap(scenario, None).await,
+            Self::HotswapOwn => self.start_hotswap(scenario, Some("own")).await,
+            Self::HotswapHyper => self.start_hotswap(scenario, Some("hyper")).await,
             Self::Nginx => nginx::start(scenario).await,
             Self::Haproxy | Self::HaproxySplice => haproxy::start(scenario, self).await,
             Self::Envoy => envoy::start(scenario).await,
         }
+    }
+
+    async fn start_hotswap(self, scenario: &Scenario<'_>, engine: Option<&str>) -> Result<Contestant> {
+        let (contestant, _) = hotswap::start(scenario, &self.to_string(), engine).await?;
+        Ok(contestant)
     }
 }
 
