@@ -3,6 +3,7 @@
 
 mod clients;
 mod control;
+mod differential;
 mod disk;
 mod failures;
 mod gateway_process;

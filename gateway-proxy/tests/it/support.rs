@@ -369,6 +369,13 @@ impl Wire {
         whole.then_some(Request { head, body })
     }
 
+    /// The same, with the trailers.
+    pub async fn request_and_trailers(&mut self) -> Option<(Request, String)> {
+        let head = self.head().await?;
+        let (body, whole, trailers) = self.body(&head).await;
+        whole.then_some((Request { head, body }, trailers))
+    }
+
     /// A backend's next head, without the body.
     pub async fn request_head(&mut self) -> Option<String> {
         self.head().await

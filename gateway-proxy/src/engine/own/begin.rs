@@ -13,9 +13,7 @@ use crate::engine::host::parse_host;
 use crate::engine::limits::ExchangeLimits;
 use crate::engine::own::core::Backend;
 use crate::engine::shared::Config;
-use crate::message::body::{Around, Pipe};
 use crate::message::framing::{self, Framing};
-use crate::message::write::Coding;
 use crate::message::{Announced, Head, Known, read};
 use crate::reason::Reason;
 
@@ -132,10 +130,8 @@ impl Client {
                 self.send_request(cx, &config, plan, framing, rest)
             }
             Err(reply) => {
-                // A small body that has come already need not cost the connection.
-                let mut body = Pipe::new(framing.unwrap_or(Framing::UntilClose), Coding::Plain, None);
-                let taken = body.pass(rest, &mut Around::default()).unwrap_or_default();
-                (self.reply(cx, reply, !body.is_over()), taken.used)
+                let (unread, used) = leave_body(&reply, framing, rest);
+                (self.reply(cx, reply, unread), used)
             }
         }
     }
@@ -217,6 +213,20 @@ impl Client {
         }
         self.exchange = Some(exchange);
         (step, taken.used)
+    }
+}
+
+/// The body of a request that the gateway answers by itself: whether some of it is unread, and how much of what
+/// came was its. A small one that has come already need not cost the connection; one whose head was doubtful
+/// does.
+fn leave_body(reply: &Reply, framing: Result<Framing, Reason>, rest: &[u8]) -> (bool, usize) {
+    let doubtful = matches!(reply, Reply::Failure(reason) if reason.status().is_client_error() && *reason != Reason::NoRoute);
+    match framing {
+        Ok(Framing::None) if !doubtful => (false, 0),
+        Ok(Framing::Length(length)) if !doubtful && length <= rest.len() as u64 => {
+            (false, usize::try_from(length).unwrap_or(rest.len()))
+        }
+        _ => (true, rest.len()),
     }
 }
 
