@@ -189,13 +189,15 @@ impl Head {
     /// Adds a field as a peer sent it; the name becomes lower case.
     fn push_received(&mut self, name: &str, value: &[u8]) {
         let at = self.lines.len();
-        self.push_parts(name, &[value]);
-        if let Some(field) = self.fields.pop()
-            && let Some(name) = self.lines.get_mut(at..field.colon as usize)
-        {
+        let colon = at + name.len();
+        self.lines.extend_from_slice(name.as_bytes());
+        if let Some(name) = self.lines.get_mut(at..) {
             name.make_ascii_lowercase();
         }
-        self.note(at, at + name.len());
+        self.lines.extend_from_slice(b": ");
+        self.lines.extend_from_slice(value);
+        self.lines.extend_from_slice(b"\r\n");
+        self.note(at, colon);
     }
 
     fn note(&mut self, at: usize, colon: usize) {

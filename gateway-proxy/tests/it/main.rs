@@ -7,6 +7,7 @@ mod differential;
 mod disk;
 mod failures;
 mod gateway_process;
+mod hostile;
 mod process;
 mod proxying;
 mod restarts;

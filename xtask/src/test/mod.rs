@@ -79,6 +79,8 @@ const STAGES: &[Stage] = &[
         Outcome::Passed => tests(job, Some("hotswap-route"), &[("HOTSWAP_TEST_STORE", "postgres")]),
         other => Ok(other),
     }),
+    // The gateway's suite on the engine that is not its default.
+    ("tests-engine", |job| tests(job, Some("hotswap-gateway"), &[("HOTSWAP_GATEWAY_ENGINE", "own")])),
     // cargo-nextest runs none of these.
     ("doc-tests", |job| cargo(job, &["test", "--workspace", "--doc", "--locked", "--quiet"])),
     ("readme", |job| readme::run(&job.root)),
