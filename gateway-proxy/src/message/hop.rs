@@ -118,13 +118,17 @@ impl Head {
             self.push(name, client.as_bytes());
             return;
         }
-        let mut chain = Vec::new();
-        for value in self.values(Known::ForwardedFor) {
-            chain.extend_from_slice(value);
-            chain.extend_from_slice(b", ");
+        let at = self.lines.len();
+        self.lines.extend_from_slice(name.as_bytes());
+        self.lines.extend_from_slice(b": ");
+        for field in self.fields.iter().filter(|f| f.live && f.known == Known::ForwardedFor) {
+            self.lines.extend_from_within(field.value_place());
+            self.lines.extend_from_slice(b", ");
         }
+        self.lines.extend_from_slice(client.as_bytes());
+        self.lines.extend_from_slice(b"\r\n");
         self.remove(Known::ForwardedFor);
-        self.push_parts(name, &[&chain, client.as_bytes()]);
+        self.note(at, at + name.len());
     }
 
     /// Applies a route's edits: remove, set, add.

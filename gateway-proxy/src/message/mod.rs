@@ -11,6 +11,8 @@ pub mod read;
 mod target;
 pub mod write;
 
+use std::ops::Range;
+
 use http::HeaderName;
 
 pub use self::hop::Announced;
@@ -55,7 +57,11 @@ impl Field {
     }
 
     fn value(self, lines: &[u8]) -> &[u8] {
-        lines.get(self.colon as usize + 2..(self.end as usize).saturating_sub(2)).unwrap_or_default()
+        lines.get(self.value_place()).unwrap_or_default()
+    }
+
+    fn value_place(self) -> Range<usize> {
+        self.colon as usize + 2..(self.end as usize).saturating_sub(2)
     }
 }
 
@@ -163,15 +169,10 @@ impl Head {
 
     /// Adds a field. The name must be a token in lower case, and the value one that may stand in a head.
     pub fn push(&mut self, name: &str, value: &[u8]) {
-        self.push_parts(name, &[value]);
-    }
-
-    /// Adds a field whose value comes in parts.
-    fn push_parts(&mut self, name: &str, parts: &[&[u8]]) {
         let at = self.lines.len();
         self.lines.extend_from_slice(name.as_bytes());
         self.lines.extend_from_slice(b": ");
-        parts.iter().for_each(|part| self.lines.extend_from_slice(part));
+        self.lines.extend_from_slice(value);
         self.lines.extend_from_slice(b"\r\n");
         self.note(at, at + name.len());
     }

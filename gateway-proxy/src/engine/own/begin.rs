@@ -1,7 +1,7 @@
 //! From the bytes of a head to an exchange: read it, ask for a decision, make the request that the backend sees,
 //! and send it, all in one turn where the head came whole and a connection is open.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::client::{Client, Step};
 use super::exchange::Exchange;
@@ -56,12 +56,15 @@ impl Client {
             return Poll::Ready(step);
         }
         loop {
-            if self.early.is_empty() && core.is_draining() {
-                return Poll::Ready(Step::End);
-            }
             let mut input = core.input.borrow_mut();
-            let Ok(n @ 1..) = ready!(wire::poll_fill(&mut self.socket, cx, &mut input)) else {
-                return Poll::Ready(Step::End);
+            let n = match wire::poll_fill(&mut self.socket, cx, &mut input) {
+                // Nothing of a request has come, and none is taken any more.
+                Poll::Pending if self.early.is_empty() && core.is_draining() => {
+                    return Poll::Ready(Step::End);
+                }
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(n @ 1..)) => n,
+                Poll::Ready(_) => return Poll::Ready(Step::End),
             };
             let came = input.get_mut(..n).unwrap_or_default();
             let had = self.early.len();
@@ -184,7 +187,7 @@ impl Client {
         &mut self,
         cx: &mut Context<'_>,
         config: &Config,
-        plan: Plan<Backend>,
+        mut plan: Plan<Backend>,
         framing: Framing,
         rest: &mut [u8],
     ) -> (Step, usize) {
@@ -192,7 +195,7 @@ impl Client {
         let (Some(route), Some(head)) = (config.route(plan.route), self.track.head_mut()) else {
             return (self.reply(cx, Reply::Failure(Reason::NoRoute), true), 0);
         };
-        let mut exchange = Exchange::new(head, &plan, framing, core.limits.max_body_bytes);
+        let mut exchange = Exchange::new(head, &mut plan, framing, core.limits.max_body_bytes);
         prepare(head, route, &plan, &self.address);
         let mut around = core.output.borrow_mut();
         around.clear();

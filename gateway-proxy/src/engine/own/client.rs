@@ -125,7 +125,7 @@ impl Client {
             return Poll::Ready(Step::End);
         }
         self.track.close();
-        if !self.keep_alive || core.is_draining() && self.early.is_empty() {
+        if !self.keep_alive {
             return Poll::Ready(Step::End);
         }
         self.track.go_idle();

@@ -39,7 +39,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Of a request as it came.
-    pub(super) fn new(head: &Head, plan: &Plan<Backend>, framing: Framing, most: Option<u64>) -> Self {
+    pub(super) fn new(head: &Head, plan: &mut Plan<Backend>, framing: Framing, most: Option<u64>) -> Self {
         let idempotent = matches!(head.method(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
         Self {
             backend: Rc::clone(&plan.backend),
@@ -48,7 +48,7 @@ impl Exchange {
             opening: None,
             again: false,
             idempotent: idempotent && framing == Framing::None,
-            path: plan.path.clone(),
+            path: plan.path.take(),
             upload: Upload::new(head, framing, most),
             download: Download::new(head),
         }
