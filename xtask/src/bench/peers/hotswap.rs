@@ -73,7 +73,8 @@ async fn up(scenario: &Scenario<'_>, binary: &Path, label: &str, engine: Option<
     }
     command.args(["--gateway-workers", "1"]);
     if let Some(engine) = engine {
-        command.args(["--gateway-engine", engine]);
+        // The gateway is a process below it, and an option of the gateway's alone.
+        command.env("HOTSWAP_GATEWAY_ENGINE", engine);
     }
     let mut group = Group::spawn(&mut command, scenario.cores.load, scenario.dir, label)?;
     let token = data.join("admin.token");
