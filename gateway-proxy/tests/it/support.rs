@@ -364,9 +364,7 @@ impl Wire {
 
     /// A backend's next request; `None`: the gateway closed.
     pub async fn request(&mut self) -> Option<Request> {
-        let head = self.head().await?;
-        let (body, whole, _) = self.body(&head).await;
-        whole.then_some(Request { head, body })
+        self.request_and_trailers().await.map(|(request, _)| request)
     }
 
     /// The same, with the trailers.
