@@ -21,6 +21,13 @@ pub struct HeadLimits {
     pub headers: usize,
 }
 
+impl HeadLimits {
+    /// What of `bytes` a head may lie in: the verdict then does not hang on how much came in one piece.
+    fn cut(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(..self.bytes).unwrap_or(bytes)
+    }
+}
+
 /// Why a response's head can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadResponse;
@@ -30,6 +37,7 @@ pub struct BadResponse;
 /// # Errors
 /// With the reason for which it is refused.
 pub fn request(bytes: &[u8], limits: HeadLimits, head: &mut Head) -> Result<Option<usize>, Reason> {
+    let bytes = limits.cut(bytes);
     let len = with_headers(limits.headers, |headers| read_request(bytes, headers, head))?;
     within(len, bytes, limits).ok_or(Reason::HeadTooLarge)?;
     match len {
@@ -99,6 +107,7 @@ fn admit(head: &mut Head, target: Target<'_>) -> Result<(), Reason> {
 /// # Errors
 /// Where it is no head of HTTP/1.0 or 1.1, or exceeds the limits.
 pub fn response(bytes: &[u8], limits: HeadLimits, head: &mut Head) -> Result<Option<usize>, BadResponse> {
+    let bytes = limits.cut(bytes);
     let len = with_headers(limits.headers, |headers| read_response(bytes, headers, head))?;
     within(len, bytes, limits).ok_or(BadResponse)?;
     match len {

@@ -107,6 +107,10 @@ fn a_head_has_a_limit_of_bytes_and_of_fields() {
     let unfinished = long(LIMITS.bytes);
     assert_eq!(request(&unfinished.as_bytes()[..LIMITS.bytes]).err(), Some(Reason::HeadTooLarge));
     assert!(request(&unfinished.as_bytes()[..LIMITS.bytes - 1]).is_ok_and(|r| r.is_none()));
+    let target = format!("GET /{} HTTP/1.1\r\nhost: h\r\n\r\n", "a".repeat(LIMITS.bytes));
+    for piece in [LIMITS.bytes, LIMITS.bytes + 1, target.len()] {
+        assert_eq!(request(&target.as_bytes()[..piece]).err(), Some(Reason::HeadTooLarge), "{piece}");
+    }
     let many = |n| format!("GET / HTTP/1.1\r\nhost: h\r\n{}\r\n", "x: 1\r\n".repeat(n));
     assert!(request(many(LIMITS.headers - 1).as_bytes()).is_ok());
     assert_eq!(request(many(LIMITS.headers).as_bytes()).err(), Some(Reason::HeadTooLarge));
