@@ -143,7 +143,7 @@ impl Session<'_> {
         }
     }
 
-    /// Validated is said before the swap, active after it.
+    /// What is validated is swapped in at once, so that one message says both.
     async fn activate(&mut self, out: &Out, nonce: String, applied: Applied, arrived: Instant) {
         let Applied { compiled, refused, change } = applied;
         let at = change.at.clone();
@@ -155,12 +155,12 @@ impl Session<'_> {
         if !refused.is_empty() {
             say(out, Say::Refusal(Refusal { nonce: nonce.clone(), errors: refused, whole: false })).await;
         }
-        self.acknowledge(out, &nonce, Stage::Validated, &at, arrived).await;
+        let validated_us = micros(arrived);
         self.config.replace(compiled);
         self.metrics.revision.store(at.revision, Ordering::Relaxed);
         self.metrics.applied.fetch_add(1, Ordering::Relaxed);
         self.readiness.ready(READY_PART);
-        self.acknowledge(out, &nonce, Stage::Active, &at, arrived).await;
+        self.acknowledge(out, nonce, &at, validated_us, arrived).await;
         tracing::info!(revision = at.revision, us = micros(arrived), "configuration is active");
         self.confirmed();
         self.keep(change);
@@ -192,13 +192,21 @@ impl Session<'_> {
         }
     }
 
-    async fn acknowledge(&self, out: &Out, nonce: &str, stage: Stage, at: &ResumeToken, arrived: Instant) {
+    async fn acknowledge(
+        &self,
+        out: &Out,
+        nonce: String,
+        at: &ResumeToken,
+        validated_us: i64,
+        arrived: Instant,
+    ) {
         let ack = Ack {
-            nonce: nonce.to_owned(),
-            stage: stage.into(),
+            nonce,
+            stage: Stage::Active.into(),
             at: Some(at.clone()),
             digest: self.held.digest().to_bytes().to_vec().into(),
             elapsed_us: micros(arrived),
+            validated_us,
         };
         say(out, Say::Ack(ack)).await;
     }

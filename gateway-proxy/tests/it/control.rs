@@ -114,19 +114,16 @@ impl Stream {
         nonce
     }
 
-    /// Both acknowledgements of a message.
+    /// The acknowledgement of a message: of both stages, in this order.
     pub async fn acknowledged(&mut self, nonce: &str) -> Ack {
-        let mut last = Ack::default();
-        for stage in [Stage::Validated, Stage::Active] {
-            match self.hear().await {
-                FromProxy::Ack(ack) => {
-                    assert_eq!((ack.stage(), ack.nonce.as_str()), (stage, nonce));
-                    last = ack;
-                }
-                other => panic!("{other:?}"),
+        match self.hear().await {
+            FromProxy::Ack(ack) => {
+                assert_eq!((ack.stage(), ack.nonce.as_str()), (Stage::Active, nonce));
+                assert!((0..=ack.elapsed_us).contains(&ack.validated_us), "{ack:?}");
+                ack
             }
+            other => panic!("{other:?}"),
         }
-        last
     }
 
     pub async fn refusal(&mut self) -> Refusal {

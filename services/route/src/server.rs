@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotswap_api::audit::v1::audit_service_server::AuditServiceServer;
-use hotswap_api::gateway::v1::config_distribution_service_server::ConfigDistributionServiceServer;
 use hotswap_api::gateway::v1::fleet_service_server::FleetServiceServer;
 use hotswap_api::rollout::v1::rollout_service_server::RolloutServiceServer;
 use hotswap_api::route::v1::route_service_server::RouteServiceServer;
@@ -19,7 +18,7 @@ use tonic::service::Routes;
 
 use crate::app::{App, Error, Fleet};
 use crate::metrics::RouteMetrics;
-use crate::rpc::{Feed, FleetRpc, NotBuiltRpc, RouteRpc, WatchRpc};
+use crate::rpc::{Feed, FleetRpc, NotBuiltRpc, RouteRpc, WatchRpc, WatchServer};
 
 /// The largest message that a caller may send, in bytes.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
@@ -144,7 +143,7 @@ impl RouteServer {
         let (app, feed) = (self.app.clone(), self.feed.clone());
         let route = RouteRpc { app, feed, fleet: self.fleet.clone() };
         Routes::new(RouteServiceServer::new(route).max_decoding_message_size(MAX_MESSAGE))
-            .add_service(ConfigDistributionServiceServer::new(watch).max_decoding_message_size(MAX_MESSAGE))
+            .add_service(WatchServer::new(watch, MAX_MESSAGE))
             .add_service(FleetServiceServer::new(fleet))
             .add_service(RolloutServiceServer::new(NotBuiltRpc))
             .add_service(AuditServiceServer::new(AuditRpc::new(self.app.audit.clone())))

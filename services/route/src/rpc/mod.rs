@@ -12,4 +12,4 @@ mod watch;
 pub(crate) use fleet_service::FleetRpc;
 pub(crate) use later::NotBuiltRpc;
 pub(crate) use route_service::RouteRpc;
-pub(crate) use watch::{Feed, WatchRpc};
+pub(crate) use watch::{Feed, WatchRpc, WatchServer};

@@ -269,6 +269,9 @@ pub struct Ack {
     /// From the message's arrival to this stage, in µs.
     #[prost(int64, tag = "5")]
     pub elapsed_us: i64,
+    /// With ACTIVE: from the message's arrival to VALIDATED, in µs.
+    #[prost(int64, tag = "6")]
+    pub validated_us: i64,
 }
 /// Nested message and enum types in `Ack`.
 pub mod ack {
@@ -280,7 +283,8 @@ pub mod ack {
         Unspecified = 0,
         /// Read and compiled.
         Validated = 1,
-        /// Serving: every request that begins from now on meets it.
+        /// Serving: every request that begins from now on meets it. It says VALIDATED, too: a proxy that serves what
+        /// it validates at once says this alone.
         Active = 2,
     }
     impl Stage {
@@ -408,8 +412,8 @@ pub mod config_distribution_service_client {
         }
         /// The watch. The proxy says Hello; the control plane answers with a snapshot, or with a delta where it can
         /// go on from the proxy's token, then sends a delta for what changes and a bookmark every 10 s. The proxy
-        /// acknowledges each delta or snapshot twice (validated, active), or refuses resources of it. At most one
-        /// is unacknowledged; later changes are coalesced behind it. The stream ends when the token of the caller
+        /// acknowledges each delta or snapshot in two stages (validated, active), in one message where both come at
+        /// once, or refuses resources of it. At most one is unacknowledged; later changes are coalesced behind it. The stream ends when the token of the caller
         /// does, or when the server drains; the proxy connects again and resumes.
         pub async fn watch_config(
             &mut self,
@@ -448,8 +452,8 @@ pub mod config_distribution_service_server {
             + 'static;
         /// The watch. The proxy says Hello; the control plane answers with a snapshot, or with a delta where it can
         /// go on from the proxy's token, then sends a delta for what changes and a bookmark every 10 s. The proxy
-        /// acknowledges each delta or snapshot twice (validated, active), or refuses resources of it. At most one
-        /// is unacknowledged; later changes are coalesced behind it. The stream ends when the token of the caller
+        /// acknowledges each delta or snapshot in two stages (validated, active), in one message where both come at
+        /// once, or refuses resources of it. At most one is unacknowledged; later changes are coalesced behind it. The stream ends when the token of the caller
         /// does, or when the server drains; the proxy connects again and resumes.
         async fn watch_config(
             &self,

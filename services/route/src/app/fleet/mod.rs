@@ -129,10 +129,10 @@ impl Fleet {
         });
     }
 
-    /// These resources were sent: what was refused of them is open anew.
-    pub(crate) fn sent_again(&self, id: &str, session: Session, at: Place, names: &BTreeSet<&str>) {
+    /// These resources were sent (`sent` tells which): what was refused of them is open anew.
+    pub(crate) fn sent_again(&self, id: &str, session: Session, at: Place, sent: impl Fn(&str) -> bool) {
         self.update(id, session, |p| {
-            p.refusals.retain(|r| !names.contains(r.name.as_str()));
+            p.refusals.retain(|r| !sent(&r.name));
             p.sent = Some(at);
         });
     }

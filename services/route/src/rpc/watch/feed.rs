@@ -1,14 +1,18 @@
 //! The configuration in the form in which it goes to proxies, kept in step with the store.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use hotswap_api::gateway::v1 as wire;
+use hotswap_api::gateway::v1::watch_config_response::Message as ToProxy;
 use hotswap_api::gateway::v1::{Resource, ResumeToken};
 use hotswap_core::{Revision, SetDigest, StoreId};
 use hotswap_runtime::{Supervisor, TaskKind};
+use prost::bytes::Bytes;
 use tokio::sync::watch;
 
+use super::codec;
 use crate::app::{App, Batch, Error, Followed, Logged, Start};
 use crate::metrics::RouteMetrics;
 use crate::rpc::convert::distributed;
@@ -52,6 +56,31 @@ pub(super) struct Step {
     pub(super) digest: SetDigest,
     /// Recorded traces of the writes that led here, newest first.
     pub(super) traces: Vec<String>,
+    /// The delta that says it, once a stream has asked.
+    encoded: OnceLock<Bytes>,
+}
+
+impl Step {
+    /// The step as a delta from `from`, which is where it begins: encoded once, for every stream that stands there.
+    pub(super) fn delta(&self, from: Revision) -> Bytes {
+        let delta = || wire::Delta {
+            from: from.0,
+            to: Some(self.to.clone()),
+            upserts: self.upserts.iter().map(|r| r.as_ref().clone()).collect(),
+            removes: self.removes.clone(),
+            digest: self.digest.to_bytes().to_vec().into(),
+            // Each of them was deleted by a call that named it: only such deletions are in the change log.
+            allow_mass_delete: true,
+            trace_contexts: self.traces.clone(),
+        };
+        self.encoded.get_or_init(|| codec::encoded(ToProxy::Delta(delta()))).clone()
+    }
+
+    /// Whether it is about this resource. Both lists are in the order of names.
+    pub(super) fn touches(&self, name: &str) -> bool {
+        self.upserts.binary_search_by(|r| r.name.as_str().cmp(name)).is_ok()
+            || self.removes.binary_search_by(|r| r.as_str().cmp(name)).is_ok()
+    }
 }
 
 /// Recorded traces that are kept, and go with a step, at most.
@@ -145,6 +174,7 @@ impl Feed {
             removes: Vec::new(),
             digest: view.digest,
             traces: Vec::new(),
+            encoded: OnceLock::new(),
         }
     }
 
@@ -175,8 +205,8 @@ impl Feed {
         }
         let led_here = view.traces.iter().rev().take_while(|(revision, _)| *revision > from.0);
         let traces = led_here.map(|(_, trace)| trace.clone()).collect();
-        let step =
-            Arc::new(Step { to: self.token(view.head), upserts, removes, digest: view.digest, traces });
+        let (to, digest) = (self.token(view.head), view.digest);
+        let step = Arc::new(Step { to, upserts, removes, digest, traces, encoded: OnceLock::new() });
         view.steps.truncate(KEPT_STEPS - 1);
         view.steps.push_front((from, Arc::clone(&step)));
         Some(step)

@@ -4,20 +4,23 @@
 //!   store ──commit──► Feed: head, every resource in wire form, the log of what each revision touched
 //!                       │ wakes
 //!                       ▼
-//!                     Session (a proxy): Hello ─► Reset + Snapshot | Delta ─► Ack VALIDATED, ACTIVE ─► …
+//!                     Session (a proxy): Hello ─► Reset + Snapshot | Delta ─► Ack (validated, active) ─► …
 //! ```
 
+mod codec;
 mod feed;
+mod server;
 mod session;
 
 use hotswap_api::gateway::v1 as wire;
-use hotswap_api::gateway::v1::config_distribution_service_server::ConfigDistributionService;
 use hotswap_runtime::{Supervisor, TaskKind};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use codec::Frame;
 pub(crate) use feed::Feed;
+pub(crate) use server::WatchServer;
 use session::Session;
 
 use crate::app::Fleet;
@@ -36,14 +39,12 @@ pub(crate) struct WatchRpc {
     pub(crate) allow_mass_delete: bool,
 }
 
-#[tonic::async_trait]
-impl ConfigDistributionService for WatchRpc {
-    type WatchConfigStream = ReceiverStream<Result<wire::WatchConfigResponse, Status>>;
-
-    async fn watch_config(
+impl WatchRpc {
+    /// Begins a session, and gives what it says.
+    fn watch_config(
         &self,
         request: Request<Streaming<wire::WatchConfigRequest>>,
-    ) -> Result<Response<Self::WatchConfigStream>, Status> {
+    ) -> Response<ReceiverStream<Result<Frame, Status>>> {
         let (to_proxy, out) = mpsc::channel(BUFFER);
         let session = Session::new(self, to_proxy.clone());
         let inbound = request.into_inner();
@@ -53,6 +54,6 @@ impl ConfigDistributionService for WatchRpc {
                 let _ = to_proxy.try_send(Err(status));
             }
         });
-        Ok(Response::new(ReceiverStream::new(out)))
+        Response::new(ReceiverStream::new(out))
     }
 }

@@ -1,6 +1,5 @@
 //! One proxy's stream. At most one change is unacknowledged; what comes meanwhile is coalesced behind it.
 
-use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tonic::{Code, Status, Streaming};
 
+use super::codec::{Body, Frame};
 use super::feed::{Feed, Step};
 use crate::app::{Fleet, Introduction};
 use crate::domain::{Place, Refusal};
@@ -32,7 +32,7 @@ const MASS_DELETE: &str = "MASS_DELETE";
 /// Resources in one part of a snapshot.
 const CHUNK: usize = 500;
 
-type Out = mpsc::Sender<Result<wire::WatchConfigResponse, Status>>;
+type Out = mpsc::Sender<Result<Frame, Status>>;
 
 /// A stream from its hello to its end.
 pub(super) struct Session {
@@ -49,7 +49,7 @@ pub(super) struct Session {
     /// The place that the proxy has, or will have once it acknowledges.
     sent: Revision,
     /// The nonce that is not yet acknowledged as active.
-    open: Option<String>,
+    open: Option<u64>,
     /// The proxy refused, as a whole, what was sent last: it gets a snapshot with the next change.
     held: bool,
 }
@@ -187,30 +187,18 @@ impl Session {
         let Some(step) = self.feed.since(self.sent) else {
             return self.reset(speaker, Why::Compacted).await;
         };
-        let changed = step.upserts.iter().map(|r| r.name.as_str());
-        let touched: BTreeSet<&str> = changed.chain(step.removes.iter().map(String::as_str)).collect();
-        let delta = wire::Delta {
-            from: self.sent.0,
-            to: Some(step.to.clone()),
-            upserts: step.upserts.iter().map(|r| r.as_ref().clone()).collect(),
-            removes: step.removes.clone(),
-            digest: step.digest.to_bytes().to_vec().into(),
-            // Each of them was deleted by a call that named it: only such deletions are in the change log.
-            allow_mass_delete: true,
-            trace_contexts: step.traces.clone(),
-        };
-        let nonce = self.send(ToProxy::Delta(delta)).await?;
+        let nonce = self.send(Body::Shared(step.delta(self.sent))).await?;
         self.metrics.deltas.inc();
         self.sent = Revision(step.to.revision);
         self.open = Some(nonce);
-        self.fleet.sent_again(&speaker.proxy, speaker.session, domain(&step.to), &touched);
+        self.fleet.sent_again(&speaker.proxy, speaker.session, domain(&step.to), |name| step.touches(name));
         Ok(())
     }
 
     async fn reset(&mut self, speaker: &Speaker, why: Why) -> Result<(), Status> {
         tracing::info!(proxy = speaker.proxy, why = why.as_str_name(), "proxy starts anew");
         self.metrics.resets.with_label_values(&[label(why)]).inc();
-        self.send(ToProxy::Reset(Reset { why: why.into() })).await?;
+        self.send(ToProxy::Reset(Reset { why: why.into() }).into()).await?;
         self.snapshot(speaker).await
     }
 
@@ -218,7 +206,7 @@ impl Session {
         let step = self.feed.snapshot();
         let chunks: Vec<_> = step.upserts.chunks(CHUNK).collect();
         let parts = chunks.len().max(1);
-        let mut nonce = String::new();
+        let mut nonce = 0;
         for part in 0..parts {
             let last = part + 1 == parts;
             let resources = chunks.get(part).copied().unwrap_or_default();
@@ -229,13 +217,13 @@ impl Session {
                 digest: if last { step.digest.to_bytes().to_vec().into() } else { Default::default() },
                 allow_mass_delete: last && self.allow_mass_delete,
             };
-            nonce = self.send(ToProxy::Snapshot(chunk)).await?;
+            nonce = self.send(ToProxy::Snapshot(chunk).into()).await?;
         }
         self.expect(speaker, nonce, &step);
         Ok(())
     }
 
-    fn expect(&mut self, speaker: &Speaker, nonce: String, step: &Step) {
+    fn expect(&mut self, speaker: &Speaker, nonce: u64, step: &Step) {
         self.sent = Revision(step.to.revision);
         self.open = Some(nonce);
         self.fleet.sent(&speaker.proxy, speaker.session, domain(&step.to));
@@ -246,14 +234,14 @@ impl Session {
         // A place that was not sent yet is no bookmark; the change itself follows at once.
         if at.revision == self.sent.0 {
             let digest = digest.to_bytes().to_vec().into();
-            self.send(ToProxy::Bookmark(wire::Bookmark { at: Some(at), digest })).await?;
+            self.send(ToProxy::Bookmark(wire::Bookmark { at: Some(at), digest }).into()).await?;
         }
         Ok(())
     }
 
     async fn drain(&mut self) -> Result<(), Status> {
         let reconnect_after = prost_types::Duration::try_from(RECONNECT_AFTER).ok();
-        self.send(ToProxy::Draining(wire::Draining { reconnect_after })).await.map(drop)
+        self.send(ToProxy::Draining(wire::Draining { reconnect_after }).into()).await.map(drop)
     }
 
     async fn heard(&mut self, speaker: &Speaker, message: wire::WatchConfigRequest) -> Result<(), Status> {
@@ -271,13 +259,17 @@ impl Session {
     }
 
     fn acknowledged(&mut self, speaker: &Speaker, ack: wire::Ack) {
-        let current = self.open.as_deref() == Some(ack.nonce.as_str());
-        if ack.stage() == Stage::Active && current {
+        if ack.stage() == Stage::Active && self.is_open(&ack.nonce) {
             self.open = None;
             if let Some(at) = ack.at {
                 self.fleet.active(&speaker.proxy, speaker.session, domain(&at));
             }
         }
+    }
+
+    /// Whether this names what is not yet acknowledged.
+    fn is_open(&self, nonce: &str) -> bool {
+        self.open.is_some_and(|open| nonce.parse() == Ok(open))
     }
 
     async fn refused(&mut self, speaker: &Speaker, refusal: wire::Refusal) -> Result<(), Status> {
@@ -295,7 +287,7 @@ impl Session {
         let refusals = refusal.errors.into_iter().map(refused).collect();
         self.fleet.refused(&speaker.proxy, speaker.session, refusals);
         // Of the open change, or of a bookmark; a refusal of what was reset since counts no more.
-        let current = self.open.as_ref().is_none_or(|open| *open == refusal.nonce);
+        let current = self.open.is_none() || self.is_open(&refusal.nonce);
         if refusal.whole && current && mass_delete {
             // The same again would be refused again. It stays as it is until there is something else to send.
             self.open = None;
@@ -309,14 +301,13 @@ impl Session {
     }
 
     /// Sends a message; one that is not read in time ends the stream, and so does the end of the process.
-    async fn send(&mut self, message: ToProxy) -> Result<String, Status> {
+    async fn send(&mut self, body: Body) -> Result<u64, Status> {
         self.nonces += 1;
-        let nonce = self.nonces.to_string();
-        let response = wire::WatchConfigResponse { nonce: nonce.clone(), message: Some(message) };
+        let nonce = self.nonces;
         // Nearly always there is room, and nothing to wait for.
-        let response = match self.out.try_send(Ok(response)) {
+        let frame = match self.out.try_send(Ok(Frame { nonce, body })) {
             Ok(()) => return Ok(nonce),
-            Err(TrySendError::Full(response)) => response,
+            Err(TrySendError::Full(frame)) => frame,
             Err(TrySendError::Closed(_)) => return Err(Status::cancelled("the proxy left")),
         };
         let place = tokio::select! {
@@ -327,7 +318,7 @@ impl Session {
             }
         };
         let late = |_| WireError::new(Code::DeadlineExceeded, "SLOW_READER", "nothing was read for 60 s");
-        place.map_err(late)?.map_err(|_| Status::cancelled("the proxy left"))?.send(response);
+        place.map_err(late)?.map_err(|_| Status::cancelled("the proxy left"))?.send(frame);
         Ok(nonce)
     }
 }

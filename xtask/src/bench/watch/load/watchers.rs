@@ -168,16 +168,15 @@ impl Watcher {
             if *self.late.borrow() {
                 self.board.done(at.revision).await;
             }
-            for stage in [Stage::Validated, Stage::Active] {
-                let ack = Ack {
-                    nonce: answer.nonce.clone(),
-                    stage: stage.into(),
-                    at: Some(at.clone()),
-                    digest: digest.clone(),
-                    elapsed_us: 1,
-                };
-                requests.send(WatchConfigRequest { message: Some(ToServer::Ack(ack)) }).await?;
-            }
+            let ack = Ack {
+                nonce: answer.nonce,
+                stage: Stage::Active.into(),
+                at: Some(at),
+                digest,
+                elapsed_us: 1,
+                validated_us: 1,
+            };
+            requests.send(WatchConfigRequest { message: Some(ToServer::Ack(ack)) }).await?;
             self.may_read().await;
         }
         Ok(())
