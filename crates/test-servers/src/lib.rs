@@ -29,7 +29,7 @@ pub use http::get as http_get;
 pub use jaeger::Jaeger;
 pub use postgres::{Postgres, PostgresOptions, sql};
 pub use process::Frozen;
-pub use prometheus::{Prometheus, lint_metrics};
+pub use prometheus::{Prometheus, lint_metrics, promtool};
 pub use redis::Redis;
 
 /// Why there is no server.

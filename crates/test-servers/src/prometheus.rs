@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::Unavailable;
@@ -53,6 +54,17 @@ impl Prometheus {
         let path = format!("/api/v1/query?query={}", escaped(query));
         get(self.address, &path).map_err(|e| Unavailable::failed(query, e))
     }
+}
+
+/// What `promtool` says of files in `dir` when it is called with these arguments.
+///
+/// # Errors
+/// Where it is not installed or does not run, or finds something wrong: with what it says.
+pub fn promtool(dir: &Path, args: &[&str]) -> Result<String, Unavailable> {
+    let failed = |e: std::io::Error| Unavailable::failed("promtool", e);
+    let output = Command::new(promtool_program()?).args(args).current_dir(dir).output().map_err(failed)?;
+    let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if output.status.success() { Ok(told) } else { Err(failed(std::io::Error::other(told))) }
 }
 
 /// What `promtool check metrics` finds wrong with metrics in text form; empty where nothing is.

@@ -35,8 +35,8 @@ pub use authority::{Authority, Identity};
 pub use database::{TestDatabase, postgres};
 pub use forge::Forge;
 pub use hotswap_test_servers::{
-    Frozen, Jaeger, Postgres, PostgresOptions, Prometheus, Redis, Unavailable, http_get, lint_metrics, sql,
-    tmux_program,
+    Frozen, Jaeger, Postgres, PostgresOptions, Prometheus, Redis, Unavailable, http_get, lint_metrics,
+    promtool, sql, tmux_program,
 };
 pub use required::required;
 pub use server::{Authed, TestServer};

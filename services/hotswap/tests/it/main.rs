@@ -6,6 +6,7 @@ mod audit;
 mod client;
 mod collector;
 mod commands;
+mod dashboards;
 mod golden;
 mod harness;
 mod limits;

@@ -130,7 +130,7 @@ fn a_collector_that_is_away_costs_spans_and_nothing_else() {
 }
 
 /// The admin pages of the control plane and of the gateway.
-fn admin_pages(suite: &Server) -> [SocketAddr; 2] {
+pub(crate) fn admin_pages(suite: &Server) -> [SocketAddr; 2] {
     let pages = suite.told.iter().filter(|(name, _)| name == "admin");
     let addresses = pages.map(|(_, url)| url.trim_start_matches("http://").trim_end_matches("/metrics"));
     let addresses: Vec<_> = addresses.map(|a| a.parse().expect("an address")).collect();
