@@ -14,6 +14,7 @@
 //! swapped in whole; a request keeps the one that it began with.
 
 pub mod access_log;
+pub mod backend_state;
 pub mod balance;
 pub mod config;
 pub mod decide;

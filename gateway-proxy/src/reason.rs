@@ -3,6 +3,8 @@
 
 use http::StatusCode;
 
+use crate::backend_state::Outcome;
+
 macro_rules! reasons {
     ($( $(#[$doc:meta])* $variant:ident = $code:literal, $status:expr, $text:literal; )*) => {
         /// A reason; each has a code, a status and a line for people.
@@ -75,6 +77,34 @@ reasons! {
     BackendCut = "BACKEND_CUT", StatusCode::BAD_GATEWAY, "the backend cut its response short";
     /// The client went away before the end; only the log and the metrics see it.
     ClientGone = "CLIENT_GONE", StatusCode::BAD_REQUEST, "the client went away";
+}
+
+impl Reason {
+    /// What an exchange that ended so says of its backend.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::ConnectFailed | Self::ConnectTimeout => Outcome::Unreachable,
+            Self::BackendClosed
+            | Self::BackendProtocol
+            | Self::BackendCut
+            | Self::FirstByteTimeout
+            | Self::TotalTimeout => Outcome::NoAnswer,
+            // A body that stands still may be either side's doing.
+            Self::IdleTimeout
+            | Self::ClientGone
+            | Self::ClientTimeout
+            | Self::BadRequest
+            | Self::BadPath
+            | Self::UriTooLong
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge
+            | Self::Unsupported
+            | Self::NoRoute
+            | Self::NoConfig
+            | Self::PoolMissing
+            | Self::NoBackend => Outcome::Unknown,
+        }
+    }
 }
 
 /// The header that carries the code.

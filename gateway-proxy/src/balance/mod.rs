@@ -27,6 +27,7 @@ pub struct RoundRobin {
 #[derive(Debug)]
 pub struct SmoothWeighted {
     members: Vec<Member>,
+    /// Of all weights; a bound on what can be gained.
     sum: i64,
 }
 
@@ -48,7 +49,7 @@ impl Picker {
             Self::RoundRobin(r) => r.next = if r.members.is_empty() { 0 } else { core % r.members.len() },
             Self::Weighted(w) => {
                 for _ in 0..core.min(1_024) {
-                    w.pick();
+                    w.pick(|_| true);
                 }
             }
         }
@@ -66,11 +67,11 @@ impl Picker {
         picker
     }
 
-    /// The place of the chosen backend; `None`: none takes requests.
-    pub fn pick(&mut self) -> Option<usize> {
+    /// The place of the chosen backend, of those that are `usable`; `None`: none takes requests.
+    pub fn pick(&mut self, usable: impl Fn(usize) -> bool) -> Option<usize> {
         match self {
-            Self::RoundRobin(r) => r.pick(),
-            Self::Weighted(w) => w.pick(),
+            Self::RoundRobin(r) => r.pick(usable),
+            Self::Weighted(w) => w.pick(usable),
         }
     }
 
@@ -93,13 +94,18 @@ impl Picker {
 // === impl RoundRobin ===
 
 impl RoundRobin {
-    fn pick(&mut self) -> Option<usize> {
-        let place = *self.members.get(self.next)?;
-        self.next += 1;
-        if self.next == self.members.len() {
-            self.next = 0;
+    fn pick(&mut self, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        for _ in 0..self.members.len() {
+            let place = *self.members.get(self.next)?;
+            self.next += 1;
+            if self.next == self.members.len() {
+                self.next = 0;
+            }
+            if usable(place) {
+                return Some(place);
+            }
         }
-        Some(place)
+        None
     }
 
     /// Goes on with the first backend, from the old place on, that is still there.
@@ -121,16 +127,19 @@ impl RoundRobin {
 // === impl SmoothWeighted ===
 
 impl SmoothWeighted {
-    fn pick(&mut self) -> Option<usize> {
+    /// Who is left out neither gains nor pays.
+    fn pick(&mut self, usable: impl Fn(usize) -> bool) -> Option<usize> {
         let mut best: Option<&mut Member> = None;
-        for member in &mut self.members {
+        let mut sum = 0;
+        for member in self.members.iter_mut().filter(|m| usable(m.place)) {
+            sum += member.weight;
             member.gained += member.weight;
             if best.as_ref().is_none_or(|b| member.gained > b.gained) {
                 best = Some(member);
             }
         }
         let best = best?;
-        best.gained -= self.sum;
+        best.gained -= sum;
         Some(best.place)
     }
 

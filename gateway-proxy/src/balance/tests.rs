@@ -11,7 +11,7 @@ fn pool(load_balancing: LoadBalancingDraft, weights: &[(&str, u32)]) -> Backends
 }
 
 fn picks(picker: &mut Picker, n: usize) -> Vec<usize> {
-    (0..n).map(|_| picker.pick().expect("someone")).collect()
+    (0..n).map(|_| picker.pick(|_| true).expect("someone")).collect()
 }
 
 #[test]
@@ -30,8 +30,8 @@ fn weights_are_spread_as_nginx_spreads_them() {
 #[test]
 fn a_pool_without_a_backend_that_takes_requests_gives_none() {
     for lb in [LoadBalancingDraft::RoundRobin, LoadBalancingDraft::WeightedRoundRobin] {
-        assert_eq!(Picker::new(&pool(lb, &[("a", 0)]), 3).pick(), None);
-        assert_eq!(Picker::new(&pool(lb, &[]), 0).pick(), None);
+        assert_eq!(Picker::new(&pool(lb, &[("a", 0)]), 3).pick(|_| true), None);
+        assert_eq!(Picker::new(&pool(lb, &[]), 0).pick(|_| true), None);
     }
 }
 
@@ -40,7 +40,7 @@ fn a_change_of_the_pool_goes_on_with_the_backend_that_was_next() {
     let lb = LoadBalancingDraft::RoundRobin;
     let (old, new) = (pool(lb, &[("a", 1), ("b", 1), ("c", 1)]), pool(lb, &[("x", 1), ("a", 1), ("c", 1)]));
     let mut picker = Picker::new(&old, 0);
-    assert_eq!(picker.pick(), Some(0));
+    assert_eq!(picker.pick(|_| true), Some(0));
     let mut carried = Picker::carry(&picker, &old, &new);
     assert_eq!(picks(&mut carried, 3), [2, 0, 1], "b is gone, so c is next");
 }

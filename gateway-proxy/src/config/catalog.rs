@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hotswap_core::{PoolName, ResourceName, RouteName};
-use hotswap_matcher::{Action, PoolSpec, RouteSpec, RouteTable, Target};
+use hotswap_matcher::{Action, Backends, PoolSpec, RouteSpec, RouteTable, Target};
 use http::HeaderValue;
 
 use super::shelf::Shelf;
 use super::{Compiled, PoolEntry, RouteEntry};
+use crate::backend_state::States;
 
 /// Routes and pools by name, each in its slot, and the table of them, which each change brings up to date: what
 /// a change costs depends on the change, and [`Catalog::compile`] costs nothing to speak of.
@@ -22,6 +23,7 @@ pub struct Catalog {
     /// By the name of the pool, or of the route whose inline backends they are.
     pools: HashMap<String, Holder>,
     pool_slots: Slots,
+    states: States,
 }
 
 /// The slot of a pool that exists, or that a route names.
@@ -52,10 +54,7 @@ impl Catalog {
             Action::Forward(forward) => {
                 let pool = match &forward.target {
                     Target::Pool(pool) => self.hold(pool.as_str(), None),
-                    Target::Inline(backends) => {
-                        let entry = PoolEntry { name: name.to_string(), backends: backends.clone() };
-                        self.hold(name.as_str(), Some(entry))
-                    }
+                    Target::Inline(backends) => self.hold(name.as_str(), Some(backends)),
                 };
                 let host = forward.rewrite.host.as_ref();
                 (Some(pool), host.and_then(|h| HeaderValue::from_str(h).ok()))
@@ -83,8 +82,7 @@ impl Catalog {
 
     /// Puts a pool in, or another content in its place.
     pub fn put_pool(&mut self, name: &PoolName, spec: &PoolSpec) {
-        let entry = PoolEntry { name: name.to_string(), backends: spec.backends().clone() };
-        self.fill(name.as_str(), Some(entry));
+        self.fill(name.as_str(), Some(spec.backends()));
     }
 
     /// Takes a pool out. Routes that name it answer 503.
@@ -113,8 +111,14 @@ impl Catalog {
     }
 
     /// Gives a pool its content, or takes it away.
-    fn fill(&mut self, name: &str, entry: Option<PoolEntry>) {
-        let entry = entry.map(Arc::new);
+    fn fill(&mut self, name: &str, backends: Option<&Backends>) {
+        let entry = backends.map(|backends| {
+            let states = self.states.put(name, backends);
+            Arc::new(PoolEntry { name: name.to_owned(), backends: backends.clone(), states })
+        });
+        if entry.is_none() {
+            self.states.remove(name);
+        }
         let holder = self.holder(name);
         holder.entry.clone_from(&entry);
         let slot = holder.slot;
@@ -122,7 +126,7 @@ impl Catalog {
     }
 
     /// Notes that a route names the pool; inline backends come with it.
-    fn hold(&mut self, name: &str, inline: Option<PoolEntry>) -> usize {
+    fn hold(&mut self, name: &str, inline: Option<&Backends>) -> usize {
         if inline.is_some() {
             self.fill(name, inline);
         }

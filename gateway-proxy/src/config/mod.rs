@@ -17,6 +17,8 @@ use hotswap_core::RouteName;
 use hotswap_matcher::{Action, Backends, Forward, HeaderEdits, Redirect, RouteSpec, RouteTable, Routed};
 use http::HeaderValue;
 
+use crate::backend_state::PoolStates;
+
 pub use catalog::Catalog;
 pub use live::{Live, View};
 
@@ -39,6 +41,8 @@ pub struct RouteEntry {
 pub struct PoolEntry {
     name: String,
     backends: Backends,
+    /// Not owned: it outlives this content of the pool.
+    states: Arc<PoolStates>,
 }
 
 /// A whole configuration.
@@ -121,6 +125,11 @@ impl PoolEntry {
     /// Its backends; there may be none.
     pub fn backends(&self) -> &Backends {
         &self.backends
+    }
+
+    /// What is known of its backends, in their order.
+    pub fn states(&self) -> &PoolStates {
+        &self.states
     }
 }
 

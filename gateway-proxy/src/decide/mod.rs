@@ -20,6 +20,7 @@ use http::{HeaderValue, StatusCode};
 
 pub use targets::{Resolve, Targets};
 
+use crate::backend_state::InFlight;
 use crate::config::Compiled;
 use crate::reason::Reason;
 
@@ -60,6 +61,8 @@ pub struct Plan<H> {
     pub route: usize,
     /// The backend.
     pub backend: H,
+    /// The request, counted there.
+    pub in_flight: InFlight,
     /// Limit for connecting.
     pub connect_timeout: Duration,
     /// Limits of the exchange.
@@ -77,13 +80,15 @@ pub struct Authority<'a> {
     pub host: &'a str,
 }
 
-/// Decides. `targets` is what the core keeps of the pools: their balance, and the handles of their backends.
+/// Decides, at `now` in ms. `targets` is what the core keeps of the pools: their balance, and the handles of
+/// their backends.
 pub fn decide<H: Clone, R: Resolve<Handle = H>>(
     config: &Compiled,
     head: &impl RequestHead,
     port: Option<u16>,
     targets: &mut Targets<H>,
     resolve: &mut R,
+    now: u64,
 ) -> Decision<H> {
     if config.revision().is_none() {
         return failure(Reason::NoConfig, None);
@@ -109,7 +114,7 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
     let Some(pool) = found.route.pool().and_then(|slot| Some((slot, config.pool(slot)?))) else {
         return failure(Reason::PoolMissing, Some(route));
     };
-    let Some(backend) = targets.pick(pool.0, pool.1, resolve) else {
+    let Some((backend, in_flight)) = targets.pick(pool.0, pool.1, resolve, now) else {
         return failure(Reason::NoBackend, Some(route));
     };
     let path = forward
@@ -120,6 +125,7 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
     Decision::Forward(Plan {
         route,
         backend,
+        in_flight,
         connect_timeout: pool.1.backends().connect_timeout,
         timeouts: forward.timeouts,
         path,

@@ -1,9 +1,11 @@
 //! What a core keeps of the pools it has used, outside the configuration.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use hotswap_matcher::Address;
 
+use crate::backend_state::{BackendState, Handle, InFlight};
 use crate::balance::Picker;
 use crate::config::{Compiled, PoolEntry};
 
@@ -34,6 +36,7 @@ struct Bound<H> {
     entry: Arc<PoolEntry>,
     picker: Picker,
     handles: Vec<H>,
+    states: Vec<Handle>,
 }
 
 impl<H: Clone> Targets<H> {
@@ -42,13 +45,15 @@ impl<H: Clone> Targets<H> {
         Self { core, pools: Vec::new(), next: 0, left: 0 }
     }
 
-    /// Chooses a backend of the pool in `slot`; `None`: none takes requests.
+    /// Chooses a backend of the pool in `slot`, at `now` in ms, and begins a request there; `None`: none takes
+    /// requests.
     pub fn pick<R: Resolve<Handle = H>>(
         &mut self,
         slot: usize,
         entry: &Arc<PoolEntry>,
         resolve: &mut R,
-    ) -> Option<H> {
+        now: u64,
+    ) -> Option<(H, InFlight)> {
         if self.pools.len() <= slot {
             self.pools.resize_with(slot + 1, || None);
         }
@@ -57,8 +62,15 @@ impl<H: Clone> Targets<H> {
             *place = Some(Bound::new(place.as_ref(), entry, self.core, resolve));
         }
         let bound = place.as_mut()?;
-        let chosen = bound.picker.pick()?;
-        bound.handles.get(chosen).cloned()
+        let Bound { picker, handles, states, .. } = bound;
+        // Once more for each backend that another core was faster to fill.
+        for _ in 0..=states.len() {
+            let chosen = picker.pick(|place| states.get(place).is_some_and(|s| s.usable(now)))?;
+            if let Some(in_flight) = states.get(chosen).and_then(|s| BackendState::begin(s, now)) {
+                return Some((handles.get(chosen)?.clone(), in_flight));
+            }
+        }
+        None
     }
 
     #[cfg(test)]
@@ -104,6 +116,7 @@ impl<H> Bound<H> {
             _ => Picker::new(backends, core),
         };
         let handles = backends.backends.iter().map(|b| resolve.resolve(&b.address)).collect();
-        Self { entry: Arc::clone(entry), picker, handles }
+        let states = entry.states().members().iter().map(|s| Rc::new(Arc::clone(s))).collect();
+        Self { entry: Arc::clone(entry), picker, handles, states }
     }
 }

@@ -67,7 +67,7 @@ fn redirect(redirect: RedirectDraft) -> RouteDraft {
 }
 
 fn decided(config: &Compiled, head: &Head, port: Option<u16>) -> Decision<Address> {
-    decide(config, head, port, &mut Targets::new(0), &mut ByAddress)
+    decide(config, head, port, &mut Targets::new(0), &mut ByAddress, 1)
 }
 
 fn reason(decision: Decision<Address>) -> Option<Reason> {
@@ -143,6 +143,7 @@ fn the_turn_goes_on_when_the_pool_changes_and_when_nothing_does() {
         None,
         targets,
         &mut ByAddress,
+        1,
     ) {
         Decision::Forward(plan) => plan.backend.to_string(),
         other => panic!("{other:?}"),
@@ -179,7 +180,7 @@ fn pools_of_a_large_table_are_let_go_in_parts_even_while_it_changes() {
     let config = catalog.compile(1);
     let mut targets = Targets::new(0);
     for slot in 0..5_000 {
-        targets.pick(slot, config.pool(slot).expect("there"), &mut ByAddress).expect("takes requests");
+        targets.pick(slot, config.pool(slot).expect("there"), &mut ByAddress, 1).expect("takes requests");
     }
     for n in (0..5_000).step_by(2) {
         catalog.remove_pool(&PoolName::from_id(&names[n]).expect("id"));

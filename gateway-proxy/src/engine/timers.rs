@@ -6,6 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::backend_state::clock;
+
 /// Time between two looks, in ms.
 pub(super) const TICK_MS: u64 = 25;
 
@@ -30,10 +32,10 @@ struct Table {
 
 impl Timers {
     pub(super) fn new() -> Self {
-        Self { start: Instant::now(), now: Cell::new(1), table: RefCell::default() }
+        Self { start: clock::start(), now: Cell::new(clock::now_ms()), table: RefCell::default() }
     }
 
-    /// The time of the last tick, in ms since the start.
+    /// The time of the last tick, in ms since the start of the process: the same clock on every core.
     pub(super) fn now(&self) -> u64 {
         self.now.get()
     }

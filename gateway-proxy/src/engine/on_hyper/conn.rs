@@ -22,6 +22,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use super::heads;
 use super::record::Notes;
 use super::{Backend, Core};
+use crate::backend_state::InFlight;
 use crate::engine::limits::{ExchangeLimits, Limit};
 use crate::reason::Reason;
 
@@ -223,8 +224,8 @@ impl Conn {
     }
 
     /// The request goes to a backend.
-    pub(super) fn forward(&self, backend: &Backend, limits: ExchangeLimits) {
-        self.notes.backend(backend);
+    pub(super) fn forward(&self, backend: &Backend, in_flight: InFlight, limits: ExchangeLimits) {
+        self.notes.backend(backend, in_flight);
         self.limits.set(limits);
         self.total.set(limits.total.map_or(u64::MAX, |ms| self.core.timers.after(ms)));
     }
@@ -283,7 +284,7 @@ impl Conn {
 
     /// The response's head goes out. One of the gateway's own has no route's limits.
     pub(super) fn respond(&self, status: StatusCode, by_backend: bool) {
-        self.notes.status(status);
+        self.notes.status(status, by_backend.then(|| self.core.timers.now()));
         self.unflushed.set(true);
         self.phase.set(Phase::Body);
         if by_backend {

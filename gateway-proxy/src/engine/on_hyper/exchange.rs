@@ -112,7 +112,7 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
     if let Some(gate) = gate {
         keep_back(&mut request, &gate);
     }
-    conn.forward(&plan.backend, ExchangeLimits::of(&plan.timeouts));
+    conn.forward(&plan.backend, plan.in_flight, ExchangeLimits::of(&plan.timeouts));
     let way = Way { turn, backend: plan.backend, connect_timeout: plan.connect_timeout };
     let Some(mut lease) = Lease::reuse(&way.backend) else {
         return Begun::Waiting(Box::new(request), way);
@@ -156,6 +156,7 @@ fn receive(
         host.port,
         &mut conn.core.targets.borrow_mut(),
         &mut *conn.core.upstreams.borrow_mut(),
+        conn.core.timers.now(),
     );
     match decision {
         Decision::Forward(plan) => {

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use super::exchange::Again;
 use super::{Backend, Core};
 use crate::access_log::Entry;
+use crate::backend_state::{InFlight, Outcome, clock};
 use crate::config::RouteEntry;
 use crate::engine::shared::Config;
 use crate::reason::Reason;
@@ -28,6 +29,7 @@ struct Record {
     uri: Uri,
     route: Option<(Config, usize)>,
     backend: Option<Backend>,
+    in_flight: Option<InFlight>,
     status: Option<StatusCode>,
     reason: Option<Reason>,
     bytes: u64,
@@ -43,6 +45,7 @@ impl Notes {
             uri: uri.clone(),
             route: None,
             backend: None,
+            in_flight: None,
             status: None,
             reason: None,
             bytes: 0,
@@ -63,12 +66,21 @@ impl Notes {
         self.note(|r| r.route = Some((Rc::clone(config), slot)));
     }
 
-    pub(super) fn backend(&self, backend: &Backend) {
-        self.note(|r| r.backend = Some(Rc::clone(backend)));
+    pub(super) fn backend(&self, backend: &Backend, in_flight: InFlight) {
+        self.note(|r| {
+            r.backend = Some(Rc::clone(backend));
+            r.in_flight = Some(in_flight);
+        });
     }
 
-    pub(super) fn status(&self, status: StatusCode) {
-        self.note(|r| r.status = Some(status));
+    /// `by_backend`: the time, in ms, where it is the backend's and not the gateway's own.
+    pub(super) fn status(&self, status: StatusCode, by_backend: Option<u64>) {
+        self.note(|r| {
+            r.status = Some(status);
+            if let (Some(in_flight), Some(now)) = (&r.in_flight, by_backend) {
+                in_flight.report(Outcome::Status(status.as_u16()), now);
+            }
+        });
         self.keep_again(None);
     }
 
@@ -78,7 +90,14 @@ impl Notes {
 
     /// The first reason stays: what follows is its consequence.
     pub(super) fn failure(&self, reason: Reason) {
-        self.note(|r| r.reason = r.reason.or(Some(reason)));
+        self.note(|r| {
+            if r.reason.is_none() {
+                r.reason = Some(reason);
+                if let Some(in_flight) = &r.in_flight {
+                    in_flight.report(reason.outcome(), clock::now_ms());
+                }
+            }
+        });
     }
 
     /// The reason noted so far.

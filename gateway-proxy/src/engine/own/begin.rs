@@ -163,6 +163,7 @@ impl Client {
             host.port,
             &mut core.targets.borrow_mut(),
             &mut *core.upstreams.borrow_mut(),
+            core.timers.now(),
         );
         match decision {
             Decision::Forward(plan) => {
@@ -196,11 +197,11 @@ impl Client {
             return (self.reply(cx, Reply::Failure(Reason::NoRoute), true), 0);
         };
         let mut exchange = Exchange::new(head, &mut plan, framing, core.limits.max_body_bytes);
-        prepare(head, route, &plan, &self.address);
+        prepare(head, route, &plan.backend, &self.address);
         let mut around = core.output.borrow_mut();
         around.clear();
         head.write_request(exchange.path.as_deref(), &mut around.before);
-        self.track.forward(&plan.backend, ExchangeLimits::of(&plan.timeouts));
+        self.track.forward(&plan.backend, plan.in_flight, ExchangeLimits::of(&plan.timeouts));
         let taken = match exchange.upload.begin(rest, &mut around) {
             Ok(taken) => taken,
             Err(reason) => {
@@ -234,7 +235,7 @@ fn leave_body(reply: &Reply, framing: Result<Framing, Reason>, rest: &[u8]) -> (
 }
 
 /// Makes the request that the backend sees.
-fn prepare(head: &mut Head, route: &RouteEntry, plan: &Plan<Backend>, client: &str) {
+fn prepare(head: &mut Head, route: &RouteEntry, backend: &Backend, client: &str) {
     head.strip_request();
     head.announce_request(Announced { client, scheme: "http" });
     if let Some(host) = route.rewrite_host() {
@@ -242,7 +243,7 @@ fn prepare(head: &mut Head, route: &RouteEntry, plan: &Plan<Backend>, client: &s
         head.push(Known::Host.name(), host.as_bytes());
     } else if !head.has(Known::Host) {
         // An HTTP/1.0 client without one; towards the backend we speak 1.1.
-        head.push(Known::Host.name(), plan.backend.text().as_bytes());
+        head.push(Known::Host.name(), backend.text().as_bytes());
     }
     head.edit(route.request_headers());
 }

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 
 use super::core::{Backend, Core};
 use crate::access_log::Entry;
+use crate::backend_state::{InFlight, Outcome};
 use crate::config::RouteEntry;
 use crate::engine::limits::{ExchangeLimits, Limit};
 use crate::engine::serve::Engine as _;
@@ -32,6 +33,7 @@ struct Record {
     head: Head,
     route: Option<(Config, usize)>,
     backend: Option<Backend>,
+    in_flight: Option<InFlight>,
     status: Option<StatusCode>,
     reason: Option<Reason>,
     bytes: u64,
@@ -119,8 +121,16 @@ impl Track {
     /// An exchange begins.
     pub(super) fn begin(&mut self, head: Head) {
         let began = Instant::now();
-        self.record =
-            Some(Record { began, head, route: None, backend: None, status: None, reason: None, bytes: 0 });
+        self.record = Some(Record {
+            began,
+            head,
+            route: None,
+            backend: None,
+            in_flight: None,
+            status: None,
+            reason: None,
+            bytes: 0,
+        });
         self.limits = ExchangeLimits::default();
         // Until a route sets its own.
         self.arm(Limit::Client, self.core.shared().limits.client_idle_ms);
@@ -152,15 +162,24 @@ impl Track {
     }
 
     /// The request goes to a backend.
-    pub(super) fn forward(&mut self, backend: &Backend, limits: ExchangeLimits) {
-        self.note(|r| r.backend = Some(Rc::clone(backend)));
+    pub(super) fn forward(&mut self, backend: &Backend, in_flight: InFlight, limits: ExchangeLimits) {
+        self.note(|r| {
+            r.backend = Some(Rc::clone(backend));
+            r.in_flight = Some(in_flight);
+        });
         self.limits = limits;
         self.total = limits.total.map_or(u64::MAX, |ms| self.core.timers.after(ms));
     }
 
     /// The backend's response goes out.
     pub(super) fn respond(&mut self, status: u16) {
-        self.note(|r| r.status = StatusCode::from_u16(status).ok());
+        let now = self.core.timers.now();
+        self.note(|r| {
+            r.status = StatusCode::from_u16(status).ok();
+            if let Some(in_flight) = &r.in_flight {
+                in_flight.report(Outcome::Status(status), now);
+            }
+        });
         self.moved();
     }
 
@@ -181,7 +200,15 @@ impl Track {
 
     /// The first reason stays: what follows is its consequence.
     pub(super) fn failure(&mut self, reason: Reason) {
-        self.note(|r| r.reason = r.reason.or(Some(reason)));
+        let now = self.core.timers.now();
+        self.note(|r| {
+            if r.reason.is_none() {
+                r.reason = Some(reason);
+                if let Some(in_flight) = &r.in_flight {
+                    in_flight.report(reason.outcome(), now);
+                }
+            }
+        });
     }
 
     /// A head that could not be read is an exchange that has nothing but a reason.
