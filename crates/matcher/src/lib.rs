@@ -35,15 +35,16 @@ mod spec;
 mod table;
 
 pub use draft::{
-    BackendDraft, BackendsDraft, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft,
-    LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RewriteDraft,
-    RouteDraft, TimeoutsDraft, ValueMatchDraft,
+    BackendDraft, BackendState, BackendsDraft, BalancingDraft, ForwardDraft, HashKeyDraft, HeaderDraft,
+    HeaderEditsDraft, HeaderMatchDraft, HeaderRuleDraft, HeaderRulesDraft, LoadBalancingDraft, MatchDraft,
+    PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RewriteDraft, RouteDraft, SameSite,
+    StickyCookieDraft, TimeoutsDraft, ValueMatchDraft,
 };
 pub use explain::{Explanation, NearMiss, Taken, explain};
 pub use head::{RequestHead, Routed};
 pub use spec::{
-    Action, Address, Backend, Backends, Forward, HeaderEdits, HeaderMatch, HostPattern, LoadBalancing,
-    PathMatch, PathRewrite, PoolSpec, QueryMatch, Redirect, Rewrite, RouteMatch, RouteSpec, Scheme, Target,
-    Timeouts, ValueMatch,
+    Action, Address, Backend, Backends, Balancing, Forward, HashKey, HashSource, HeaderEdits, HeaderMatch,
+    HeaderRules, HostPattern, LoadBalancing, PathMatch, PathRewrite, PoolSpec, QueryMatch, Redirect, Rewrite,
+    RouteMatch, RouteSpec, Scheme, StickyCookie, Target, Timeouts, ValueMatch,
 };
 pub use table::{Found, RouteTable, Unshared};

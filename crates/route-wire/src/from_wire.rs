@@ -3,10 +3,12 @@
 use hotswap_api::route::v1 as wire;
 use hotswap_core::Violations;
 use hotswap_matcher::{
-    BackendDraft, BackendsDraft, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft,
+    BackendDraft, BackendState, BackendsDraft, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft,
     LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RewriteDraft,
     RouteDraft, TimeoutsDraft, ValueMatchDraft,
 };
+
+use crate::balancing;
 
 /// Something that the contract has and this build can't do yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,27 +60,55 @@ pub fn pool_from_wire(pool: &wire::Pool) -> Result<PoolDraft, Unfit> {
     Ok(PoolDraft {
         display_name: pool.display_name.clone(),
         labels: pool.labels.clone(),
-        backends: pool.backends.iter().map(backend).collect(),
+        backends: backends(&pool.backends, "backends")?,
         load_balancing: load_balancing(pool.load_balancing, "load_balancing")?,
         connect_timeout_ms: pool.connect_timeout_ms,
+        balancing: pool.balancing.as_ref().map(|b| balancing::from_wire(b, "balancing")).transpose()?,
     })
 }
 
 fn load_balancing(value: i32, field: &str) -> Result<LoadBalancingDraft, Unfit> {
-    let not_built = |what| Err(Unfit::NotBuilt(NotBuilt { field: field.into(), what }));
-    match wire::LoadBalancing::try_from(value) {
+    Ok(match wire::LoadBalancing::try_from(value) {
         Ok(wire::LoadBalancing::Unspecified | wire::LoadBalancing::RoundRobin) => {
-            Ok(LoadBalancingDraft::RoundRobin)
+            LoadBalancingDraft::RoundRobin
         }
-        Ok(wire::LoadBalancing::WeightedRoundRobin) => Ok(LoadBalancingDraft::WeightedRoundRobin),
-        Ok(wire::LoadBalancing::LeastConnections) => not_built("least connections"),
-        Ok(wire::LoadBalancing::IpHash) => not_built("IP hash"),
-        Err(_) => Err(Unfit::Invalid(Violations::one(field, "is not a value of LoadBalancing"))),
-    }
+        Ok(wire::LoadBalancing::WeightedRoundRobin) => LoadBalancingDraft::WeightedRoundRobin,
+        Ok(wire::LoadBalancing::LeastConnections) => LoadBalancingDraft::LeastConnections,
+        Ok(wire::LoadBalancing::IpHash) => LoadBalancingDraft::IpHash,
+        Ok(wire::LoadBalancing::Header) => LoadBalancingDraft::Header,
+        Ok(wire::LoadBalancing::PowerOfTwo) => LoadBalancingDraft::PowerOfTwo,
+        Ok(wire::LoadBalancing::Hash) => LoadBalancingDraft::Hash,
+        Err(_) => return Err(not_a_value(field, "LoadBalancing")),
+    })
 }
 
-fn backend(b: &wire::Backend) -> BackendDraft {
-    BackendDraft { address: b.address.clone(), weight: b.weight }
+/// A number that the contract does not have among the values of an enum.
+pub(crate) fn not_a_value(field: &str, of: &str) -> Unfit {
+    Unfit::Invalid(Violations::one(field, format!("is not a value of {of}")))
+}
+
+fn backends(all: &[wire::Backend], field: &str) -> Result<Vec<BackendDraft>, Unfit> {
+    let each = all.iter().enumerate();
+    each.map(|(i, b)| {
+        let state = state_from_wire(b.state).ok_or_else(|| {
+            not_a_value(&format!("{field}[{i}].state"), "BackendState")
+        })?;
+        let state = state.unwrap_or_default();
+        Ok(BackendDraft { address: b.address.clone(), weight: b.weight, priority: b.priority, state })
+    })
+    .collect()
+}
+
+/// What a backend may do; `None`: it is no value of the contract; `Some(None)`: it is not said.
+#[expect(clippy::option_option, reason = "not said and not known are two things here")]
+pub fn state_from_wire(value: i32) -> Option<Option<BackendState>> {
+    Some(match wire::BackendState::try_from(value).ok()? {
+        wire::BackendState::Unspecified => None,
+        wire::BackendState::Enabled => Some(BackendState::Enabled),
+        wire::BackendState::Drained => Some(BackendState::Drained),
+        wire::BackendState::ForcedOpen => Some(BackendState::ForcedOpen),
+        wire::BackendState::ForcedClosed => Some(BackendState::ForcedClosed),
+    })
 }
 
 fn forward(f: &wire::Forward) -> Result<ForwardDraft, Unfit> {
@@ -86,13 +116,7 @@ fn forward(f: &wire::Forward) -> Result<ForwardDraft, Unfit> {
         None => (None, None),
         Some(wire::forward::Target::Pool(p)) => (Some(p.clone()), None),
         Some(wire::forward::Target::Inline(i)) => {
-            let field = "forward.inline.load_balancing";
-            let inline = BackendsDraft {
-                backends: i.backends.iter().map(backend).collect(),
-                load_balancing: load_balancing(i.load_balancing, field)?,
-                connect_timeout_ms: i.connect_timeout_ms,
-            };
-            (None, Some(inline))
+            (None, Some(inline(i)?))
         }
     };
     let rewrite = f.rewrite.as_ref().map(|r| {
@@ -109,6 +133,21 @@ fn forward(f: &wire::Forward) -> Result<ForwardDraft, Unfit> {
         idle_ms: t.idle_ms,
     });
     Ok(ForwardDraft { pool, inline, rewrite, timeouts })
+}
+
+fn inline(i: &wire::InlineBackends) -> Result<BackendsDraft, Unfit> {
+    let mut backends = backends(&i.backends, "forward.inline.backends")?;
+    for backend in &mut backends {
+        // Nobody can set it there.
+        backend.state = BackendState::Enabled;
+    }
+    let options = i.balancing.as_ref().map(|b| balancing::from_wire(b, "forward.inline.balancing"));
+    Ok(BackendsDraft {
+        backends,
+        load_balancing: load_balancing(i.load_balancing, "forward.inline.load_balancing")?,
+        connect_timeout_ms: i.connect_timeout_ms,
+        balancing: options.transpose()?,
+    })
 }
 
 fn redirect_draft(r: &wire::Redirect) -> RedirectDraft {

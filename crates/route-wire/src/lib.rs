@@ -4,10 +4,11 @@
 //! From the wire it is fallible only where the contract can say more than this build can do; everything else
 //! is the business of `RouteSpec::parse`. To the wire it is total.
 
+mod balancing;
 mod from_wire;
 mod to_wire;
 
-pub use from_wire::{NotBuilt, Unfit, pool_from_wire, route_from_wire};
+pub use from_wire::{NotBuilt, Unfit, pool_from_wire, route_from_wire, state_from_wire};
 pub use to_wire::{pool_to_wire, route_to_wire};
 
 #[cfg(test)]

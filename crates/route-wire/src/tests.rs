@@ -2,6 +2,29 @@ use hotswap_api::route::v1 as wire;
 
 use super::*;
 
+fn full_balancing() -> wire::Balancing {
+    wire::Balancing {
+        header_rules: Some(wire::HeaderRules {
+            header: "x-cohort".into(),
+            rules: vec![wire::HeaderRule { value: "beta".into(), addresses: vec!["a:1".into()] }],
+            default_addresses: vec!["a:1".into()],
+        }),
+        hash: None,
+        sticky_cookie: Some(wire::StickyCookie {
+            name: "n".into(),
+            path: "/p".into(),
+            domain: "example.com".into(),
+            max_age_s: 1,
+            secure: true,
+            script_access: true,
+            same_site: wire::SameSite::None.into(),
+            salt: "s".into(),
+        }),
+        slow_start_ms: 7,
+        panic_threshold_percent: 8,
+    }
+}
+
 fn full_route() -> wire::Route {
     let value = |t: &str| wire::header_match::Kind::Exact(t.into());
     wire::Route {
@@ -21,9 +44,15 @@ fn full_route() -> wire::Route {
         priority: -3,
         action: Some(wire::route::Action::Forward(wire::Forward {
             target: Some(wire::forward::Target::Inline(wire::InlineBackends {
-                backends: vec![wire::Backend { address: "a:1".into(), weight: Some(0) }],
-                load_balancing: wire::LoadBalancing::WeightedRoundRobin.into(),
+                backends: vec![wire::Backend {
+                    address: "a:1".into(),
+                    weight: Some(0),
+                    priority: 2,
+                    ..wire::Backend::default()
+                }],
+                load_balancing: wire::LoadBalancing::Header.into(),
                 connect_timeout_ms: 5,
+                balancing: Some(full_balancing()),
             })),
             rewrite: Some(wire::Rewrite {
                 path: Some(wire::rewrite::Path::ReplacePrefix("/".into())),
@@ -56,8 +85,6 @@ fn what_this_build_cannot_do_is_named_by_field() {
         other => panic!("{other:?}"),
     };
     assert_eq!(field(pool_from_wire(&pool)), "health_check");
-    let pool = wire::Pool { load_balancing: wire::LoadBalancing::IpHash.into(), ..wire::Pool::default() };
-    assert_eq!(field(pool_from_wire(&pool)), "load_balancing");
 }
 
 #[test]
@@ -66,4 +93,31 @@ fn an_unknown_strategy_is_a_violation() {
     assert!(
         matches!(pool_from_wire(&pool), Err(Unfit::Invalid(v)) if v.to_string().contains("load_balancing"))
     );
+}
+
+#[test]
+fn a_pool_comes_back_with_the_states_of_its_backends() {
+    use wire::BackendState as S;
+    let backend = |state: S| wire::Backend {
+        address: format!("a:{}", state as i32 + 1),
+        state: state.into(),
+        ..wire::Backend::default()
+    };
+    let all = [S::Unspecified, S::Drained, S::ForcedOpen, S::ForcedClosed];
+    let hash = wire::HashKey {
+        source: Some(wire::hash_key::Source::Cookie("c".into())),
+        load_limit_percent: 125,
+    };
+    let pool = wire::Pool {
+        name: "pools/p".into(),
+        backends: all.map(backend).to_vec(),
+        load_balancing: wire::LoadBalancing::Hash.into(),
+        balancing: Some(wire::Balancing { hash: Some(hash), ..wire::Balancing::default() }),
+        ..wire::Pool::default()
+    };
+    let draft = pool_from_wire(&pool).expect("fits");
+    assert_eq!(pool_to_wire("pools/p", &draft), pool);
+    assert!(hotswap_matcher::PoolSpec::parse(&draft).is_ok());
+    let odd = wire::Pool { backends: vec![wire::Backend { state: 99, ..backend(S::Enabled) }], ..pool };
+    assert!(matches!(pool_from_wire(&odd), Err(Unfit::Invalid(v)) if v.to_string().contains("backends[0].state")));
 }

@@ -2,9 +2,11 @@
 
 use hotswap_api::route::v1 as wire;
 use hotswap_matcher::{
-    BackendDraft, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, LoadBalancingDraft,
+    BackendDraft, BackendState, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, LoadBalancingDraft,
     MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RouteDraft, ValueMatchDraft,
 };
+
+use crate::balancing;
 
 /// A route with its content and name; output-only fields are unset.
 pub fn route_to_wire(name: &str, draft: &RouteDraft) -> wire::Route {
@@ -36,6 +38,7 @@ pub fn pool_to_wire(name: &str, draft: &PoolDraft) -> wire::Pool {
         backends: draft.backends.iter().map(backend).collect(),
         load_balancing: load_balancing(draft.load_balancing),
         connect_timeout_ms: draft.connect_timeout_ms,
+        balancing: draft.balancing.as_ref().map(balancing::to_wire),
         ..wire::Pool::default()
     }
 }
@@ -44,12 +47,30 @@ fn load_balancing(draft: LoadBalancingDraft) -> i32 {
     let value = match draft {
         LoadBalancingDraft::RoundRobin => wire::LoadBalancing::RoundRobin,
         LoadBalancingDraft::WeightedRoundRobin => wire::LoadBalancing::WeightedRoundRobin,
+        LoadBalancingDraft::LeastConnections => wire::LoadBalancing::LeastConnections,
+        LoadBalancingDraft::IpHash => wire::LoadBalancing::IpHash,
+        LoadBalancingDraft::Header => wire::LoadBalancing::Header,
+        LoadBalancingDraft::PowerOfTwo => wire::LoadBalancing::PowerOfTwo,
+        LoadBalancingDraft::Hash => wire::LoadBalancing::Hash,
     };
     value.into()
 }
 
 fn backend(b: &BackendDraft) -> wire::Backend {
-    wire::Backend { address: b.address.clone(), weight: b.weight }
+    let state = match b.state {
+        // What nobody has set is not said.
+        BackendState::Enabled => wire::BackendState::Unspecified,
+        BackendState::Drained => wire::BackendState::Drained,
+        BackendState::ForcedOpen => wire::BackendState::ForcedOpen,
+        BackendState::ForcedClosed => wire::BackendState::ForcedClosed,
+    };
+    wire::Backend {
+        address: b.address.clone(),
+        weight: b.weight,
+        priority: b.priority,
+        state: state.into(),
+        share_percent: 0.0,
+    }
 }
 
 fn forward(f: &ForwardDraft) -> wire::Forward {
@@ -59,6 +80,7 @@ fn forward(f: &ForwardDraft) -> wire::Forward {
             backends: i.backends.iter().map(backend).collect(),
             load_balancing: load_balancing(i.load_balancing),
             connect_timeout_ms: i.connect_timeout_ms,
+            balancing: i.balancing.as_ref().map(balancing::to_wire),
         })),
         (None, None) => None,
     };

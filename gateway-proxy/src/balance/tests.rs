@@ -5,7 +5,7 @@ use super::*;
 
 fn pool(load_balancing: LoadBalancingDraft, weights: &[(&str, u32)]) -> Backends {
     let backends =
-        weights.iter().map(|(a, w)| BackendDraft { address: format!("{a}:80"), weight: Some(*w) }).collect();
+        weights.iter().map(|(a, w)| BackendDraft { address: format!("{a}:80"), weight: Some(*w), ..BackendDraft::default() }).collect();
     let draft = PoolDraft { backends, load_balancing, ..PoolDraft::default() };
     PoolSpec::parse(&draft).expect("valid").backends().clone()
 }

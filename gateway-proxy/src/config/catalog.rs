@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn backend(address: &str) -> BackendDraft {
-        BackendDraft { address: address.into(), weight: None }
+        BackendDraft { address: address.into(), weight: None, ..BackendDraft::default() }
     }
 
     fn draft_to(pool: &str) -> RouteDraft {

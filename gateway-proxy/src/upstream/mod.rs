@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn address(text: &str) -> Address {
-        let backends = vec![BackendDraft { address: text.into(), weight: None }];
+        let backends = vec![BackendDraft { address: text.into(), weight: None, ..BackendDraft::default() }];
         let pool = PoolSpec::parse(&PoolDraft { backends, ..PoolDraft::default() }).expect("valid");
         pool.backends().backends[0].address.clone()
     }

@@ -80,7 +80,7 @@ impl Gateway {
 
     pub fn pool(&mut self, id: &str, backends: &[SocketAddr]) {
         let backends =
-            backends.iter().map(|a| BackendDraft { address: a.to_string(), weight: None }).collect();
+            backends.iter().map(|a| BackendDraft { address: a.to_string(), weight: None, ..BackendDraft::default() }).collect();
         self.pool_of(id, &PoolDraft { backends, ..PoolDraft::default() });
     }
 

@@ -2,6 +2,7 @@
 //! to parse a draft.
 
 mod action;
+mod balancing;
 mod condition;
 mod edits;
 mod pool;
@@ -12,9 +13,10 @@ use std::collections::BTreeMap;
 use hotswap_core::{Violations, check_id};
 
 pub use action::{Action, Forward, PathRewrite, Redirect, Rewrite, Scheme, Target, Timeouts};
+pub use balancing::{Balancing, HashKey, HashSource, HeaderRules, LoadBalancing, StickyCookie};
 pub use condition::{HeaderMatch, HostPattern, PathMatch, QueryMatch, RouteMatch, ValueMatch};
 pub use edits::HeaderEdits;
-pub use pool::{Address, Backend, Backends, LoadBalancing, PoolSpec};
+pub use pool::{Address, Backend, Backends, PoolSpec};
 pub use route::RouteSpec;
 
 /// The longest path, pattern or compared value, in bytes.

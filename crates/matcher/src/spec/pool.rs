@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use hotswap_core::Violations;
 
+use super::balancing::Balancing;
 use super::condition::parse_each;
 use super::{check_host, check_meta};
-use crate::draft::{BackendDraft, BackendsDraft, LoadBalancingDraft, PoolDraft};
+use crate::draft::{
+    BackendDraft, BackendState, BackendsDraft, BalancingDraft, LoadBalancingDraft, PoolDraft,
+};
 
 const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 2_000;
 
@@ -17,7 +20,7 @@ const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 2_000;
 pub struct Address(String);
 
 impl Address {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let bad = "must be \"host:port\", as \"10.0.0.7:8080\", \"shop.internal:80\" or \"[::1]:8080\"";
         let (host, port) = text.rsplit_once(':').ok_or(bad)?;
         let port_ok = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0);
@@ -46,15 +49,17 @@ pub struct Backend {
     pub address: Address,
     /// Relative share; 0 takes no requests.
     pub weight: u32,
+    /// 0 comes first.
+    pub priority: u8,
+    /// What an operator lets it do.
+    pub state: BackendState,
 }
 
-/// How a backend is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoadBalancing {
-    /// In turn.
-    RoundRobin,
-    /// In turn, by weight, evenly spread.
-    WeightedRoundRobin,
+impl Backend {
+    /// Whether it may take requests, as far as the configuration decides.
+    pub fn is_enabled(&self) -> bool {
+        self.weight > 0 && matches!(self.state, BackendState::Enabled | BackendState::ForcedClosed)
+    }
 }
 
 /// Backends and the way to choose among them.
@@ -63,7 +68,7 @@ pub struct Backends {
     /// Where requests go; addresses are unique.
     pub backends: Vec<Backend>,
     /// How one is chosen.
-    pub load_balancing: LoadBalancing,
+    pub balancing: Balancing,
     /// Limit for opening a connection.
     pub connect_timeout: Duration,
 }
@@ -74,7 +79,8 @@ impl Backends {
         if draft.backends.is_empty() {
             v.add("backends", "must have at least one backend");
         }
-        parse_backends(v, &draft.backends, draft.load_balancing, draft.connect_timeout_ms)
+        let strategy = (draft.load_balancing, draft.balancing.as_ref());
+        parse_backends(v, &draft.backends, strategy, draft.connect_timeout_ms)
     }
 }
 
@@ -89,7 +95,8 @@ impl PoolSpec {
     pub fn parse(draft: &PoolDraft) -> Result<Self, Violations> {
         let mut v = Violations::new();
         check_meta(&mut v, &draft.display_name, &draft.labels);
-        let backends = parse_backends(v, &draft.backends, draft.load_balancing, draft.connect_timeout_ms)?;
+        let strategy = (draft.load_balancing, draft.balancing.as_ref());
+        let backends = parse_backends(v, &draft.backends, strategy, draft.connect_timeout_ms)?;
         Ok(Self { backends })
     }
 
@@ -102,7 +109,7 @@ impl PoolSpec {
 fn parse_backends(
     mut v: Violations,
     drafts: &[BackendDraft],
-    load_balancing: LoadBalancingDraft,
+    (strategy, options): (LoadBalancingDraft, Option<&BalancingDraft>),
     connect_timeout_ms: u32,
 ) -> Result<Backends, Violations> {
     if drafts.len() > 1_000 {
@@ -118,16 +125,11 @@ fn parse_backends(
     if connect_timeout_ms > 60_000 {
         v.add("connect_timeout_ms", "must be 1 to 60,000, or 0 for the default");
     }
-    v.into_result()?;
+    let parsed = Balancing::parse(strategy, options, &backends);
+    let balancing = parsed.map_err(|e| v.nest("", e)).ok();
+    let Some(balancing) = balancing.filter(|_| v.is_empty()) else { return Err(v) };
     let ms = if connect_timeout_ms == 0 { DEFAULT_CONNECT_TIMEOUT_MS } else { connect_timeout_ms };
-    Ok(Backends {
-        backends,
-        load_balancing: match load_balancing {
-            LoadBalancingDraft::RoundRobin => LoadBalancing::RoundRobin,
-            LoadBalancingDraft::WeightedRoundRobin => LoadBalancing::WeightedRoundRobin,
-        },
-        connect_timeout: Duration::from_millis(u64::from(ms)),
-    })
+    Ok(Backends { backends, balancing, connect_timeout: Duration::from_millis(u64::from(ms)) })
 }
 
 fn backend(draft: &BackendDraft) -> Result<Backend, Violations> {
@@ -137,8 +139,12 @@ fn backend(draft: &BackendDraft) -> Result<Backend, Violations> {
     if weight > 1_000_000 {
         v.add("weight", "must be 0 to 1,000,000");
     }
-    match address {
-        Some(address) if v.is_empty() => Ok(Backend { address, weight }),
+    let priority = u8::try_from(draft.priority).ok().filter(|p| *p <= 15);
+    let priority = v.take("priority", priority.ok_or("must be 0 to 15"));
+    match (address, priority) {
+        (Some(address), Some(priority)) if v.is_empty() => {
+            Ok(Backend { address, weight, priority, state: draft.state })
+        }
         _ => Err(v),
     }
 }

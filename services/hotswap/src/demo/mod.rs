@@ -118,7 +118,7 @@ fn tell(lines: Vec<String>) -> Result<(), Failure> {
 }
 
 fn pool(name: &str, backend: SocketAddr) -> Pool {
-    let backend = Backend { address: backend.to_string(), weight: None };
+    let backend = Backend { address: backend.to_string(), weight: None, ..Backend::default() };
     Pool { name: name.to_owned(), backends: vec![backend], ..Pool::default() }
 }
 

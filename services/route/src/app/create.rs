@@ -46,8 +46,9 @@ impl App {
         &self,
         tx: &mut Tx,
         id: &str,
-        content: C,
+        mut content: C,
     ) -> Result<Resource<C>, Error> {
+        content.settle(None);
         let mut v = Violations::new();
         let name = v.take(&format!("{}_id", C::FIELD), C::Name::from_id(id));
         match check(tx, &content).await {

@@ -17,6 +17,14 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The pool has no such backend.
+    #[error("{pool} has no backend {address}")]
+    NoSuchBackend {
+        /// The pool.
+        pool: String,
+        /// The address asked for.
+        address: String,
+    },
     /// There is no such revision of the resource.
     #[error("{name} has no revision at or before {revision}")]
     RevisionNotFound {
@@ -64,6 +72,7 @@ impl Error {
         match self {
             Self::Invalid(_) => "INVALID_INPUT",
             Self::NotFound { .. } => "NOT_FOUND",
+            Self::NoSuchBackend { .. } => "BACKEND_NOT_FOUND",
             Self::RevisionNotFound { .. } => "REVISION_NOT_FOUND",
             Self::AlreadyExists { .. } => "ALREADY_EXISTS",
             Self::StaleEtag { .. } => "STALE_ETAG",

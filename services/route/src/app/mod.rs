@@ -2,6 +2,7 @@
 //! the permission table, and without it there is no context.
 
 mod audit;
+mod backend_state;
 mod cached;
 mod create;
 mod delete;
@@ -25,6 +26,7 @@ use hotswap_store::Db;
 use crate::metrics::RouteMetrics;
 
 pub(crate) use crate::store::Logged;
+pub(crate) use backend_state::SetBackendState;
 pub(crate) use create::Create;
 pub(crate) use delete::Delete;
 pub(crate) use diff::Diff;

@@ -57,7 +57,8 @@ impl App {
         if !etag.admits(&input.etag) {
             return Err(Error::StaleEtag { name: name.to_string(), current: etag.as_str().to_owned() });
         }
-        let content = mask.apply(&current.content, &input.patch)?;
+        let mut content = mask.apply(&current.content, &input.patch)?;
+        content.settle(Some(&current.content));
         check(&mut tx, &content).await?;
         // What changes nothing makes no revision: applying the same file again moves no proxy.
         if content == current.content {

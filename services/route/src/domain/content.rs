@@ -2,8 +2,9 @@
 
 use hotswap_core::{Comparison, PoolName, ResourceName, RouteName, Violations};
 use hotswap_matcher::{
-    BackendsDraft, ForwardDraft, HeaderEditsDraft, PoolDraft, PoolSpec, RedirectDraft, RewriteDraft,
-    RouteDraft, RouteSpec, TimeoutsDraft,
+    BackendState, BackendsDraft, BalancingDraft, ForwardDraft, HashKeyDraft, HeaderEditsDraft,
+    HeaderRulesDraft, PoolDraft, PoolSpec, RedirectDraft, RewriteDraft, RouteDraft, RouteSpec,
+    StickyCookieDraft, TimeoutsDraft,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,6 +37,9 @@ pub trait Content:
 
     /// Whether a condition of a filter holds.
     fn satisfies(&self, name: &str, condition: &Comparison) -> bool;
+
+    /// What is not for writers of the content to say becomes what it was before; `None`: it is new.
+    fn settle(&mut self, _before: Option<&Self>) {}
 }
 
 impl Content for RouteDraft {
@@ -45,6 +49,7 @@ impl Content for RouteDraft {
     const ONEOFS: &'static [(&'static str, &'static [&'static str])] = &[
         ("", &["forward", "redirect"]),
         ("forward", &["pool", "inline"]),
+        ("forward.inline.balancing.hash", &["header", "cookie"]),
         ("forward.rewrite", &["full_path", "replace_prefix"]),
         ("redirect", &["full_path", "replace_prefix"]),
     ];
@@ -62,7 +67,10 @@ impl Content for RouteDraft {
         Self {
             forward: Some(ForwardDraft {
                 pool: text(),
-                inline: Some(BackendsDraft::default()),
+                inline: Some(BackendsDraft {
+                    balancing: Some(balancing_shape()),
+                    ..BackendsDraft::default()
+                }),
                 rewrite: Some(RewriteDraft {
                     full_path: text(),
                     replace_prefix: text(),
@@ -96,7 +104,8 @@ impl Content for PoolDraft {
     type Name = PoolName;
     const FIELD: &'static str = "pool";
     const FILTER_FIELDS: &'static [&'static str] = &["name", "display_name", "labels.*", "address"];
-    const ONEOFS: &'static [(&'static str, &'static [&'static str])] = &[];
+    const ONEOFS: &'static [(&'static str, &'static [&'static str])] =
+        &[("balancing.hash", &["header", "cookie"])];
 
     fn validate(&self) -> Result<(), Violations> {
         PoolSpec::parse(self).map(drop)
@@ -107,7 +116,7 @@ impl Content for PoolDraft {
     }
 
     fn shape() -> Self {
-        Self::default()
+        Self { balancing: Some(balancing_shape()), ..Self::default() }
     }
 
     fn satisfies(&self, name: &str, condition: &Comparison) -> bool {
@@ -117,6 +126,24 @@ impl Content for PoolDraft {
             "address" => condition.holds(self.backends.iter().map(|b| b.address.as_str())),
             field => condition.holds(label(&self.labels, field)),
         }
+    }
+
+    /// The states of backends: a file that is applied again enables none that was drained.
+    fn settle(&mut self, before: Option<&Self>) {
+        for backend in &mut self.backends {
+            let known = before.and_then(|pool| pool.backend(&backend.address));
+            backend.state = known.map_or(BackendState::Enabled, |b| b.state);
+        }
+    }
+}
+
+fn balancing_shape() -> BalancingDraft {
+    let text = || Some(String::new());
+    BalancingDraft {
+        header_rules: Some(HeaderRulesDraft::default()),
+        hash: Some(HashKeyDraft { header: text(), cookie: text(), ..HashKeyDraft::default() }),
+        sticky_cookie: Some(StickyCookieDraft::default()),
+        ..BalancingDraft::default()
     }
 }
 

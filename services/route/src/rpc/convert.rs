@@ -10,6 +10,7 @@ use prost::Message;
 use sha2::{Digest as _, Sha256};
 use tonic::Status;
 
+use super::shown;
 use super::status::unfit;
 use crate::app::WriteOptions;
 use crate::domain::{AnyContent, AnyResource, Content, Difference, Refusal, Resource, RevisionRecord};
@@ -47,7 +48,7 @@ impl Wire for RouteDraft {
     }
 
     fn to_message(r: &Resource<Self>) -> wire::Route {
-        wire::Route {
+        let mut route = wire::Route {
             etag: r.etag().as_str().to_owned(),
             revision: r.revision.0,
             uid: r.uid.to_string(),
@@ -55,7 +56,13 @@ impl Wire for RouteDraft {
             update_time: Some(time(r.updated_at)),
             standing: Some(live(r)),
             ..route_to_wire(r.full_name(), &r.content)
+        };
+        if let Some(wire::route::Action::Forward(forward)) = &mut route.action
+            && let Some(wire::forward::Target::Inline(inline)) = &mut forward.target
+        {
+            shown::backends(&mut inline.backends, inline.load_balancing);
         }
+        route
     }
 
     fn to_revision(record: &RevisionRecord<Self>) -> wire::RouteRevision {
@@ -81,7 +88,7 @@ impl Wire for PoolDraft {
     }
 
     fn to_message(r: &Resource<Self>) -> wire::Pool {
-        wire::Pool {
+        let mut pool = wire::Pool {
             etag: r.etag().as_str().to_owned(),
             revision: r.revision.0,
             uid: r.uid.to_string(),
@@ -89,7 +96,9 @@ impl Wire for PoolDraft {
             update_time: Some(time(r.updated_at)),
             standing: Some(live(r)),
             ..pool_to_wire(r.full_name(), &r.content)
-        }
+        };
+        shown::backends(&mut pool.backends, pool.load_balancing);
+        pool
     }
 
     fn to_revision(record: &RevisionRecord<Self>) -> wire::PoolRevision {

@@ -151,8 +151,8 @@ fn only_of(name: &PoolName, resources: &[Arc<Resource>]) -> Option<String> {
 /// The backend that takes a request where there is no choice. Else each proxy, and each core of it, has a turn of its
 /// own.
 fn only(backends: &Backends) -> Option<String> {
-    let mut with_weight = backends.backends.iter().filter(|b| b.weight > 0);
-    match (with_weight.next(), with_weight.next()) {
+    let mut enabled = backends.backends.iter().filter(|b| b.is_enabled());
+    match (enabled.next(), enabled.next()) {
         (Some(one), None) => Some(one.address.as_str().to_owned()),
         _ => None,
     }

@@ -6,6 +6,7 @@ mod fleet_service;
 mod later;
 pub(crate) mod not_built;
 mod route_service;
+mod shown;
 mod status;
 mod watch;
 

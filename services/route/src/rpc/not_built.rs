@@ -11,7 +11,6 @@ macro_rules! not_built {
 }
 
 not_built! {
-    SET_BACKEND_STATE = "/hotswap.route.v1.RouteService/SetBackendState";
     CREATE_ROLLOUT = "/hotswap.rollout.v1.RolloutService/CreateRollout";
     GET_ROLLOUT = "/hotswap.rollout.v1.RolloutService/GetRollout";
     LIST_ROLLOUTS = "/hotswap.rollout.v1.RolloutService/ListRollouts";

@@ -3,16 +3,17 @@
 use hotswap_api::route::v1 as wire;
 use hotswap_api::route::v1::route_service_server::RouteService;
 use hotswap_auth::OpContext;
+use hotswap_core::Violations;
 use hotswap_matcher::{PoolDraft, RouteDraft};
-use hotswap_rpc::{not_built, op_context};
+use hotswap_route_wire::state_from_wire;
+use hotswap_rpc::{WireError, op_context};
 use tonic::{Request, Response, Status};
 
 use super::convert::{Wire, content, difference, options, proxy_refusal};
 use super::explain;
-use super::not_built as built;
 use super::status::status;
 use super::watch::Feed;
-use crate::app::{App, Create, Delete, Diff, Fleet, List, ListRevisions, Update};
+use crate::app::{App, Create, Delete, Diff, Fleet, List, ListRevisions, SetBackendState, Update};
 use crate::domain::Resource;
 
 /// The service.
@@ -242,8 +243,16 @@ impl RouteService for RouteRpc {
 
     async fn set_backend_state(
         &self,
-        _request: Request<wire::SetBackendStateRequest>,
+        request: Request<wire::SetBackendStateRequest>,
     ) -> Result<Response<wire::SetBackendStateResponse>, Status> {
-        Err(not_built(built::SET_BACKEND_STATE))
+        let (ctx, mut message) = parts(request)?;
+        let id = std::mem::take(&mut message.request_id);
+        let options = options(0, false, &id, &message)?;
+        let state = state_from_wire(message.state).ok_or_else(|| {
+            Status::from(WireError::invalid(Violations::one("state", "is not a value of BackendState")))
+        })?;
+        let input = SetBackendState { pool: message.pool, address: message.address, state, options };
+        let revision = self.app.set_backend_state(&ctx, input).await.map_err(status)?.0;
+        Ok(Response::new(wire::SetBackendStateResponse { revision }))
     }
 }

@@ -17,6 +17,9 @@ pub(super) fn status(error: Error) -> Status {
     let wire = match error {
         Error::Invalid(violations) => WireError::invalid(violations),
         Error::NotFound { name } => WireError::new(Code::NotFound, reason, message).with("name", name),
+        Error::NoSuchBackend { pool, address } => {
+            WireError::new(Code::NotFound, reason, message).with("name", pool).with("address", address)
+        }
         Error::RevisionNotFound { name, .. } => {
             WireError::new(Code::NotFound, reason, message).with("name", name)
         }

@@ -114,7 +114,7 @@ pub(crate) fn fields(status: &Status) -> Vec<String> {
 }
 
 pub(crate) fn pool(addresses: &[&str]) -> wire::Pool {
-    let backend = |a: &&str| wire::Backend { address: (*a).to_owned(), weight: None };
+    let backend = |a: &&str| wire::Backend { address: (*a).to_owned(), weight: None, ..Default::default() };
     wire::Pool { backends: addresses.iter().map(backend).collect(), ..wire::Pool::default() }
 }
 

@@ -69,17 +69,133 @@ pub struct Pool {
     /// Proxies that refuse its newest revision, and why; at most 10. `FleetService` has all.
     #[prost(message, repeated, tag = "15")]
     pub refusals: ::prost::alloc::vec::Vec<ProxyRefusal>,
+    /// What the strategy needs beside its name, and what goes with every strategy. Absent: all defaults.
+    #[prost(message, optional, tag = "16")]
+    pub balancing: ::core::option::Option<Balancing>,
 }
 /// One place that answers requests.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Backend {
     /// "host:port"; an IPv6 host stands in brackets. A DNS name is resolved by the proxy.
     #[prost(string, tag = "1")]
     pub address: ::prost::alloc::string::String,
-    /// Relative share under LOAD_BALANCING_WEIGHTED_ROUND_ROBIN: 0 to 1,000,000; 0 takes no requests.
-    /// Default: 1. Other strategies ignore it, but for 0.
+    /// Relative share: 0 to 1,000,000; 0 takes no requests. Default: 1. LOAD_BALANCING_ROUND_ROBIN and
+    /// LOAD_BALANCING_HEADER ignore it, but for 0.
     #[prost(uint32, optional, tag = "2")]
     pub weight: ::core::option::Option<u32>,
+    /// 0 to 15; 0, the default, comes first. Backends of the next priority take requests in the measure in which
+    /// those before them fail: all of a priority's own requests stay with it while at least 72 % of it (by count)
+    /// take requests, and below that it keeps 1.4 times the percentage that does.
+    #[prost(uint32, tag = "3")]
+    pub priority: u32,
+    /// What it may do. `SetBackendState` sets it; creating or changing a pool does not touch it. In a route's own
+    /// backends it is always BACKEND_STATE_ENABLED.
+    #[prost(enumeration = "BackendState", tag = "4")]
+    pub state: i32,
+    /// What its weight comes to: its percentage of the requests of its priority while all that are not drained
+    /// take requests. 0 where it is drained, or where the request alone decides (LOAD_BALANCING_HEADER).
+    #[prost(double, tag = "5")]
+    pub share_percent: f64,
+}
+/// What a strategy needs beside its name, and what goes with every strategy.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Balancing {
+    /// LOAD_BALANCING_HEADER needs it, and nothing else takes it.
+    #[prost(message, optional, tag = "1")]
+    pub header_rules: ::core::option::Option<HeaderRules>,
+    /// LOAD_BALANCING_HASH needs it, and nothing else takes it.
+    #[prost(message, optional, tag = "2")]
+    pub hash: ::core::option::Option<HashKey>,
+    /// Keeps a client with the backend that it had first. Absent: no cookie is set.
+    #[prost(message, optional, tag = "3")]
+    pub sticky_cookie: ::core::option::Option<StickyCookie>,
+    /// How long a backend that comes new into the pool, or takes requests again, is led up to its share, in ms: 0 to
+    /// 3,600,000. It begins with a tenth of it. 0: at once. The strategies that hash, and LOAD_BALANCING_HEADER, do
+    /// without.
+    #[prost(uint32, tag = "4")]
+    pub slow_start_ms: u32,
+    /// If less than this percentage of the backends take requests, all take some, healthy or not, so that the few do
+    /// not break under the load of all: 0 to 100. Those that are drained or held open never do. 0: off.
+    #[prost(uint32, tag = "5")]
+    pub panic_threshold_percent: u32,
+}
+/// Which backends take a request, by the value of one header. The first of these that takes requests: those of the
+/// rule, the default ones, any, each in turn.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HeaderRules {
+    /// Name; case does not count. A header sent several times is compared as its values joined by ",".
+    #[prost(string, tag = "1")]
+    pub header: ::prost::alloc::string::String,
+    /// 1 to 64.
+    #[prost(message, repeated, tag = "2")]
+    pub rules: ::prost::alloc::vec::Vec<HeaderRule>,
+    /// Addresses of backends, for requests that no rule takes. Empty: those that no rule names; if there are none, all.
+    #[prost(string, repeated, tag = "3")]
+    pub default_addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Backends for one value of a header.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeaderRule {
+    /// The whole value; case counts. 1 to 1,024 bytes; unique.
+    #[prost(string, tag = "1")]
+    pub value: ::prost::alloc::string::String,
+    /// Addresses of backends of the pool; at least one.
+    #[prost(string, repeated, tag = "2")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What is hashed. A request that does not have it is sent in turn.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HashKey {
+    /// The most that a backend may have in flight, in percent of its fair share: 101 to 1,000. A request for one that
+    /// has as much goes to the next backend of its order (consistent hashing with bounded loads). 0: no bound.
+    #[prost(uint32, tag = "3")]
+    pub load_limit_percent: u32,
+    /// Exactly one.
+    #[prost(oneof = "hash_key::Source", tags = "1, 2")]
+    pub source: ::core::option::Option<hash_key::Source>,
+}
+/// Nested message and enum types in `HashKey`.
+pub mod hash_key {
+    /// Exactly one.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Source {
+        /// A header's name; case does not count.
+        #[prost(string, tag = "1")]
+        Header(::prost::alloc::string::String),
+        /// A cookie's name.
+        #[prost(string, tag = "2")]
+        Cookie(::prost::alloc::string::String),
+    }
+}
+/// A cookie that the gateway sets, with an id of the backend that answered. While that backend takes requests it gets
+/// those that bring the cookie; if not, the strategy chooses another, and the cookie changes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StickyCookie {
+    /// Default: "hotswap-backend".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Default: "/".
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+    /// Empty: the host of the request alone.
+    #[prost(string, tag = "3")]
+    pub domain: ::prost::alloc::string::String,
+    /// In s: 0 to 31,536,000. 0: until the client ends its session.
+    #[prost(uint32, tag = "4")]
+    pub max_age_s: u32,
+    /// Sent by the client only over https.
+    #[prost(bool, tag = "5")]
+    pub secure: bool,
+    /// true: scripts can read it. Default: they can't.
+    #[prost(bool, tag = "6")]
+    pub script_access: bool,
+    /// Default: SAME_SITE_LAX.
+    #[prost(enumeration = "SameSite", tag = "7")]
+    pub same_site: i32,
+    /// Goes into the ids (an HMAC-SHA256 of the address, cut to 96 bits), so that nobody without it can guess an address
+    /// from one. At most 200 characters. Default: the pool's name.
+    #[prost(string, tag = "8")]
+    pub salt: ::prost::alloc::string::String,
 }
 /// An HTTP request that the proxy makes now and then to learn whether a backend is healthy.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -129,7 +245,49 @@ pub struct PoolRevision {
     #[prost(string, tag = "4")]
     pub actor: ::prost::alloc::string::String,
 }
-/// How a backend is chosen.
+/// What a backend may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BackendState {
+    /// In a read: the same as BACKEND_STATE_ENABLED. To set it is INVALID_ARGUMENT.
+    Unspecified = 0,
+    /// Takes requests, as health and breaker allow.
+    Enabled = 1,
+    /// Takes no new requests; those under way end.
+    Drained = 2,
+    /// Its breaker is held open.
+    ForcedOpen = 3,
+    /// Its breaker is held closed.
+    ForcedClosed = 4,
+}
+impl BackendState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BACKEND_STATE_UNSPECIFIED",
+            Self::Enabled => "BACKEND_STATE_ENABLED",
+            Self::Drained => "BACKEND_STATE_DRAINED",
+            Self::ForcedOpen => "BACKEND_STATE_FORCED_OPEN",
+            Self::ForcedClosed => "BACKEND_STATE_FORCED_CLOSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BACKEND_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "BACKEND_STATE_ENABLED" => Some(Self::Enabled),
+            "BACKEND_STATE_DRAINED" => Some(Self::Drained),
+            "BACKEND_STATE_FORCED_OPEN" => Some(Self::ForcedOpen),
+            "BACKEND_STATE_FORCED_CLOSED" => Some(Self::ForcedClosed),
+            _ => None,
+        }
+    }
+}
+/// How a backend is chosen, among those that take requests: not drained, of a weight above 0, healthy, and with a
+/// breaker that is not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum LoadBalancing {
@@ -139,10 +297,19 @@ pub enum LoadBalancing {
     RoundRobin = 1,
     /// In turn, by weight, evenly spread (smooth weighted round robin, as in nginx).
     WeightedRoundRobin = 2,
-    /// The fewest requests in flight; ties in turn.
+    /// The fewest requests in flight for its weight; ties in turn.
     LeastConnections = 3,
-    /// By a consistent hash of the client's address.
+    /// By a consistent hash of the client's address (weighted rendezvous): a backend that is lost moves only its own
+    /// clients, each to the next backend of its own order. Which address is the client's: see the gateway's option
+    /// --trusted-proxies.
     IpHash = 4,
+    /// By the value of a header: `Balancing.header_rules`.
+    Header = 5,
+    /// Of two drawn at random the one that costs less: the time it takes to answer, times the requests in flight, for
+    /// its weight (power of two choices, peak EWMA). A failure counts as a very slow answer.
+    PowerOfTwo = 6,
+    /// By a consistent hash of a header or cookie, where wanted with bounded load: `Balancing.hash`.
+    Hash = 7,
 }
 impl LoadBalancing {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -156,6 +323,9 @@ impl LoadBalancing {
             Self::WeightedRoundRobin => "LOAD_BALANCING_WEIGHTED_ROUND_ROBIN",
             Self::LeastConnections => "LOAD_BALANCING_LEAST_CONNECTIONS",
             Self::IpHash => "LOAD_BALANCING_IP_HASH",
+            Self::Header => "LOAD_BALANCING_HEADER",
+            Self::PowerOfTwo => "LOAD_BALANCING_POWER_OF_TWO",
+            Self::Hash => "LOAD_BALANCING_HASH",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -166,6 +336,46 @@ impl LoadBalancing {
             "LOAD_BALANCING_WEIGHTED_ROUND_ROBIN" => Some(Self::WeightedRoundRobin),
             "LOAD_BALANCING_LEAST_CONNECTIONS" => Some(Self::LeastConnections),
             "LOAD_BALANCING_IP_HASH" => Some(Self::IpHash),
+            "LOAD_BALANCING_HEADER" => Some(Self::Header),
+            "LOAD_BALANCING_POWER_OF_TWO" => Some(Self::PowerOfTwo),
+            "LOAD_BALANCING_HASH" => Some(Self::Hash),
+            _ => None,
+        }
+    }
+}
+/// Whether a cookie comes with requests that other sites cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SameSite {
+    /// The same as SAME_SITE_LAX.
+    Unspecified = 0,
+    /// Only when the user follows a link.
+    Lax = 1,
+    /// Never.
+    Strict = 2,
+    /// Always; needs `secure`.
+    None = 3,
+}
+impl SameSite {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SAME_SITE_UNSPECIFIED",
+            Self::Lax => "SAME_SITE_LAX",
+            Self::Strict => "SAME_SITE_STRICT",
+            Self::None => "SAME_SITE_NONE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SAME_SITE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SAME_SITE_LAX" => Some(Self::Lax),
+            "SAME_SITE_STRICT" => Some(Self::Strict),
+            "SAME_SITE_NONE" => Some(Self::None),
             _ => None,
         }
     }
@@ -382,6 +592,9 @@ pub struct InlineBackends {
     /// As in Pool, in ms.
     #[prost(uint32, tag = "3")]
     pub connect_timeout_ms: u32,
+    /// As in Pool.
+    #[prost(message, optional, tag = "4")]
+    pub balancing: ::core::option::Option<Balancing>,
 }
 /// Changes what the backend sees of the request line. The query is kept.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -930,50 +1143,10 @@ pub struct SetBackendStateRequest {
 /// What the change left.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetBackendStateResponse {
-    /// The revision of the gateway configuration that carries it.
+    /// The revision of the gateway configuration that carries it; where the backend had the state already, the one
+    /// that wrote the pool last.
     #[prost(int64, tag = "1")]
     pub revision: i64,
-}
-/// What a backend may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum BackendState {
-    /// Not a state.
-    Unspecified = 0,
-    /// Takes requests, as health and breaker allow.
-    Enabled = 1,
-    /// Takes no new requests; those under way end.
-    Drained = 2,
-    /// Its breaker is held open.
-    ForcedOpen = 3,
-    /// Its breaker is held closed.
-    ForcedClosed = 4,
-}
-impl BackendState {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "BACKEND_STATE_UNSPECIFIED",
-            Self::Enabled => "BACKEND_STATE_ENABLED",
-            Self::Drained => "BACKEND_STATE_DRAINED",
-            Self::ForcedOpen => "BACKEND_STATE_FORCED_OPEN",
-            Self::ForcedClosed => "BACKEND_STATE_FORCED_CLOSED",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "BACKEND_STATE_UNSPECIFIED" => Some(Self::Unspecified),
-            "BACKEND_STATE_ENABLED" => Some(Self::Enabled),
-            "BACKEND_STATE_DRAINED" => Some(Self::Drained),
-            "BACKEND_STATE_FORCED_OPEN" => Some(Self::ForcedOpen),
-            "BACKEND_STATE_FORCED_CLOSED" => Some(Self::ForcedClosed),
-            _ => None,
-        }
-    }
 }
 /// Generated client implementations.
 #[cfg(feature = "client")]
@@ -1294,7 +1467,8 @@ pub mod route_service_client {
             req.extensions_mut().insert(GrpcMethod::new("hotswap.route.v1.RouteService", "ExplainRequest"));
             self.inner.unary(req, path, codec).await
         }
-        /// Drains or enables one backend of a pool, or overrides its breaker.
+        /// Drains or enables one backend of a pool, or overrides its breaker: a new revision of the pool, which lands at
+        /// once. It stays until it is set anew or the backend leaves the pool; changes of the pool leave it as it is.
         pub async fn set_backend_state(
             &mut self,
             request: impl tonic::IntoRequest<super::SetBackendStateRequest>,
@@ -1394,7 +1568,8 @@ pub mod route_service_server {
             &self,
             request: tonic::Request<super::ExplainRequestRequest>,
         ) -> std::result::Result<tonic::Response<super::ExplainRequestResponse>, tonic::Status>;
-        /// Drains or enables one backend of a pool, or overrides its breaker.
+        /// Drains or enables one backend of a pool, or overrides its breaker: a new revision of the pool, which lands at
+        /// once. It stays until it is set anew or the backend leaves the pool; changes of the pool leave it as it is.
         async fn set_backend_state(
             &self,
             request: tonic::Request<super::SetBackendStateRequest>,

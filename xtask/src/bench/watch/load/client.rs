@@ -82,7 +82,7 @@ impl Client {
     /// Makes what the routes send to.
     pub(crate) async fn prepare(&mut self) -> Result<()> {
         let Self::Hotswap(client) = self else { return Ok(()) };
-        let backend = Backend { address: "127.0.0.1:9".to_owned(), weight: None };
+        let backend = Backend { address: "127.0.0.1:9".to_owned(), weight: None, ..Backend::default() };
         let pool = Pool { backends: vec![backend], ..Default::default() };
         let message = CreatePoolRequest { pool_id: POOL.to_owned(), pool: Some(pool), ..Default::default() };
         let request = client.request(message);
