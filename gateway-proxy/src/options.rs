@@ -9,6 +9,7 @@ use hotswap_core::check_id;
 use hotswap_runtime::StartError;
 
 use crate::access_log::AccessLogMode;
+use crate::balance::client::{Network, TrustedProxies};
 use crate::engine::{EngineKind, Limits};
 use crate::security::SecurityOptions;
 
@@ -84,6 +85,11 @@ pub struct GatewayOptions {
     #[arg(long, env = "HOTSWAP_ACCESS_LOG_FILE", value_name = "FILE")]
     pub access_log_file: Option<PathBuf>,
 
+    /// A proxy in front of the gateway whose word on the client's address (X-Forwarded-For) counts, as an address or
+    /// a network: 10.0.0.0/8. May be given several times. Default: nobody's.
+    #[arg(long, env = "HOTSWAP_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
+    pub trusted_proxies: Vec<Network>,
+
     /// The largest head of a request, in bytes, at least 8,192; a larger one gets 431.
     #[arg(long, env = "HOTSWAP_MAX_HEAD_BYTES", value_name = "BYTES", default_value_t = 64 * 1024)]
     pub max_head_bytes: usize,
@@ -140,6 +146,11 @@ impl GatewayOptions {
     pub fn workers(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         self.gateway_workers.unwrap_or_else(all).max(1)
+    }
+
+    /// The proxies whose word on the client's address counts.
+    pub fn trusted(&self) -> TrustedProxies {
+        TrustedProxies::new(self.trusted_proxies.clone())
     }
 
     /// The limits towards clients.

@@ -69,6 +69,7 @@ impl DataPlane {
     ) -> Result<Self, StartError> {
         let Bound { listen, listeners, limits } = bound;
         let count = listeners.len();
+        let trusted = Arc::new(options.trusted());
         let control = Arc::clone(&metrics.control);
         let (log, writer) =
             AccessLog::start(options.access_log, options.access_log_file.as_ref(), SystemClock, control)
@@ -83,6 +84,7 @@ impl DataPlane {
                 listener,
                 config: plane.config.clone(),
                 limits,
+                trusted: Arc::clone(&trusted),
                 metrics,
                 log: log.clone(),
                 stop: plane.stop.subscribe(),

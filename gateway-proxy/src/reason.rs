@@ -57,8 +57,10 @@ reasons! {
     NoConfig = "NO_CONFIG", StatusCode::SERVICE_UNAVAILABLE, "the gateway has no configuration yet";
     /// The route's pool does not exist.
     PoolMissing = "POOL_MISSING", StatusCode::SERVICE_UNAVAILABLE, "the route has no pool";
-    /// The pool has no backend that takes requests.
+    /// The pool has no backend that may take requests: none at all, or only drained ones and those of weight 0.
     NoBackend = "NO_BACKEND", StatusCode::SERVICE_UNAVAILABLE, "no backend takes requests";
+    /// The pool has backends, but none is healthy, with a breaker that is closed.
+    NoHealthyBackend = "NO_HEALTHY_BACKEND", StatusCode::SERVICE_UNAVAILABLE, "no backend is healthy";
     /// No connection to the backend could be opened.
     ConnectFailed = "CONNECT_FAILED", StatusCode::BAD_GATEWAY, "the backend can't be reached";
     /// The backend closed the connection before the head of its response.
@@ -102,7 +104,8 @@ impl Reason {
             | Self::NoRoute
             | Self::NoConfig
             | Self::PoolMissing
-            | Self::NoBackend => Outcome::Unknown,
+            | Self::NoBackend
+            | Self::NoHealthyBackend => Outcome::Unknown,
         }
     }
 }

@@ -93,6 +93,14 @@ impl BackendState {
     }
 }
 
+impl BackendState {
+    /// A request goes to it whatever is known of it, since too few others are left.
+    pub fn begin_anyway(state: &Handle) -> InFlight {
+        state.load.0.fetch_add(ONE_MORE, Ordering::Relaxed);
+        InFlight { state: Rc::clone(state), began: Instant::now() }
+    }
+}
+
 impl InFlight {
     /// The backend it went to.
     pub fn state(&self) -> &Handle {

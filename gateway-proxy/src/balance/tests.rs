@@ -1,91 +1,131 @@
-use hotswap_matcher::{BackendDraft, LoadBalancingDraft, PoolDraft, PoolSpec};
+use hotswap_matcher::{
+    BackendDraft, BackendState, BalancingDraft, HashKeyDraft, HeaderRuleDraft, HeaderRulesDraft, LoadBalancingDraft,
+    PoolDraft, PoolSpec,
+};
 use proptest::prelude::*;
 
 use super::*;
 
-fn pool(load_balancing: LoadBalancingDraft, weights: &[(&str, u32)]) -> Backends {
-    let backends =
-        weights.iter().map(|(a, w)| BackendDraft { address: format!("{a}:80"), weight: Some(*w), ..BackendDraft::default() }).collect();
-    let draft = PoolDraft { backends, load_balancing, ..PoolDraft::default() };
+mod distribution;
+mod failures;
+mod history;
+
+/// Backends as a test sets them.
+#[derive(Clone, Debug, Default)]
+struct World {
+    down: Vec<usize>,
+    tried: Vec<usize>,
+    active: Vec<u32>,
+    latency: Vec<Option<f64>>,
+}
+
+impl View for World {
+    fn usable(&self, place: usize) -> bool {
+        !self.down.contains(&place)
+    }
+    fn tried(&self, place: usize) -> bool {
+        self.tried.contains(&place)
+    }
+    fn active(&self, place: usize) -> u32 {
+        self.active.get(place).copied().unwrap_or(0)
+    }
+    fn latency(&self, place: usize) -> Option<f64> {
+        self.latency.get(place).copied().flatten()
+    }
+}
+
+/// A pool, its picker, and the time.
+struct Subject {
+    backends: Backends,
+    picker: Picker,
+    world: World,
+    now: u64,
+}
+
+fn weights(all: &[u32]) -> Vec<BackendDraft> {
+    let backend = |(i, w): (usize, &u32)| BackendDraft {
+        address: format!("b{i}:80"),
+        weight: Some(*w),
+        ..BackendDraft::default()
+    };
+    all.iter().enumerate().map(backend).collect()
+}
+
+fn parsed(backends: Vec<BackendDraft>, load_balancing: LoadBalancingDraft, b: BalancingDraft) -> Backends {
+    let draft = PoolDraft { backends, load_balancing, balancing: Some(b), ..PoolDraft::default() };
     PoolSpec::parse(&draft).expect("valid").backends().clone()
 }
 
-fn picks(picker: &mut Picker, n: usize) -> Vec<usize> {
-    (0..n).map(|_| picker.pick(|_| true).expect("someone")).collect()
-}
+impl Subject {
+    fn with(backends: Vec<BackendDraft>, strategy: LoadBalancingDraft, options: BalancingDraft) -> Self {
+        let backends = parsed(backends, strategy, options);
+        let picker = Picker::new(&backends, 0);
+        Self { backends, picker, world: World::default(), now: 1 }
+    }
 
-#[test]
-fn round_robin_goes_in_turn_and_leaves_out_weight_0() {
-    let backends = pool(LoadBalancingDraft::RoundRobin, &[("a", 5), ("b", 0), ("c", 1)]);
-    assert_eq!(picks(&mut Picker::new(&backends, 0), 4), [0, 2, 0, 2]);
-    assert_eq!(picks(&mut Picker::new(&backends, 1), 2), [2, 0], "another core starts elsewhere");
-}
+    fn of(strategy: LoadBalancingDraft, all: &[u32]) -> Self {
+        Self::with(weights(all), strategy, BalancingDraft::default())
+    }
 
-#[test]
-fn weights_are_spread_as_nginx_spreads_them() {
-    let backends = pool(LoadBalancingDraft::WeightedRoundRobin, &[("a", 5), ("b", 1), ("c", 1)]);
-    assert_eq!(picks(&mut Picker::new(&backends, 0), 7), [0, 0, 1, 0, 2, 0, 0]);
-}
+    /// By a hash of a header, with a limit or without.
+    fn hashing(all: &[u32], load_limit_percent: u32) -> Self {
+        let hash = HashKeyDraft { header: Some("x".into()), load_limit_percent, ..HashKeyDraft::default() };
+        Self::with(
+            weights(all),
+            LoadBalancingDraft::Hash,
+            BalancingDraft { hash: Some(hash), ..BalancingDraft::default() },
+        )
+    }
 
-#[test]
-fn a_pool_without_a_backend_that_takes_requests_gives_none() {
-    for lb in [LoadBalancingDraft::RoundRobin, LoadBalancingDraft::WeightedRoundRobin] {
-        assert_eq!(Picker::new(&pool(lb, &[("a", 0)]), 3).pick(|_| true), None);
-        assert_eq!(Picker::new(&pool(lb, &[]), 0).pick(|_| true), None);
+    fn picked(&mut self, wish: Wish) -> Option<Picked> {
+        self.picker.pick(&wish, &self.backends.balancing.strategy, &self.world, self.now)
+    }
+
+    fn pick(&mut self) -> Option<usize> {
+        self.picked(Wish::default()).map(|p| p.place)
+    }
+
+    fn by_key(&mut self, key: u64) -> Option<usize> {
+        self.picked(Wish { hash: Some(hash::of(&key.to_be_bytes())), ..Wish::default() }).map(|p| p.place)
+    }
+
+    fn picks(&mut self, n: usize) -> Vec<usize> {
+        (0..n).map(|_| self.pick().expect("someone")).collect()
+    }
+
+    /// How often each place was chosen.
+    fn counts(&mut self, n: usize) -> Vec<usize> {
+        let mut counts = vec![0; self.backends.backends.len()];
+        for place in self.picks(n) {
+            counts[place] += 1;
+        }
+        counts
+    }
+
+    /// The pool has another content now.
+    fn change(&mut self, backends: Vec<BackendDraft>, strategy: LoadBalancingDraft) {
+        let next = parsed(backends, strategy, BalancingDraft {
+            slow_start_ms: u32::try_from(self.picker.slow_start_ms).expect("fits"),
+            ..BalancingDraft::default()
+        });
+        self.picker = Picker::carry(&self.picker, &self.backends, &next);
+        self.backends = next;
     }
 }
 
-#[test]
-fn a_change_of_the_pool_goes_on_with_the_backend_that_was_next() {
-    let lb = LoadBalancingDraft::RoundRobin;
-    let (old, new) = (pool(lb, &[("a", 1), ("b", 1), ("c", 1)]), pool(lb, &[("x", 1), ("a", 1), ("c", 1)]));
-    let mut picker = Picker::new(&old, 0);
-    assert_eq!(picker.pick(|_| true), Some(0));
-    let mut carried = Picker::carry(&picker, &old, &new);
-    assert_eq!(picks(&mut carried, 3), [2, 0, 1], "b is gone, so c is next");
-}
+/// Every strategy that needs nothing of the request.
+const PLAIN: [LoadBalancingDraft; 5] = [
+    LoadBalancingDraft::RoundRobin,
+    LoadBalancingDraft::WeightedRoundRobin,
+    LoadBalancingDraft::LeastConnections,
+    LoadBalancingDraft::PowerOfTwo,
+    LoadBalancingDraft::IpHash,
+];
 
-proptest! {
-    #[test]
-    fn over_a_full_round_each_backend_gets_its_share_and_no_run_is_longer_than_it_must_be(
-        weights in prop::collection::vec(0u32..20, 1..8),
-        core in 0usize..5,
-    ) {
-        let named: Vec<(String, u32)> =
-            weights.iter().enumerate().map(|(i, w)| (format!("b{i}"), *w)).collect();
-        let named: Vec<(&str, u32)> = named.iter().map(|(n, w)| (n.as_str(), *w)).collect();
-        let backends = pool(LoadBalancingDraft::WeightedRoundRobin, &named);
-        let sum: usize = weights.iter().map(|w| *w as usize).sum();
-        prop_assume!(sum > 0);
-        let mut picker = Picker::new(&backends, core);
-        let chosen = picks(&mut picker, sum * 2);
-        for (i, w) in weights.iter().enumerate() {
-            prop_assert_eq!(chosen.iter().filter(|c| **c == i).count(), 2 * *w as usize);
-        }
-    }
-
-    #[test]
-    fn however_often_the_weights_change_no_backend_starves_or_floods(
-        rounds in prop::collection::vec(prop::collection::vec(1u32..100, 3), 1..20),
-    ) {
-        let of = |w: &[u32]| pool(
-            LoadBalancingDraft::WeightedRoundRobin,
-            &[("a", w[0]), ("b", w[1]), ("c", w[2])],
-        );
-        let mut backends = of(&rounds[0]);
-        let mut picker = Picker::new(&backends, 0);
-        for weights in &rounds[1..] {
-            picks(&mut picker, 7);
-            let next = of(weights);
-            picker = Picker::carry(&picker, &backends, &next);
-            backends = next;
-        }
-        let last = rounds.last().expect("one");
-        let sum = last.iter().sum::<u32>() as usize;
-        let chosen = picks(&mut picker, sum * 3);
-        for (i, w) in last.iter().enumerate() {
-            let got = chosen.iter().filter(|c| **c == i).count() as i64;
-            prop_assert!((got - 3 * i64::from(*w)).abs() <= 2 + i64::from(*w), "{got} of {w}");
-        }
-    }
+fn rules(default: &[&str]) -> BalancingDraft {
+    let texts = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+    let rule = HeaderRuleDraft { value: "beta".into(), addresses: texts(&["b0:80", "b1:80"]) };
+    let rules =
+        HeaderRulesDraft { header: "x".into(), rules: vec![rule], default_addresses: texts(default) };
+    BalancingDraft { header_rules: Some(rules), ..BalancingDraft::default() }
 }

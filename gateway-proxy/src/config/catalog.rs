@@ -10,6 +10,7 @@ use http::HeaderValue;
 use super::shelf::Shelf;
 use super::{Compiled, PoolEntry, RouteEntry};
 use crate::backend_state::States;
+use crate::balance::cookie::StickyIds;
 
 /// Routes and pools by name, each in its slot, and the table of them, which each change brings up to date: what
 /// a change costs depends on the change, and [`Catalog::compile`] costs nothing to speak of.
@@ -114,7 +115,9 @@ impl Catalog {
     fn fill(&mut self, name: &str, backends: Option<&Backends>) {
         let entry = backends.map(|backends| {
             let states = self.states.put(name, backends);
-            Arc::new(PoolEntry { name: name.to_owned(), backends: backends.clone(), states })
+            let cookie = backends.balancing.sticky.as_ref();
+            let sticky = cookie.map(|cookie| StickyIds::new(cookie, name, &backends.backends));
+            Arc::new(PoolEntry { name: name.to_owned(), backends: backends.clone(), states, sticky })
         });
         if entry.is_none() {
             self.states.remove(name);

@@ -18,6 +18,7 @@ use hotswap_matcher::{Action, Backends, Forward, HeaderEdits, Redirect, RouteSpe
 use http::HeaderValue;
 
 use crate::backend_state::PoolStates;
+use crate::balance::cookie::StickyIds;
 
 pub use catalog::Catalog;
 pub use live::{Live, View};
@@ -43,6 +44,8 @@ pub struct PoolEntry {
     backends: Backends,
     /// Not owned: it outlives this content of the pool.
     states: Arc<PoolStates>,
+    /// Where the pool keeps clients with their backends.
+    sticky: Option<StickyIds>,
 }
 
 /// A whole configuration.
@@ -125,6 +128,11 @@ impl PoolEntry {
     /// Its backends; there may be none.
     pub fn backends(&self) -> &Backends {
         &self.backends
+    }
+
+    /// The ids of its backends in sticky cookies; `None`: it sets none.
+    pub fn sticky(&self) -> Option<&StickyIds> {
+        self.sticky.as_ref()
     }
 
     /// What is known of its backends, in their order.

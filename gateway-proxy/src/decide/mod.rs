@@ -18,9 +18,11 @@ use std::time::Duration;
 use hotswap_matcher::{Address, RequestHead, Timeouts};
 use http::{HeaderValue, StatusCode};
 
-pub use targets::{Resolve, Targets};
+pub use targets::{Chosen, Resolve, Targets};
 
 use crate::backend_state::InFlight;
+use crate::balance::Wish;
+use crate::balance::wish::Sender;
 use crate::config::Compiled;
 use crate::reason::Reason;
 
@@ -63,6 +65,10 @@ pub struct Plan<H> {
     pub backend: H,
     /// The request, counted there.
     pub in_flight: InFlight,
+    /// What the request asks of the balancer, should another backend be chosen.
+    pub wish: Wish,
+    /// Goes to the client with the backend's response.
+    pub set_cookie: Option<HeaderValue>,
     /// Limit for connecting.
     pub connect_timeout: Duration,
     /// Limits of the exchange.
@@ -80,15 +86,25 @@ pub struct Authority<'a> {
     pub host: &'a str,
 }
 
-/// Decides, at `now` in ms. `targets` is what the core keeps of the pools: their balance, and the handles of
+/// Where a request comes from, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// The port that the client wrote beside the host.
+    pub port: Option<u16>,
+    /// Who sent it.
+    pub sender: Sender<'a>,
+    /// In ms, on the clock that all cores agree on.
+    pub now: u64,
+}
+
+/// Decides. `targets` is what the core keeps of the pools: their balance, and the handles of
 /// their backends.
 pub fn decide<H: Clone, R: Resolve<Handle = H>>(
     config: &Compiled,
     head: &impl RequestHead,
-    port: Option<u16>,
+    caller: &Caller<'_>,
     targets: &mut Targets<H>,
     resolve: &mut R,
-    now: u64,
 ) -> Decision<H> {
     if config.revision().is_none() {
         return failure(Reason::NoConfig, None);
@@ -101,7 +117,7 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
     };
     let route = found.route.slot();
     let Some(forward) = found.route.forward() else {
-        let authority = Authority { port, host: head.host() };
+        let authority = Authority { port: caller.port, host: head.host() };
         return match found
             .route
             .redirect()
@@ -114,9 +130,12 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
     let Some(pool) = found.route.pool().and_then(|slot| Some((slot, config.pool(slot)?))) else {
         return failure(Reason::PoolMissing, Some(route));
     };
-    let Some((backend, in_flight)) = targets.pick(pool.0, pool.1, resolve, now) else {
-        return failure(Reason::NoBackend, Some(route));
-    };
+    let wish = Wish::of(&pool.1.backends().balancing, pool.1.sticky(), head, caller.sender);
+    let Chosen { backend, in_flight, set_cookie, .. } =
+        match targets.pick(pool.0, pool.1, &wish, &|_| false, resolve, caller.now) {
+            Ok(chosen) => chosen,
+            Err(reason) => return failure(reason, Some(route)),
+        };
     let path = forward
         .rewrite
         .path
@@ -126,6 +145,8 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
         route,
         backend,
         in_flight,
+        wish,
+        set_cookie,
         connect_timeout: pool.1.backends().connect_timeout,
         timeouts: forward.timeouts,
         path,

@@ -1,13 +1,16 @@
 //! What a core keeps of the pools it has used, outside the configuration.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use hotswap_matcher::Address;
+use http::HeaderValue;
 
 use crate::backend_state::{BackendState, Handle, InFlight};
-use crate::balance::Picker;
+use crate::balance::{Picked, Picker, View, Wish};
 use crate::config::{Compiled, PoolEntry};
+use crate::reason::Reason;
 
 /// Gives the engine's handle of a backend; the same one for the same address.
 pub trait Resolve {
@@ -39,38 +42,76 @@ struct Bound<H> {
     states: Vec<Handle>,
 }
 
+/// A backend that was chosen, with the request begun there.
+#[derive(Debug)]
+pub struct Chosen<H> {
+    /// The engine's handle.
+    pub backend: H,
+    /// Its place in the pool.
+    pub place: usize,
+    /// The request, counted there.
+    pub in_flight: InFlight,
+    /// The cookie that leads the client back to it, where it has no such yet.
+    pub set_cookie: Option<HeaderValue>,
+}
+
+/// The states of a pool's backends, as one request sees them.
+struct Seen<'a, T> {
+    states: &'a [Handle],
+    tried: &'a T,
+    now: u64,
+}
+
+impl<T: Fn(usize) -> bool> View for Seen<'_, T> {
+    fn usable(&self, place: usize) -> bool {
+        self.states.get(place).is_some_and(|s| s.usable(self.now))
+    }
+
+    fn tried(&self, place: usize) -> bool {
+        (self.tried)(place)
+    }
+
+    fn active(&self, place: usize) -> u32 {
+        self.states.get(place).map_or(0, |s| s.active())
+    }
+
+    fn latency(&self, place: usize) -> Option<f64> {
+        self.states.get(place).and_then(|s| s.observed().latency(self.now))
+    }
+}
+
 impl<H: Clone> Targets<H> {
     /// Nothing yet, for the core of this number.
     pub fn new(core: usize) -> Self {
         Self { core, pools: Vec::new(), next: 0, left: 0 }
     }
 
-    /// Chooses a backend of the pool in `slot`, at `now` in ms, and begins a request there; `None`: none takes
-    /// requests.
+    /// Chooses a backend of the pool in `slot`, at `now` in ms, and begins a request there. What the request was
+    /// `tried` on, by places in the pool, is left out.
+    ///
+    /// # Errors
+    /// Why there is none.
     pub fn pick<R: Resolve<Handle = H>>(
         &mut self,
         slot: usize,
         entry: &Arc<PoolEntry>,
+        wish: &Wish,
+        tried: &impl Fn(usize) -> bool,
         resolve: &mut R,
         now: u64,
-    ) -> Option<(H, InFlight)> {
+    ) -> Result<Chosen<H>, Reason> {
         if self.pools.len() <= slot {
             self.pools.resize_with(slot + 1, || None);
         }
-        let place = self.pools.get_mut(slot)?;
+        let place = self.pools.get_mut(slot).ok_or(Reason::NoBackend)?;
         if !place.as_ref().is_some_and(|b| Arc::ptr_eq(&b.entry, entry)) {
             *place = Some(Bound::new(place.as_ref(), entry, self.core, resolve));
         }
-        let bound = place.as_mut()?;
-        let Bound { picker, handles, states, .. } = bound;
-        // Once more for each backend that another core was faster to fill.
-        for _ in 0..=states.len() {
-            let chosen = picker.pick(|place| states.get(place).is_some_and(|s| s.usable(now)))?;
-            if let Some(in_flight) = states.get(chosen).and_then(|s| BackendState::begin(s, now)) {
-                return Some((handles.get(chosen)?.clone(), in_flight));
-            }
+        let bound = place.as_mut().ok_or(Reason::NoBackend)?;
+        if !bound.picker.has_enabled() {
+            return Err(Reason::NoBackend);
         }
-        None
+        bound.begin(wish, tried, now).ok_or(Reason::NoHealthyBackend)
     }
 
     #[cfg(test)]
@@ -98,6 +139,30 @@ impl<H: Clone> Targets<H> {
                 *place = None;
             }
         }
+    }
+}
+
+impl<H: Clone> Bound<H> {
+    fn begin(&mut self, wish: &Wish, tried: &impl Fn(usize) -> bool, now: u64) -> Option<Chosen<H>> {
+        let Self { entry, picker, handles, states } = self;
+        let rules = &entry.backends().balancing.strategy;
+        let full = Cell::new(None);
+        let view = Seen { states, tried: &|place| full.get() == Some(place) || tried(place), now };
+        // Once more for each backend that another core was faster to fill.
+        for _ in 0..=states.len() {
+            let Picked { place, panic } = picker.pick(wish, rules, &view, now)?;
+            let state = states.get(place)?;
+            let in_flight =
+                if panic { Some(BackendState::begin_anyway(state)) } else { BackendState::begin(state, now) };
+            let Some(in_flight) = in_flight else {
+                full.set(Some(place));
+                continue;
+            };
+            let moved = wish.sticky != Some(place);
+            let set_cookie = entry.sticky().filter(|_| moved).and_then(|ids| ids.cookie(place)).cloned();
+            return Some(Chosen { backend: handles.get(place)?.clone(), place, in_flight, set_cookie });
+        }
+        None
     }
 }
 

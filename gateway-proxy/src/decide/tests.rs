@@ -7,6 +7,7 @@ use hotswap_matcher::{
 };
 
 use super::*;
+use crate::balance::client::TrustedProxies;
 use crate::config::Catalog;
 
 struct Head {
@@ -62,12 +63,17 @@ fn to(pool: &str, prefix: &str) -> RouteDraft {
     }
 }
 
+fn caller(trusted: &TrustedProxies, port: Option<u16>) -> Caller<'_> {
+    Caller { port, sender: Sender { peer: [192, 0, 2, 1].into(), trusted }, now: 1 }
+}
+
 fn redirect(redirect: RedirectDraft) -> RouteDraft {
     RouteDraft { matches: at("/old"), redirect: Some(redirect), ..RouteDraft::default() }
 }
 
 fn decided(config: &Compiled, head: &Head, port: Option<u16>) -> Decision<Address> {
-    decide(config, head, port, &mut Targets::new(0), &mut ByAddress, 1)
+    let trusted = TrustedProxies::default();
+    decide(config, head, &caller(&trusted, port), &mut Targets::new(0), &mut ByAddress)
 }
 
 fn reason(decision: Decision<Address>) -> Option<Reason> {
@@ -140,10 +146,9 @@ fn the_turn_goes_on_when_the_pool_changes_and_when_nothing_does() {
     let next = |config: &Compiled, targets: &mut Targets<Address>| match decide(
         config,
         &get("/"),
-        None,
+        &caller(&TrustedProxies::default(), None),
         targets,
         &mut ByAddress,
-        1,
     ) {
         Decision::Forward(plan) => plan.backend.to_string(),
         other => panic!("{other:?}"),
@@ -180,7 +185,8 @@ fn pools_of_a_large_table_are_let_go_in_parts_even_while_it_changes() {
     let config = catalog.compile(1);
     let mut targets = Targets::new(0);
     for slot in 0..5_000 {
-        targets.pick(slot, config.pool(slot).expect("there"), &mut ByAddress, 1).expect("takes requests");
+        let entry = config.pool(slot).expect("there");
+        targets.pick(slot, entry, &Wish::default(), &|_| false, &mut ByAddress, 1).expect("takes requests");
     }
     for n in (0..5_000).step_by(2) {
         catalog.remove_pool(&PoolName::from_id(&names[n]).expect("id"));

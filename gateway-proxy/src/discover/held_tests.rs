@@ -8,7 +8,7 @@ fn token(revision: i64) -> ResumeToken {
 }
 
 fn pool(id: &str, version: i64, address: &str) -> Resource {
-    let backends = vec![route::Backend { address: address.into(), weight: None }];
+    let backends = vec![route::Backend { address: address.into(), weight: None, ..Default::default() }];
     let pool = route::Pool { backends, ..route::Pool::default() };
     Resource { name: format!("pools/{id}"), version, spec: Some(Spec::Pool(pool)) }
 }

@@ -40,6 +40,7 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
+use crate::balance::client::TrustedProxies;
 use crate::config::Live;
 use crate::metrics::CoreMetrics;
 
@@ -95,6 +96,8 @@ pub struct CoreSetup {
     pub config: Live,
     /// Limits towards clients.
     pub limits: Limits,
+    /// Whose word on the client's address counts.
+    pub trusted: Arc<TrustedProxies>,
     /// What it counts.
     pub metrics: Arc<CoreMetrics>,
     /// The access log.

@@ -1,6 +1,7 @@
 //! What the tasks of one core share. It never leaves its thread.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,8 +10,10 @@ use tokio::sync::Notify;
 use super::timers::Timers;
 use super::{CoreSetup, Limits};
 use crate::access_log::AccessLog;
+use crate::balance::client::TrustedProxies;
+use crate::balance::wish::Sender;
 use crate::config::{Compiled, View};
-use crate::decide::Targets;
+use crate::decide::{Caller, Targets};
 use crate::metrics::CoreMetrics;
 use crate::upstream::{Reusable, Upstream, Upstreams};
 
@@ -26,6 +29,7 @@ pub(super) struct Shared<C> {
     pub(super) metrics: Arc<CoreMetrics>,
     pub(super) log: AccessLog,
     pub(super) limits: Limits,
+    pub(super) trusted: Arc<TrustedProxies>,
     pub(super) upstreams: RefCell<Upstreams<C>>,
     pub(super) targets: RefCell<Targets<Rc<Upstream<C>>>>,
     /// Small writes of several pieces are put together here.
@@ -50,6 +54,7 @@ impl<C: Reusable> Shared<C> {
             metrics: Arc::clone(&setup.metrics),
             log: setup.log.clone(),
             limits: setup.limits,
+            trusted: Arc::clone(&setup.trusted),
             upstreams: RefCell::default(),
             targets: RefCell::new(Targets::new(setup.index)),
             scratch: RefCell::default(),
@@ -72,6 +77,11 @@ impl<C: Reusable> Shared<C> {
             targets.forget_removed(latest);
         }
         Rc::clone(current)
+    }
+
+    /// Where a request comes from, and when.
+    pub(super) fn caller(&self, port: Option<u16>, peer: IpAddr) -> Caller<'_> {
+        Caller { port, sender: Sender { peer, trusted: &self.trusted }, now: self.timers.now() }
     }
 
     /// The work of a tick; once a second the idle connections are looked through.

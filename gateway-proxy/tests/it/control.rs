@@ -139,7 +139,7 @@ pub fn token(revision: i64) -> Option<ResumeToken> {
 }
 
 pub fn pool(version: i64, backend: SocketAddr) -> Resource {
-    let backends = vec![route::Backend { address: backend.to_string(), weight: None }];
+    let backends = vec![route::Backend { address: backend.to_string(), weight: None, ..Default::default() }];
     let spec = Some(Spec::Pool(route::Pool { backends, ..Default::default() }));
     Resource { name: "pools/p".into(), version, spec }
 }

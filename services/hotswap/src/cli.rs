@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod backend;
 mod client;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use hotswap_telemetry::{LogFormat, LogOptions, TraceOptions};
 
 use self::audit::AuditArgs;
 pub(crate) use self::audit::{Audit, AuditAction, AuditExport, AuditList, AuditVerify, ExportForm};
+pub(crate) use self::backend::{Backend, BackendAction};
 pub(crate) use self::client::{
     Apply, Completion, Context, ContextAction, ContextSet, Delete, Describe, Diff, Documents, Explain, Fleet,
     FleetAction, FleetWait, Get, History, Rollback, Shell, Unset, Watch,
@@ -87,6 +89,10 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Tell which route takes a request, why, and what the others missed by
     Explain(Explain),
+    /// Drain or enable one backend of a pool, or override its breaker
+    #[command(after_help = "It stays so until it is set anew: applying the pool's file again does not change it.\n\n\
+                            Example:\n  hotswap backend drain shop 10.0.0.7:8080")]
+    Backend(Backend),
     /// Show what the proxies serve, or wait for them
     Fleet(Fleet),
     /// Read, export and verify the audit log

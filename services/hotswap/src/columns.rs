@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use hotswap_api::route::v1::{
-    Backend, Forward, LoadBalancing, PathMatch, Pool, Redirect, Route, RouteMatch, forward, path_match,
-    redirect, route,
+    Backend, BackendState, Forward, LoadBalancing, PathMatch, Pool, Redirect, Route, RouteMatch, forward,
+    path_match, redirect, route,
 };
 use prost_types::Timestamp;
 
@@ -135,15 +135,35 @@ pub(crate) fn strategy(number: i32) -> &'static str {
         Ok(LoadBalancing::WeightedRoundRobin) => "weighted round robin",
         Ok(LoadBalancing::LeastConnections) => "least connections",
         Ok(LoadBalancing::IpHash) => "ip hash",
+        Ok(LoadBalancing::Header) => "by header",
+        Ok(LoadBalancing::PowerOfTwo) => "power of two",
+        Ok(LoadBalancing::Hash) => "hash",
         Err(_) => "unknown",
     }
 }
 
-/// A backend, with its weight where it has one.
+/// A backend, with what is said of it: its weight, what that comes to, its priority, its state.
 pub(crate) fn backend(backend: &Backend) -> String {
-    match backend.weight {
-        None => backend.address.clone(),
-        Some(weight) => format!("{} (weight {weight})", backend.address),
+    let mut said = Vec::new();
+    said.extend(backend.weight.map(|weight| format!("weight {weight}")));
+    if backend.share_percent > 0.0 {
+        said.push(format!("{} %", backend.share_percent));
+    }
+    if backend.priority > 0 {
+        said.push(format!("priority {}", backend.priority));
+    }
+    said.extend(state(backend.state).map(str::to_owned));
+    if said.is_empty() { backend.address.clone() } else { format!("{} ({})", backend.address, said.join(", ")) }
+}
+
+/// A state that is not the usual one.
+pub(crate) fn state(number: i32) -> Option<&'static str> {
+    match BackendState::try_from(number) {
+        Ok(BackendState::Unspecified | BackendState::Enabled) => None,
+        Ok(BackendState::Drained) => Some("drained"),
+        Ok(BackendState::ForcedOpen) => Some("held open"),
+        Ok(BackendState::ForcedClosed) => Some("held closed"),
+        Err(_) => Some("in a state unknown here"),
     }
 }
 
@@ -211,7 +231,7 @@ mod tests {
     #[test]
     fn targets_are_told_in_few_words() {
         let inline = InlineBackends {
-            backends: vec![Backend { address: "10.0.0.1:80".into(), weight: None }],
+            backends: vec![Backend { address: "10.0.0.1:80".into(), ..Backend::default() }],
             ..Default::default()
         };
         let to = Forward { target: Some(forward::Target::Inline(inline)), ..Forward::default() };
@@ -224,6 +244,20 @@ mod tests {
             at(route::Action::Redirect(Redirect { status: 308, ..Redirect::default() })),
             "redirect 308"
         );
+    }
+
+    #[test]
+    fn a_backend_is_told_with_what_is_special_of_it() {
+        let plain = Backend { address: "a:1".into(), ..Backend::default() };
+        assert_eq!(backend(&plain), "a:1");
+        let special = Backend {
+            weight: Some(5),
+            priority: 1,
+            state: BackendState::Drained.into(),
+            share_percent: 62.5,
+            ..plain
+        };
+        assert_eq!(backend(&special), "a:1 (weight 5, 62.5 %, priority 1, drained)");
     }
 
     #[test]

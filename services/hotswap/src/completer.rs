@@ -81,6 +81,12 @@ pub(crate) fn resources(current: &OsStr) -> Vec<CompletionCandidate> {
     }
 }
 
+/// Names of pools.
+pub(crate) fn pools(current: &OsStr) -> Vec<CompletionCandidate> {
+    let part = current.to_string_lossy();
+    candidates(names("pools", part.trim_start_matches("pools/")), current)
+}
+
 /// Names of proxies.
 pub(crate) fn proxies(current: &OsStr) -> Vec<CompletionCandidate> {
     let names = ask(async |api| {

@@ -2,8 +2,8 @@
 
 use hotswap_api::rollout::v1::Standing;
 use hotswap_api::route::v1::{
-    CircuitBreaker, Forward, HeaderEdits, HealthCheck, Pool, ProxyRefusal, Redirect, Rewrite, Route,
-    RouteMatch, Timeouts, forward, header_match, query_match, rewrite, route,
+    Balancing, CircuitBreaker, Forward, HashKey, HeaderEdits, HealthCheck, Pool, ProxyRefusal, Redirect,
+    Rewrite, Route, RouteMatch, Timeouts, forward, hash_key, header_match, query_match, rewrite, route,
 };
 use prost_types::Timestamp;
 
@@ -37,6 +37,7 @@ pub(crate) fn route(route: &Route) -> Lines {
 pub(crate) fn pool(pool: &Pool) -> Lines {
     let mut lines = head(&pool.name, &pool.display_name, pool.labels.iter());
     lines.push(("Strategy", vec![columns::strategy(pool.load_balancing).to_owned()]));
+    balancing(pool.balancing.as_ref(), &mut lines);
     let backends: Vec<_> = pool.backends.iter().map(columns::backend).collect();
     lines.push(("Backends", or(&backends, "none: requests are answered with 503")));
     lines.push(("Connect limit", vec![limit(pool.connect_timeout_ms, 2_000)]));
@@ -72,6 +73,46 @@ fn tail(revision: i64, etag: &str, uid: &str, lines: &mut Lines) {
 
 fn or(items: &[String], none: &str) -> Vec<String> {
     if items.is_empty() { vec![none.to_owned()] } else { items.to_vec() }
+}
+
+/// What a strategy has beside its name.
+fn balancing(b: Option<&Balancing>, lines: &mut Lines) {
+    let Some(b) = b else { return };
+    if let Some(rules) = &b.header_rules {
+        let rule = |value: &str, to: &[String]| format!("{value} to {}", to.join(", "));
+        let mut told = vec![format!("by {}", rules.header)];
+        told.extend(rules.rules.iter().map(|r| rule(&format!("{:?}", r.value), &r.addresses)));
+        if !rules.default_addresses.is_empty() {
+            told.push(rule("others", &rules.default_addresses));
+        }
+        lines.push(("Header rules", told));
+    }
+    if let Some(hash) = &b.hash {
+        lines.push(("Hash", vec![hash_line(hash)]));
+    }
+    if let Some(cookie) = &b.sticky_cookie {
+        let name = if cookie.name.is_empty() { "hotswap-backend (default)" } else { &cookie.name };
+        lines.push(("Sticky cookie", vec![name.to_owned()]));
+    }
+    if b.slow_start_ms > 0 {
+        lines.push(("Slow start", vec![format!("{} ms", b.slow_start_ms)]));
+    }
+    if b.panic_threshold_percent > 0 {
+        let told = format!("below {} % of backends that take requests", b.panic_threshold_percent);
+        lines.push(("Panic", vec![told]));
+    }
+}
+
+fn hash_line(hash: &HashKey) -> String {
+    let of = match &hash.source {
+        None => "nothing".to_owned(),
+        Some(hash_key::Source::Header(name)) => format!("header {name}"),
+        Some(hash_key::Source::Cookie(name)) => format!("cookie {name}"),
+    };
+    match hash.load_limit_percent {
+        0 => format!("of {of}"),
+        limit => format!("of {of}, up to {limit} % of the fair load"),
+    }
 }
 
 /// A limit in ms; 0 stands for the default.
@@ -120,6 +161,7 @@ fn forward_lines(forward: &Forward, lines: &mut Lines) {
             let mut to = vec![format!("to backends of its own, {strategy}")];
             to.extend(inline.backends.iter().map(columns::backend));
             lines.push(("Forward", to));
+            balancing(inline.balancing.as_ref(), lines);
             lines.push(("Connect limit", vec![limit(inline.connect_timeout_ms, 2_000)]));
         }
     }

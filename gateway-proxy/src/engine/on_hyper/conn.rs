@@ -12,7 +12,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -44,6 +44,7 @@ pub(super) struct Conn {
     pub(super) core: Rc<Core>,
     /// The client's address, as X-Forwarded-For wants it.
     pub(super) client: HeaderValue,
+    pub(super) peer: IpAddr,
     slot: usize,
     phase: Cell<Phase>,
     limit: Cell<Limit>,
@@ -72,6 +73,7 @@ impl Conn {
         let conn = Self {
             // An address is always a valid value.
             client: client.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            peer: peer.ip(),
             slot,
             phase: Cell::new(Phase::Idle),
             limit: Cell::new(Limit::Client),

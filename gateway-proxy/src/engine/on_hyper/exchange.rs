@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
@@ -112,6 +112,7 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
     if let Some(gate) = gate {
         keep_back(&mut request, &gate);
     }
+    conn.notes.keep_cookie(plan.set_cookie);
     conn.forward(&plan.backend, plan.in_flight, ExchangeLimits::of(&plan.timeouts));
     let way = Way { turn, backend: plan.backend, connect_timeout: plan.connect_timeout };
     let Some(mut lease) = Lease::reuse(&way.backend) else {
@@ -153,10 +154,9 @@ fn receive(
     let decision = decide(
         &config,
         &head,
-        host.port,
+        &conn.core.caller(host.port, conn.peer),
         &mut conn.core.targets.borrow_mut(),
         &mut *conn.core.upstreams.borrow_mut(),
-        conn.core.timers.now(),
     );
     match decision {
         Decision::Forward(plan) => {
@@ -318,6 +318,9 @@ fn pass_on(
         }
     }
     headers::announce(&mut parts.headers, parts.version);
+    if let Some(cookie) = conn.notes.take_cookie() {
+        parts.headers.append(SET_COOKIE, cookie);
+    }
     conn.notes.with_route(|route| headers::edit(&mut parts.headers, route.response_headers()));
     parts.version = Version::HTTP_11;
     conn.respond(parts.status, true);

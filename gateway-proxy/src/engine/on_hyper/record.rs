@@ -30,6 +30,8 @@ struct Record {
     route: Option<(Config, usize)>,
     backend: Option<Backend>,
     in_flight: Option<InFlight>,
+    /// Goes out with the backend's response.
+    set_cookie: Option<HeaderValue>,
     status: Option<StatusCode>,
     reason: Option<Reason>,
     bytes: u64,
@@ -46,6 +48,7 @@ impl Notes {
             route: None,
             backend: None,
             in_flight: None,
+            set_cookie: None,
             status: None,
             reason: None,
             bytes: 0,
@@ -71,6 +74,15 @@ impl Notes {
             r.backend = Some(Rc::clone(backend));
             r.in_flight = Some(in_flight);
         });
+    }
+
+    /// What is to go out with the backend's response.
+    pub(super) fn keep_cookie(&self, cookie: Option<HeaderValue>) {
+        self.note(|r| r.set_cookie = cookie);
+    }
+
+    pub(super) fn take_cookie(&self) -> Option<HeaderValue> {
+        self.record.borrow_mut().as_mut()?.set_cookie.take()
     }
 
     /// `by_backend`: the time, in ms, where it is the backend's and not the gateway's own.

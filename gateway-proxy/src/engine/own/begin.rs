@@ -160,10 +160,9 @@ impl Client {
         let decision = decide(
             &config,
             &Asked { head, host: &host.name },
-            host.port,
+            &core.caller(host.port, self.peer),
             &mut core.targets.borrow_mut(),
             &mut *core.upstreams.borrow_mut(),
-            core.timers.now(),
         );
         match decision {
             Decision::Forward(plan) => {
@@ -201,6 +200,7 @@ impl Client {
         let mut around = core.output.borrow_mut();
         around.clear();
         head.write_request(exchange.path.as_deref(), &mut around.before);
+        self.track.keep_cookie(plan.set_cookie);
         self.track.forward(&plan.backend, plan.in_flight, ExchangeLimits::of(&plan.timeouts));
         let taken = match exchange.upload.begin(rest, &mut around) {
             Ok(taken) => taken,

@@ -1,6 +1,6 @@
 //! A client's connection: where it is, and what happens next. The parts of it stand in files of their own.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -48,6 +48,7 @@ pub(super) struct Client {
     pub(super) track: Track,
     /// The client's address, as X-Forwarded-For wants it.
     pub(super) address: Box<str>,
+    pub(super) peer: IpAddr,
     /// What came and was not used: the beginning of a head, or what was pipelined.
     pub(super) early: Rest,
     /// Whether a head may stand in it that nobody has looked at.
@@ -78,6 +79,7 @@ impl Client {
             socket,
             track: Track::new(core),
             address: peer.ip().to_canonical().to_string().into(),
+            peer: peer.ip(),
             early: Rest::default(),
             unseen: false,
             late: Rest::default(),

@@ -220,6 +220,9 @@ impl Client {
         if !head.has(Known::Date) {
             core.with_date(|date| head.push(Known::Date.name(), date.as_bytes()));
         }
+        if let Some(cookie) = self.track.take_cookie() {
+            head.push("set-cookie", cookie.as_bytes());
+        }
         if let Some(route) = self.track.route() {
             head.edit(route.response_headers());
         }

@@ -34,6 +34,8 @@ struct Record {
     route: Option<(Config, usize)>,
     backend: Option<Backend>,
     in_flight: Option<InFlight>,
+    /// Goes out with the backend's response.
+    set_cookie: Option<HeaderValue>,
     status: Option<StatusCode>,
     reason: Option<Reason>,
     bytes: u64,
@@ -127,6 +129,7 @@ impl Track {
             route: None,
             backend: None,
             in_flight: None,
+            set_cookie: None,
             status: None,
             reason: None,
             bytes: 0,
@@ -169,6 +172,15 @@ impl Track {
         });
         self.limits = limits;
         self.total = limits.total.map_or(u64::MAX, |ms| self.core.timers.after(ms));
+    }
+
+    /// What is to go out with the backend's response.
+    pub(super) fn keep_cookie(&mut self, cookie: Option<HeaderValue>) {
+        self.note(|r| r.set_cookie = cookie);
+    }
+
+    pub(super) fn take_cookie(&mut self) -> Option<HeaderValue> {
+        self.record.as_mut()?.set_cookie.take()
     }
 
     /// The backend's response goes out.

@@ -2,6 +2,7 @@
 
 mod apply;
 mod audit;
+mod backend;
 mod completion;
 mod context;
 mod delete;
@@ -49,6 +50,7 @@ pub(crate) fn run(command: &Command) -> ExitCode {
         Command::Rollback(args) => client(rollback::run(args)),
         Command::Watch(args) => client(watch::run(args)),
         Command::Explain(args) => client(explain::run(args)),
+        Command::Backend(args) => client(backend::run(args)),
         Command::Fleet(args) => client(fleet::run(args)),
         Command::Audit(args) => client(audit::run(args)),
         Command::Context(args) => context::run(args),

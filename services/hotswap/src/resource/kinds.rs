@@ -1,7 +1,7 @@
 //! Routes and pools, call by call.
 
 use hotswap_api::route::v1::{
-    CreatePoolRequest, CreateRouteRequest, DeletePoolRequest, DeleteRouteRequest, DiffPoolRevisionsRequest,
+    Backend, BackendState, CreatePoolRequest, CreateRouteRequest, DeletePoolRequest, DeleteRouteRequest, DiffPoolRevisionsRequest,
     DiffPoolRevisionsResponse, DiffRouteRevisionsRequest, DiffRouteRevisionsResponse, Forward,
     GetPoolRequest, GetRouteRequest, ListPoolRevisionsRequest, ListPoolsRequest, ListRouteRevisionsRequest,
     ListRoutesRequest, Pool, PoolRevision, Route, RouteRevision, UpdatePoolRequest, UpdateRouteRequest,
@@ -21,6 +21,14 @@ use crate::style::Cell;
 /// An answer without the resource it promises.
 fn hollow() -> Status {
     Status::internal("the server's answer holds no resource")
+}
+
+/// Takes out what the server adds to a backend. A state that somebody has set stays: it is a change worth telling.
+fn as_written(backend: &mut Backend) {
+    backend.share_percent = 0.0;
+    if backend.state == i32::from(BackendState::Enabled) {
+        backend.state = BackendState::Unspecified.into();
+    }
 }
 
 fn all_fields() -> Option<FieldMask> {
@@ -57,7 +65,7 @@ impl Resource for Route {
     }
 
     fn content(&self) -> Self {
-        Self {
+        let mut content = Self {
             etag: String::new(),
             revision: 0,
             uid: String::new(),
@@ -66,7 +74,13 @@ impl Resource for Route {
             standing: None,
             refusals: Vec::new(),
             ..self.clone()
+        };
+        if let Some(route::Action::Forward(forward)) = &mut content.action
+            && let Some(forward::Target::Inline(inline)) = &mut forward.target
+        {
+            inline.backends.iter_mut().for_each(as_written);
         }
+        content
     }
 
     async fn get(api: &Api, name: String) -> Result<Self, Status> {
@@ -195,7 +209,7 @@ impl Resource for Pool {
     }
 
     fn content(&self) -> Self {
-        Self {
+        let mut content = Self {
             etag: String::new(),
             revision: 0,
             uid: String::new(),
@@ -204,7 +218,9 @@ impl Resource for Pool {
             standing: None,
             refusals: Vec::new(),
             ..self.clone()
-        }
+        };
+        content.backends.iter_mut().for_each(as_written);
+        content
     }
 
     async fn get(api: &Api, name: String) -> Result<Self, Status> {

@@ -2,10 +2,12 @@
 
 use hotswap_api::rollout::v1::Landing;
 use hotswap_api::route::v1 as wire;
+use hotswap_api::route::v1::route_service_client::RouteServiceClient;
+use hotswap_auth::Role;
 use prost_types::FieldMask;
 use tonic::Code;
 
-use crate::harness::{Server, create_pool, create_route, error, fields, route, with_route};
+use crate::harness::{Server, create_pool, create_route, error, fields, pool, route, with_route};
 
 fn update(route: wire::Route, paths: &[&str]) -> wire::UpdateRouteRequest {
     let paths: Vec<String> = paths.iter().map(|p| (*p).to_owned()).collect();
@@ -203,4 +205,78 @@ async fn revisions_and_their_differences_outlive_the_route() {
     let newest = client.diff_route_revisions(newest).await.expect("diff").into_inner();
     assert_eq!((newest.from, newest.to), (3, 4));
     assert!(newest.differences.iter().all(|d| d.new_json.is_empty()));
+}
+
+fn set(address: &str, state: wire::BackendState) -> wire::SetBackendStateRequest {
+    wire::SetBackendStateRequest {
+        pool: "pools/p".into(),
+        address: address.into(),
+        state: state.into(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_was_drained_stays_so_until_it_is_enabled_or_gone() {
+    use wire::BackendState::{Drained, Enabled};
+    let dir = tempfile::tempdir().expect("dir");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.routes().await;
+    let two = pool(&["127.0.0.1:9001", "127.0.0.1:9002"]);
+    let request = wire::CreatePoolRequest { pool_id: "p".into(), pool: Some(two.clone()), ..Default::default() };
+    client.create_pool(request).await.expect("pool");
+    let drained = client.set_backend_state(set("127.0.0.1:9002", Drained)).await.expect("drained");
+    assert_eq!(drained.into_inner().revision, 2);
+    let again = client.set_backend_state(set("127.0.0.1:9002", Drained)).await.expect("again").into_inner();
+    assert_eq!(again.revision, 2, "it was drained already");
+
+    let states = async |client: &mut RouteServiceClient<_>| {
+        let read = client.get_pool(wire::GetPoolRequest { name: "pools/p".into() }).await.expect("reads");
+        let backends = read.into_inner().pool.expect("pool").backends;
+        backends.iter().map(|b| (b.state(), b.share_percent)).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&mut client).await, [(Enabled, 100.0), (Drained, 0.0)]);
+    // The same file again, which knows nothing of states, or claims another.
+    let mut written = wire::Pool { name: "pools/p".into(), display_name: "P".into(), ..two.clone() };
+    written.backends[1].set_state(Enabled);
+    let all = Some(FieldMask { paths: vec!["*".into()] });
+    let update = |pool| wire::UpdatePoolRequest { pool: Some(pool), update_mask: all.clone(), ..Default::default() };
+    let landed = client.update_pool(update(written.clone())).await.expect("updates").into_inner();
+    assert_eq!(landed.pool.expect("pool").revision, 3);
+    assert_eq!(states(&mut client).await, [(Enabled, 100.0), (Drained, 0.0)]);
+
+    let enabled = client.set_backend_state(set("127.0.0.1:9002", Enabled)).await.expect("enabled");
+    assert_eq!(enabled.into_inner().revision, 4);
+    assert_eq!(states(&mut client).await, [(Enabled, 50.0), (Enabled, 50.0)]);
+    client.set_backend_state(set("127.0.0.1:9002", Drained)).await.expect("drained");
+    let one = wire::Pool { backends: vec![two.backends[0].clone()], ..written.clone() };
+    client.update_pool(update(one)).await.expect("updates");
+    client.update_pool(update(written)).await.expect("updates");
+    assert_eq!(states(&mut client).await, [(Enabled, 50.0), (Enabled, 50.0)], "it came new into the pool");
+}
+
+#[tokio::test]
+async fn a_state_names_a_backend_that_is_there_and_has_its_event() {
+    use wire::BackendState::{Drained, Unspecified};
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, _) = with_route(dir.path()).await;
+    let mut client = server.routes().await;
+    let refused = client.set_backend_state(set("127.0.0.1:1", Drained)).await.expect_err("unknown");
+    assert_eq!((refused.code(), error(&refused).reason.as_str()), (Code::NotFound, "BACKEND_NOT_FOUND"));
+    let nothing = wire::SetBackendStateRequest { address: String::new(), ..set("", Unspecified) };
+    let refused = client.set_backend_state(nothing).await.expect_err("nothing said");
+    assert_eq!(fields(&refused), ["address", "state"]);
+    let odd = wire::SetBackendStateRequest { state: 99, ..set("127.0.0.1:9001", Drained) };
+    assert_eq!(fields(&client.set_backend_state(odd).await.expect_err("odd")), ["state"]);
+
+    let id = "0190a1b2-0000-7000-8000-000000000001".to_owned();
+    let request = wire::SetBackendStateRequest { request_id: id, ..set("127.0.0.1:9001", Drained) };
+    let first = client.set_backend_state(request.clone()).await.expect("drained").into_inner();
+    let second = client.set_backend_state(request).await.expect("repeated").into_inner();
+    assert_eq!((first.revision, second.revision), (3, 3));
+
+    let events = server.audit(Role::Admin).await.list_events(Default::default()).await.expect("events");
+    let events = events.into_inner().events;
+    let of_state = events.iter().filter(|e| e.method.ends_with("SetBackendState")).count();
+    assert!(of_state >= 1, "{events:?}");
 }
