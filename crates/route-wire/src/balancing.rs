@@ -21,7 +21,8 @@ pub(crate) fn from_wire(b: &wire::Balancing, field: &str) -> Result<BalancingDra
 }
 
 fn rules_from_wire(r: &wire::HeaderRules) -> HeaderRulesDraft {
-    let rule = |r: &wire::HeaderRule| HeaderRuleDraft { value: r.value.clone(), addresses: r.addresses.clone() };
+    let rule =
+        |r: &wire::HeaderRule| HeaderRuleDraft { value: r.value.clone(), addresses: r.addresses.clone() };
     HeaderRulesDraft {
         header: r.header.clone(),
         rules: r.rules.iter().map(rule).collect(),
@@ -70,7 +71,8 @@ pub(crate) fn to_wire(b: &BalancingDraft) -> wire::Balancing {
 }
 
 fn rules_to_wire(r: &HeaderRulesDraft) -> wire::HeaderRules {
-    let rule = |r: &HeaderRuleDraft| wire::HeaderRule { value: r.value.clone(), addresses: r.addresses.clone() };
+    let rule =
+        |r: &HeaderRuleDraft| wire::HeaderRule { value: r.value.clone(), addresses: r.addresses.clone() };
     wire::HeaderRules {
         header: r.header.clone(),
         rules: r.rules.iter().map(rule).collect(),

@@ -90,9 +90,8 @@ pub(crate) fn not_a_value(field: &str, of: &str) -> Unfit {
 fn backends(all: &[wire::Backend], field: &str) -> Result<Vec<BackendDraft>, Unfit> {
     let each = all.iter().enumerate();
     each.map(|(i, b)| {
-        let state = state_from_wire(b.state).ok_or_else(|| {
-            not_a_value(&format!("{field}[{i}].state"), "BackendState")
-        })?;
+        let state = state_from_wire(b.state)
+            .ok_or_else(|| not_a_value(&format!("{field}[{i}].state"), "BackendState"))?;
         let state = state.unwrap_or_default();
         Ok(BackendDraft { address: b.address.clone(), weight: b.weight, priority: b.priority, state })
     })
@@ -100,7 +99,6 @@ fn backends(all: &[wire::Backend], field: &str) -> Result<Vec<BackendDraft>, Unf
 }
 
 /// What a backend may do; `None`: it is no value of the contract; `Some(None)`: it is not said.
-#[expect(clippy::option_option, reason = "not said and not known are two things here")]
 pub fn state_from_wire(value: i32) -> Option<Option<BackendState>> {
     Some(match wire::BackendState::try_from(value).ok()? {
         wire::BackendState::Unspecified => None,
@@ -115,9 +113,7 @@ fn forward(f: &wire::Forward) -> Result<ForwardDraft, Unfit> {
     let (pool, inline) = match &f.target {
         None => (None, None),
         Some(wire::forward::Target::Pool(p)) => (Some(p.clone()), None),
-        Some(wire::forward::Target::Inline(i)) => {
-            (None, Some(inline(i)?))
-        }
+        Some(wire::forward::Target::Inline(i)) => (None, Some(inline(i)?)),
     };
     let rewrite = f.rewrite.as_ref().map(|r| {
         let (full_path, replace_prefix) = match &r.path {

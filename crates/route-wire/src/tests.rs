@@ -104,10 +104,8 @@ fn a_pool_comes_back_with_the_states_of_its_backends() {
         ..wire::Backend::default()
     };
     let all = [S::Unspecified, S::Drained, S::ForcedOpen, S::ForcedClosed];
-    let hash = wire::HashKey {
-        source: Some(wire::hash_key::Source::Cookie("c".into())),
-        load_limit_percent: 125,
-    };
+    let hash =
+        wire::HashKey { source: Some(wire::hash_key::Source::Cookie("c".into())), load_limit_percent: 125 };
     let pool = wire::Pool {
         name: "pools/p".into(),
         backends: all.map(backend).to_vec(),
@@ -119,5 +117,7 @@ fn a_pool_comes_back_with_the_states_of_its_backends() {
     assert_eq!(pool_to_wire("pools/p", &draft), pool);
     assert!(hotswap_matcher::PoolSpec::parse(&draft).is_ok());
     let odd = wire::Pool { backends: vec![wire::Backend { state: 99, ..backend(S::Enabled) }], ..pool };
-    assert!(matches!(pool_from_wire(&odd), Err(Unfit::Invalid(v)) if v.to_string().contains("backends[0].state")));
+    assert!(
+        matches!(pool_from_wire(&odd), Err(Unfit::Invalid(v)) if v.to_string().contains("backends[0].state"))
+    );
 }

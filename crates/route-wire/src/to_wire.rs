@@ -2,8 +2,9 @@
 
 use hotswap_api::route::v1 as wire;
 use hotswap_matcher::{
-    BackendDraft, BackendState, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, LoadBalancingDraft,
-    MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RouteDraft, ValueMatchDraft,
+    BackendDraft, BackendState, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft,
+    LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RouteDraft,
+    ValueMatchDraft,
 };
 
 use crate::balancing;

@@ -26,9 +26,8 @@ impl StickyIds {
         let ids: Vec<String> = ids.collect();
         let line = |id: &String| format!("{}={id}{}", cookie.name, cookie.attributes);
         // Name and attributes were checked when the pool was; a cookie that is empty all the same is not set.
-        let cookies = ids.iter().map(|id| {
-            HeaderValue::try_from(line(id)).unwrap_or(HeaderValue::from_static(""))
-        });
+        let cookies =
+            ids.iter().map(|id| HeaderValue::try_from(line(id)).unwrap_or(HeaderValue::from_static("")));
         Self {
             cookies: cookies.collect(),
             places: ids.into_iter().enumerate().map(|(at, id)| (id.into_bytes().into(), at)).collect(),

@@ -4,7 +4,12 @@ use super::View;
 use super::place::Place;
 
 /// Looks at all of them. Idle ones are equal, whatever their weight, so that each has its turn.
-pub(super) fn pick(members: &[usize], places: &[Place], cursor: &mut usize, view: &impl View) -> Option<usize> {
+pub(super) fn pick(
+    members: &[usize],
+    places: &[Place],
+    cursor: &mut usize,
+    view: &impl View,
+) -> Option<usize> {
     let start = if *cursor < members.len() { *cursor } else { 0 };
     let (before, from) = members.split_at_checked(start)?;
     let turn = from.iter().zip(start..).chain(before.iter().zip(0..));

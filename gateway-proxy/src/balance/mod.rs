@@ -227,7 +227,9 @@ impl Picker {
         let Level { takers, cursor, .. } = levels.get_mut(at)?;
         let free = |place: usize| !view.tried(place);
         match (*kind, wish.hash) {
-            (Kind::InTurn, _) | (Kind::Hash(_), None) if *ramping => weighted::pick(takers, places, false, free),
+            (Kind::InTurn, _) | (Kind::Hash(_), None) if *ramping => {
+                weighted::pick(takers, places, false, free)
+            }
             (Kind::InTurn, _) | (Kind::Hash(_), None) => rotation::pick(takers, cursor, free),
             (Kind::Weighted, _) => weighted::pick(takers, places, true, free),
             (Kind::Least, _) => least::pick(takers, places, cursor, view),

@@ -28,9 +28,8 @@ pub(super) fn pick(
         let share = u128::from(active + 1) * u128::from(weight) * u128::from(limit);
         share.div_ceil(u128::from(weights.max(1)) * 100)
     };
-    let has_room = |at: usize, place: &Place| {
-        !view.tried(at) && u128::from(view.active(at)) < allowed(place.weight)
-    };
+    let has_room =
+        |at: usize, place: &Place| !view.tried(at) && u128::from(view.active(at)) < allowed(place.weight);
     // The rooms are more than the requests, but others may have come meanwhile.
     best(members, places, key, has_room).or_else(|| best(members, places, key, |at, _| !view.tried(at)))
 }

@@ -1,6 +1,6 @@
 use hotswap_matcher::{
-    BackendDraft, BackendState, BalancingDraft, HashKeyDraft, HeaderRuleDraft, HeaderRulesDraft, LoadBalancingDraft,
-    PoolDraft, PoolSpec,
+    BackendDraft, BackendState, BalancingDraft, HashKeyDraft, HeaderRuleDraft, HeaderRulesDraft,
+    LoadBalancingDraft, PoolDraft, PoolSpec,
 };
 use proptest::prelude::*;
 
@@ -104,10 +104,14 @@ impl Subject {
 
     /// The pool has another content now.
     fn change(&mut self, backends: Vec<BackendDraft>, strategy: LoadBalancingDraft) {
-        let next = parsed(backends, strategy, BalancingDraft {
-            slow_start_ms: u32::try_from(self.picker.slow_start_ms).expect("fits"),
-            ..BalancingDraft::default()
-        });
+        let next = parsed(
+            backends,
+            strategy,
+            BalancingDraft {
+                slow_start_ms: u32::try_from(self.picker.slow_start_ms).expect("fits"),
+                ..BalancingDraft::default()
+            },
+        );
         self.picker = Picker::carry(&self.picker, &self.backends, &next);
         self.backends = next;
     }
@@ -125,7 +129,6 @@ const PLAIN: [LoadBalancingDraft; 5] = [
 fn rules(default: &[&str]) -> BalancingDraft {
     let texts = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
     let rule = HeaderRuleDraft { value: "beta".into(), addresses: texts(&["b0:80", "b1:80"]) };
-    let rules =
-        HeaderRulesDraft { header: "x".into(), rules: vec![rule], default_addresses: texts(default) };
+    let rules = HeaderRulesDraft { header: "x".into(), rules: vec![rule], default_addresses: texts(default) };
     BalancingDraft { header_rules: Some(rules), ..BalancingDraft::default() }
 }

@@ -1,6 +1,6 @@
 use hotswap_matcher::{
-    BackendDraft, BalancingDraft, HashKeyDraft, HeaderRuleDraft, HeaderRulesDraft, LoadBalancingDraft, PoolDraft,
-    PoolSpec, StickyCookieDraft,
+    BackendDraft, BalancingDraft, HashKeyDraft, HeaderRuleDraft, HeaderRulesDraft, LoadBalancingDraft,
+    PoolDraft, PoolSpec, StickyCookieDraft,
 };
 
 use super::*;
@@ -99,10 +99,8 @@ fn a_header_chooses_its_group_by_its_whole_value() {
 
 #[test]
 fn a_cookie_names_a_backend_and_one_of_yesterday_names_none() {
-    let sticky = || BalancingDraft {
-        sticky_cookie: Some(StickyCookieDraft::default()),
-        ..BalancingDraft::default()
-    };
+    let sticky =
+        || BalancingDraft { sticky_cookie: Some(StickyCookieDraft::default()), ..BalancingDraft::default() };
     let rr = LoadBalancingDraft::RoundRobin;
     let (none, ids) = wish(rr, sticky(), &[("cookie", "hotswap-backend=gone; other=1")]);
     assert_eq!(none, Wish::default());

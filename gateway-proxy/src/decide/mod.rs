@@ -170,4 +170,6 @@ impl Resolve for ByAddress {
 }
 
 #[cfg(test)]
+mod cores_tests;
+#[cfg(test)]
 mod tests;

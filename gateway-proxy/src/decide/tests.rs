@@ -47,8 +47,10 @@ fn catalog(routes: &[(&str, RouteDraft)], pools: &[(&str, &[&str])]) -> Catalog 
         catalog.put_route(&RouteName::from_id(id).expect("id"), Arc::new(spec));
     }
     for (id, addresses) in pools {
-        let backends =
-            addresses.iter().map(|a| BackendDraft { address: (*a).into(), weight: None, ..BackendDraft::default() }).collect();
+        let backends = addresses
+            .iter()
+            .map(|a| BackendDraft { address: (*a).into(), weight: None, ..BackendDraft::default() })
+            .collect();
         let spec = PoolSpec::parse(&PoolDraft { backends, ..PoolDraft::default() }).expect("valid");
         catalog.put_pool(&PoolName::from_id(id).expect("id"), &spec);
     }
@@ -160,7 +162,9 @@ fn the_turn_goes_on_when_the_pool_changes_and_when_nothing_does() {
     look_through(&mut targets, &same);
     assert_eq!(next(&same, &mut targets), "b:1");
     let pool = PoolSpec::parse(&PoolDraft {
-        backends: ["x:1", "c:1", "a:1"].map(|a| BackendDraft { address: a.into(), weight: None, ..BackendDraft::default() }).to_vec(),
+        backends: ["x:1", "c:1", "a:1"]
+            .map(|a| BackendDraft { address: a.into(), weight: None, ..BackendDraft::default() })
+            .to_vec(),
         ..PoolDraft::default()
     });
     catalog.put_pool(&PoolName::from_id("p").expect("id"), &pool.expect("valid"));

@@ -11,7 +11,7 @@ use hotswap_route_wire::{Unfit, pool_from_wire, route_from_wire};
 /// What a resource holds.
 pub(super) enum Content {
     Route(RouteName, Arc<RouteSpec>),
-    Pool(PoolName, PoolSpec),
+    Pool(PoolName, Box<PoolSpec>),
 }
 
 /// Every fault at once.
@@ -42,7 +42,7 @@ pub(super) fn parse(resource: &Resource) -> Result<Content, Vec<ResourceError>> 
         Some(Spec::Pool(pool)) => {
             let name = PoolName::parse(&resource.name).map_err(misnamed)?;
             let draft = pool_from_wire(pool).map_err(unfit)?;
-            Ok(Content::Pool(name, PoolSpec::parse(&draft).map_err(invalid)?))
+            Ok(Content::Pool(name, Box::new(PoolSpec::parse(&draft).map_err(invalid)?)))
         }
         None => Err(vec![error("spec", "FEATURE_NOT_BUILT", "this build does not know the kind".into())]),
     }

@@ -147,7 +147,11 @@ async fn a_connection_that_does_not_open_in_time_is_a_504() {
         filling.push(stream);
     }
     let mut gateway = Gateway::start(&[]);
-    let backends = vec![hotswap_matcher::BackendDraft { address: address.to_string(), weight: None, ..Default::default() }];
+    let backends = vec![hotswap_matcher::BackendDraft {
+        address: address.to_string(),
+        weight: None,
+        ..Default::default()
+    }];
     gateway.pool_of("p", &PoolDraft { backends, connect_timeout_ms: 100, ..PoolDraft::default() });
     gateway.route("r", &to_pool("p"));
     gateway.swap();

@@ -1,6 +1,7 @@
 //! The gateway on real sockets.
 #![expect(clippy::expect_used, reason = "a test fails by panicking, and spawns what it likes")]
 
+mod balancing;
 mod clients;
 mod control;
 mod differential;

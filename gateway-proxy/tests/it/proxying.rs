@@ -303,7 +303,11 @@ async fn requests_go_round_by_weight_and_none_to_weight_0() {
         ["HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nb"];
     let (a, b, c) = (Backend::always(names[0]).await, Backend::always(names[1]).await, Backend::echo().await);
     let mut gateway = Gateway::start(&[]);
-    let backend = |b: &Backend, weight| BackendDraft { address: b.address.to_string(), weight: Some(weight), ..BackendDraft::default() };
+    let backend = |b: &Backend, weight| BackendDraft {
+        address: b.address.to_string(),
+        weight: Some(weight),
+        ..BackendDraft::default()
+    };
     let backends = vec![backend(&a, 3), backend(&b, 1), backend(&c, 0)];
     let load_balancing = LoadBalancingDraft::WeightedRoundRobin;
     gateway.pool_of("p", &PoolDraft { backends, load_balancing, ..PoolDraft::default() });

@@ -79,8 +79,10 @@ impl Gateway {
     }
 
     pub fn pool(&mut self, id: &str, backends: &[SocketAddr]) {
-        let backends =
-            backends.iter().map(|a| BackendDraft { address: a.to_string(), weight: None, ..BackendDraft::default() }).collect();
+        let backends = backends
+            .iter()
+            .map(|a| BackendDraft { address: a.to_string(), weight: None, ..BackendDraft::default() })
+            .collect();
         self.pool_of(id, &PoolDraft { backends, ..PoolDraft::default() });
     }
 

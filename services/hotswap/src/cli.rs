@@ -90,8 +90,10 @@ pub(crate) enum Command {
     /// Tell which route takes a request, why, and what the others missed by
     Explain(Explain),
     /// Drain or enable one backend of a pool, or override its breaker
-    #[command(after_help = "It stays so until it is set anew: applying the pool's file again does not change it.\n\n\
-                            Example:\n  hotswap backend drain shop 10.0.0.7:8080")]
+    #[command(
+        after_help = "It stays so until it is set anew: applying the pool's file again does not change it.\n\n\
+                            Example:\n  hotswap backend drain shop 10.0.0.7:8080"
+    )]
     Backend(Backend),
     /// Show what the proxies serve, or wait for them
     Fleet(Fleet),

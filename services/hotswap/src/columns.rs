@@ -153,7 +153,11 @@ pub(crate) fn backend(backend: &Backend) -> String {
         said.push(format!("priority {}", backend.priority));
     }
     said.extend(state(backend.state).map(str::to_owned));
-    if said.is_empty() { backend.address.clone() } else { format!("{} ({})", backend.address, said.join(", ")) }
+    if said.is_empty() {
+        backend.address.clone()
+    } else {
+        format!("{} ({})", backend.address, said.join(", "))
+    }
 }
 
 /// A state that is not the usual one.

@@ -22,38 +22,48 @@ events and a checkpoint for each 1,000; one core verifies, and SQLite or Postgre
 
 /// A line of the program.
 #[derive(Deserialize)]
-struct Line {
-    name: String,
+pub(super) struct Line {
+    pub(super) name: String,
     unit: String,
-    values: Vec<f64>,
+    pub(super) values: Vec<f64>,
 }
 
 /// Runs it.
 pub(crate) async fn run(root: &Path, out: &Path) -> Result<()> {
     let facts = Facts::gather().await?;
     say("building and running the audit log's costs (release)");
+    let text = table(&facts.lines(), &program(root, "hotswap-audit", "cost").await?)?;
+    report::publish(&text, out)
+}
+
+/// Runs an example of a package, and gives what it prints.
+pub(super) async fn program(root: &Path, package: &str, example: &str) -> Result<String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command.current_dir(root);
-    command.args(["run", "--release", "--quiet", "--package", "hotswap-audit", "--example", "cost"]);
-    let text = table(&facts.lines(), &output(command).await?)?;
-    report::publish(&text, out)
+    command.args(["run", "--release", "--quiet", "--package", package, "--example", example]);
+    output(command).await
+}
+
+/// The figures among what a program prints: what it complains of stands between them.
+pub(super) fn figures(lines: &str) -> impl Iterator<Item = Result<Line>> {
+    let figures = lines.lines().filter(|line| line.starts_with('{'));
+    figures.map(|line| serde_json::from_str(line).context("a line that is no figure"))
 }
 
 fn table(facts: &str, lines: &str) -> Result<String> {
     let mut text = format!(
         "# What the audit log costs\n\nMade by `cargo xtask bench audit`.\n\n{facts}\n| what | figure | unit |\n|---|---|---|\n"
     );
-    // What the program complains of stands between its lines.
-    for line in lines.lines().filter(|line| line.starts_with('{')) {
-        let Line { name, unit, values } = serde_json::from_str(line).context("a line that is no figure")?;
+    for line in figures(lines) {
+        let Line { name, unit, values } = line?;
         let Some(figure) = Figure::of(values) else { continue };
         text.push_str(&format!("| {name} | {} | {unit} |\n", shown(figure)));
     }
     Ok(format!("{text}\n{LEGEND}\n"))
 }
 
-fn shown(Figure { median, min, max }: Figure) -> String {
+pub(super) fn shown(Figure { median, min, max }: Figure) -> String {
     if min == max {
         number(median)
     } else {

@@ -11,6 +11,7 @@ mod backend;
 mod facts;
 mod measure;
 mod peers;
+mod picks;
 mod probe;
 mod process;
 mod procfs;
@@ -58,6 +59,12 @@ enum Area {
     /// The audit log: what it adds to a write, and how fast it is verified.
     Audit {
         /// The file for the table. Default: docs/bench/audit.md.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// What choosing a backend costs, by strategy and size of the pool.
+    Picks {
+        /// The file for the table. Default: docs/bench/picks.md.
         #[arg(long)]
         out: Option<PathBuf>,
     },
@@ -151,6 +158,11 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
                 let root = crate::root()?;
                 let out = out.unwrap_or_else(|| root.join("docs/bench/audit.md"));
                 until_interrupted(audit::run(&root, &out)).await
+            }
+            Area::Picks { out } => {
+                let root = crate::root()?;
+                let out = out.unwrap_or_else(|| root.join("docs/bench/picks.md"));
+                until_interrupted(picks::run(&root, &out)).await
             }
         }
     })

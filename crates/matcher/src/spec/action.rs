@@ -39,7 +39,7 @@ pub enum Target {
     /// A pool that routes share.
     Pool(PoolName),
     /// Backends of this route alone.
-    Inline(Backends),
+    Inline(Box<Backends>),
 }
 
 /// A change of the path.
@@ -102,9 +102,10 @@ impl Forward {
         let mut v = Violations::new();
         let target = match (&draft.pool, &draft.inline) {
             (Some(pool), None) => v.take("pool", PoolName::parse(pool)).map(Target::Pool),
-            (None, Some(inline)) => {
-                Backends::parse(inline).map(Target::Inline).map_err(|e| v.nest("inline", e)).ok()
-            }
+            (None, Some(inline)) => Backends::parse(inline)
+                .map(|b| Target::Inline(Box::new(b)))
+                .map_err(|e| v.nest("inline", e))
+                .ok(),
             (Some(_), Some(_)) | (None, None) => {
                 v.add("", "must have exactly one of pool and inline");
                 None

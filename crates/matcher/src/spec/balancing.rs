@@ -307,7 +307,11 @@ fn header_name(name: &str) -> Result<HeaderName, &'static str> {
 fn check_cookie_name(name: &str) -> Result<(), &'static str> {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     let sound = (1..=200).contains(&name.len()) && name.bytes().all(token);
-    if sound { Ok(()) } else { Err("must be a cookie's name: 1 to 200 letters, digits, or any of !#$%&'*+-.^_`|~") }
+    if sound {
+        Ok(())
+    } else {
+        Err("must be a cookie's name: 1 to 200 letters, digits, or any of !#$%&'*+-.^_`|~")
+    }
 }
 
 #[cfg(test)]

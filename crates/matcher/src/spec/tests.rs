@@ -90,7 +90,10 @@ fn a_pattern_cannot_break_out_of_its_group_nor_grow_without_bound() {
 #[test]
 fn addresses_need_host_and_port_and_stand_once() {
     let draft = |addresses: &[&str]| PoolDraft {
-        backends: addresses.iter().map(|a| BackendDraft { address: (*a).into(), weight: None, ..BackendDraft::default() }).collect(),
+        backends: addresses
+            .iter()
+            .map(|a| BackendDraft { address: (*a).into(), weight: None, ..BackendDraft::default() })
+            .collect(),
         ..PoolDraft::default()
     };
     assert!(PoolSpec::parse(&draft(&["10.0.0.1:80", "[::1]:8080", "shop.internal:65535"])).is_ok());

@@ -1,11 +1,11 @@
 //! Routes and pools, call by call.
 
 use hotswap_api::route::v1::{
-    Backend, BackendState, CreatePoolRequest, CreateRouteRequest, DeletePoolRequest, DeleteRouteRequest, DiffPoolRevisionsRequest,
-    DiffPoolRevisionsResponse, DiffRouteRevisionsRequest, DiffRouteRevisionsResponse, Forward,
-    GetPoolRequest, GetRouteRequest, ListPoolRevisionsRequest, ListPoolsRequest, ListRouteRevisionsRequest,
-    ListRoutesRequest, Pool, PoolRevision, Route, RouteRevision, UpdatePoolRequest, UpdateRouteRequest,
-    forward, route,
+    Backend, BackendState, CreatePoolRequest, CreateRouteRequest, DeletePoolRequest, DeleteRouteRequest,
+    DiffPoolRevisionsRequest, DiffPoolRevisionsResponse, DiffRouteRevisionsRequest,
+    DiffRouteRevisionsResponse, Forward, GetPoolRequest, GetRouteRequest, ListPoolRevisionsRequest,
+    ListPoolsRequest, ListRouteRevisionsRequest, ListRoutesRequest, Pool, PoolRevision, Route, RouteRevision,
+    UpdatePoolRequest, UpdateRouteRequest, forward, route,
 };
 use prost_types::{FieldMask, Timestamp};
 use tonic::Status;

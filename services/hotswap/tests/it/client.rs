@@ -58,7 +58,7 @@ fn what_is_applied_is_shown_described_applied_again_and_deleted() {
         "Display name: The shop",
         "Matches: path /store/*, method GET or POST",
         "total 5000 ms",
-        "Backends: 127.0.0.1:9001",
+        "Backends: 127.0.0.1:9001 (50 %)",
         "Routes: routes/shop",
     ] {
         assert!(lines.iter().any(|l| l == line), "{line:?} in\n{told}");
@@ -81,6 +81,27 @@ fn what_is_applied_is_shown_described_applied_again_and_deleted() {
     let again = client(&["delete", "routes/shop"]).fails(4);
     assert!(again.starts_with("error: routes/shop"), "{again}");
     client(&["delete", "routes/shop", "--ignore-not-found"]).ok();
+}
+
+#[test]
+fn a_backend_that_is_drained_stays_so_when_its_pool_is_applied_again() {
+    let folder = folder();
+    let plane = plane(folder.path());
+    let client = |args: &[&str]| plane.client(PLANE, args);
+    let two = SHOP.replace("backends:", "load_balancing: LOAD_BALANCING_WEIGHTED_ROUND_ROBIN\nbackends:");
+    plane.apply(PLANE, &two, &[]).ok();
+    let said = client(&["backend", "drain", "shop", "127.0.0.1:9002"]).ok();
+    assert_eq!(said, "127.0.0.1:9002 of pools/shop drained, as of revision 3\n");
+    assert_eq!(plane.apply(PLANE, &two, &[]).ok(), "pools/shop unchanged\nroutes/shop unchanged\n");
+    let told = client(&["describe", "pools/shop"]).ok();
+    assert!(told.contains("127.0.0.1:9001 (100 %)") && told.contains("127.0.0.1:9002 (drained)"), "{told}");
+    let history = client(&["history", "pools/shop", "-o", "wide"]).ok();
+    assert!(history.contains("backends[1].state: none → \"BACKEND_STATE_DRAINED\""), "{history}");
+    let said = client(&["backend", "enable", "pools/shop", "127.0.0.1:9002"]).ok();
+    assert_eq!(said, "127.0.0.1:9002 of pools/shop enabled, as of revision 4\n");
+    assert!(client(&["describe", "pools/shop"]).ok().contains("127.0.0.1:9002 (50 %)"));
+    let said = client(&["backend", "hold-open", "shop", "127.0.0.1:1"]).fails(4);
+    assert!(said.contains("pools/shop has no backend 127.0.0.1:1"), "{said}");
 }
 
 #[test]

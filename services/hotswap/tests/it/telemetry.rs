@@ -17,7 +17,7 @@ const AT_ONCE: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "50");
 fn create_pool(suite: &Server, id: &str, (trace, span): (&str, &str), recorded: bool) {
     let token = std::fs::read_to_string(suite.folder.join("data/admin.token")).expect("a token");
     let url = format!("http://{}", suite.address("control plane"));
-    let backends = vec![api::Backend { address: "127.0.0.1:9".into(), weight: None }];
+    let backends = vec![api::Backend { address: "127.0.0.1:9".into(), weight: None, ..Default::default() }];
     let pool = api::Pool { backends, ..api::Pool::default() };
     let request = api::CreatePoolRequest { pool_id: id.into(), pool: Some(pool), ..Default::default() };
     let mut request = Request::new(request);

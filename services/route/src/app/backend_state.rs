@@ -31,14 +31,20 @@ impl App {
         self.noted(ctx, &name, &options, outcome)
     }
 
-    async fn try_set_backend_state(&self, ctx: &OpContext, input: SetBackendState) -> Result<Revision, Error> {
+    async fn try_set_backend_state(
+        &self,
+        ctx: &OpContext,
+        input: SetBackendState,
+    ) -> Result<Revision, Error> {
         let mut v = Violations::new();
         let name = v.take("pool", PoolName::parse(&input.pool));
         if input.address.is_empty() {
             v.add("address", "must be set");
         }
         let state = v.take("state", input.state.ok_or("must be set"));
-        let (Some(name), Some(state), true) = (name, state, v.is_empty()) else { return Err(Error::Invalid(v)) };
+        let (Some(name), Some(state), true) = (name, state, v.is_empty()) else {
+            return Err(Error::Invalid(v));
+        };
 
         let key = input.options.key(ctx);
         let mut tx = self.db.write(store::SCOPE).await?;

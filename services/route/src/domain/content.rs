@@ -157,7 +157,7 @@ pub enum AnyContent {
     /// A route's.
     Route(Box<RouteDraft>),
     /// A pool's.
-    Pool(PoolDraft),
+    Pool(Box<PoolDraft>),
 }
 
 /// Content as JSON; drafts always have a JSON form.

@@ -85,7 +85,7 @@ pub(super) fn any(row: &Row) -> Result<AnyResource, StoreError> {
     let spec = row.text("spec")?;
     let content = match row.text("collection")?.as_str() {
         "routes" => AnyContent::Route(Box::new(content(RESOURCES, &spec, &name)?)),
-        "pools" => AnyContent::Pool(content(RESOURCES, &spec, &name)?),
+        "pools" => AnyContent::Pool(Box::new(content(RESOURCES, &spec, &name)?)),
         _ => return Err(StoreError::inconsistent(RESOURCES, "collection", name)),
     };
     Ok(AnyResource { revision: Revision(row.int("revision")?), content, name })

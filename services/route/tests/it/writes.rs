@@ -223,7 +223,8 @@ async fn a_backend_that_was_drained_stays_so_until_it_is_enabled_or_gone() {
     let server = Server::start(dir.path()).await;
     let mut client = server.routes().await;
     let two = pool(&["127.0.0.1:9001", "127.0.0.1:9002"]);
-    let request = wire::CreatePoolRequest { pool_id: "p".into(), pool: Some(two.clone()), ..Default::default() };
+    let request =
+        wire::CreatePoolRequest { pool_id: "p".into(), pool: Some(two.clone()), ..Default::default() };
     client.create_pool(request).await.expect("pool");
     let drained = client.set_backend_state(set("127.0.0.1:9002", Drained)).await.expect("drained");
     assert_eq!(drained.into_inner().revision, 2);
@@ -240,7 +241,8 @@ async fn a_backend_that_was_drained_stays_so_until_it_is_enabled_or_gone() {
     let mut written = wire::Pool { name: "pools/p".into(), display_name: "P".into(), ..two.clone() };
     written.backends[1].set_state(Enabled);
     let all = Some(FieldMask { paths: vec!["*".into()] });
-    let update = |pool| wire::UpdatePoolRequest { pool: Some(pool), update_mask: all.clone(), ..Default::default() };
+    let update =
+        |pool| wire::UpdatePoolRequest { pool: Some(pool), update_mask: all.clone(), ..Default::default() };
     let landed = client.update_pool(update(written.clone())).await.expect("updates").into_inner();
     assert_eq!(landed.pool.expect("pool").revision, 3);
     assert_eq!(states(&mut client).await, [(Enabled, 100.0), (Drained, 0.0)]);
@@ -275,7 +277,12 @@ async fn a_state_names_a_backend_that_is_there_and_has_its_event() {
     let second = client.set_backend_state(request).await.expect("repeated").into_inner();
     assert_eq!((first.revision, second.revision), (3, 3));
 
-    let events = server.audit(Role::Admin).await.list_events(Default::default()).await.expect("events");
+    let events = server
+        .audit(Role::Admin)
+        .await
+        .list_events(hotswap_api::audit::v1::ListEventsRequest::default())
+        .await
+        .expect("events");
     let events = events.into_inner().events;
     let of_state = events.iter().filter(|e| e.method.ends_with("SetBackendState")).count();
     assert!(of_state >= 1, "{events:?}");

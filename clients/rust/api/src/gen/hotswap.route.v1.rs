@@ -115,7 +115,8 @@ pub struct Balancing {
     #[prost(uint32, tag = "4")]
     pub slow_start_ms: u32,
     /// If less than this percentage of the backends take requests, all take some, healthy or not, so that the few do
-    /// not break under the load of all: 0 to 100. Those that are drained or held open never do. 0: off.
+    /// not break under the load of all: 0 to 100. Those that are drained or held open never do. With several priorities
+    /// only where the others can't stand in. 0: off.
     #[prost(uint32, tag = "5")]
     pub panic_threshold_percent: u32,
 }
