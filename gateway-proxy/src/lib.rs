@@ -10,7 +10,8 @@
 //!                                    └─► metrics, access log
 //! ```
 //!
-//! A request touches nothing that another core writes. A configuration is compiled off the hot path and
+//! A request touches nothing that another core writes, but for the state of its backend: the requests in flight
+//! there, its health and how fast it answers. A configuration is compiled off the hot path and
 //! swapped in whole; a request keeps the one that it began with.
 
 pub mod access_log;
