@@ -71,6 +71,21 @@ fn a_backend_that_is_added_takes_its_share_and_moves_nothing_else() {
 }
 
 #[test]
+fn more_weight_draws_keys_to_a_backend_and_moves_no_others() {
+    let mut subject = Subject::hashing(&[2, 2, 2, 2], 0);
+    let before: Vec<_> = (0..8_000).map(|key| subject.by_key(key)).collect();
+    let mut heavier = Subject::hashing(&[2, 2, 4, 2], 0);
+    let mut drawn = 0;
+    for (key, was) in before.iter().enumerate() {
+        let now = heavier.by_key(key as u64);
+        assert!(now == *was || now == Some(2), "key {key} moved from {was:?} to {now:?}");
+        drawn += usize::from(now != *was);
+    }
+    // Its share grows from 1 of 4 to 2 of 5.
+    assert!(drawn.abs_diff(1_200) < 120, "{drawn}");
+}
+
+#[test]
 fn a_cookie_leads_to_its_backend_while_that_takes_requests() {
     let mut subject = Subject::of(LoadBalancingDraft::RoundRobin, &[1, 1, 1]);
     let sticky = Wish { sticky: Some(2), ..Wish::default() };
