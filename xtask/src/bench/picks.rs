@@ -15,7 +15,8 @@ const LEGEND: &str = "ns for one pick on one core: median of 9 rounds, with the 
 parentheses. The states of the backends are the real ones, nobody else touches them, a third has a request in flight, \
 weights are 1 to 7; for each 1,000 picks there is one look at who takes requests, as the gateway has it at 40,000 \
 requests a second. What is read from the request (a header, a cookie, the client's address) is not in it, nor is the \
-count of the request at its backend.";
+count of the request at its backend. Where the spread is wide the machine was busy, and the smallest figure is the \
+better one.";
 
 /// Runs it.
 pub(crate) async fn run(root: &Path, out: &Path) -> Result<()> {
