@@ -8,7 +8,7 @@ use hotswap_matcher::{
     RouteDraft, TimeoutsDraft, ValueMatchDraft,
 };
 
-use crate::balancing;
+use crate::{balancing, resilience};
 
 /// Something that the contract has and this build can't do yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +50,7 @@ pub fn route_from_wire(route: &wire::Route) -> Result<RouteDraft, Unfit> {
 
 /// A pool's content; name and output-only fields are left aside.
 pub fn pool_from_wire(pool: &wire::Pool) -> Result<PoolDraft, Unfit> {
-    let not_built = |field: &str, what| Err(Unfit::NotBuilt(NotBuilt { field: field.into(), what }));
-    if pool.health_check.is_some() {
-        return not_built("health_check", "active health checks");
-    }
-    if pool.circuit_breaker.is_some() {
-        return not_built("circuit_breaker", "circuit breakers");
-    }
+    let health_check = |h| resilience::health_check(h, "health_check");
     Ok(PoolDraft {
         display_name: pool.display_name.clone(),
         labels: pool.labels.clone(),
@@ -64,6 +58,9 @@ pub fn pool_from_wire(pool: &wire::Pool) -> Result<PoolDraft, Unfit> {
         load_balancing: load_balancing(pool.load_balancing, "load_balancing")?,
         connect_timeout_ms: pool.connect_timeout_ms,
         balancing: pool.balancing.as_ref().map(|b| balancing::from_wire(b, "balancing")).transpose()?,
+        health_check: pool.health_check.as_ref().map(health_check).transpose()?,
+        circuit_breaker: pool.circuit_breaker.as_ref().map(resilience::circuit_breaker),
+        outlier_ejection: pool.outlier_ejection.as_ref().map(resilience::outlier_ejection),
     })
 }
 
@@ -128,7 +125,8 @@ fn forward(f: &wire::Forward) -> Result<ForwardDraft, Unfit> {
         total_ms: t.total_ms,
         idle_ms: t.idle_ms,
     });
-    Ok(ForwardDraft { pool, inline, rewrite, timeouts })
+    let retry = f.retry.as_ref().map(resilience::retry);
+    Ok(ForwardDraft { pool, inline, rewrite, timeouts, retry })
 }
 
 fn inline(i: &wire::InlineBackends) -> Result<BackendsDraft, Unfit> {
@@ -137,12 +135,16 @@ fn inline(i: &wire::InlineBackends) -> Result<BackendsDraft, Unfit> {
         // Nobody can set it there.
         backend.state = BackendState::Enabled;
     }
+    let health_check = |h| resilience::health_check(h, "forward.inline.health_check");
     let options = i.balancing.as_ref().map(|b| balancing::from_wire(b, "forward.inline.balancing"));
     Ok(BackendsDraft {
         backends,
         load_balancing: load_balancing(i.load_balancing, "forward.inline.load_balancing")?,
         connect_timeout_ms: i.connect_timeout_ms,
         balancing: options.transpose()?,
+        health_check: i.health_check.as_ref().map(health_check).transpose()?,
+        circuit_breaker: i.circuit_breaker.as_ref().map(resilience::circuit_breaker),
+        outlier_ejection: i.outlier_ejection.as_ref().map(resilience::outlier_ejection),
     })
 }
 

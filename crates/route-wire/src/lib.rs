@@ -6,6 +6,7 @@
 
 mod balancing;
 mod from_wire;
+mod resilience;
 mod to_wire;
 
 pub use from_wire::{NotBuilt, Unfit, pool_from_wire, route_from_wire, state_from_wire};

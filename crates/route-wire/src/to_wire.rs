@@ -7,7 +7,7 @@ use hotswap_matcher::{
     ValueMatchDraft,
 };
 
-use crate::balancing;
+use crate::{balancing, resilience};
 
 /// A route with its content and name; output-only fields are unset.
 pub fn route_to_wire(name: &str, draft: &RouteDraft) -> wire::Route {
@@ -40,6 +40,9 @@ pub fn pool_to_wire(name: &str, draft: &PoolDraft) -> wire::Pool {
         load_balancing: load_balancing(draft.load_balancing),
         connect_timeout_ms: draft.connect_timeout_ms,
         balancing: draft.balancing.as_ref().map(balancing::to_wire),
+        health_check: draft.health_check.as_ref().map(resilience::health_check_to_wire),
+        circuit_breaker: draft.circuit_breaker.as_ref().map(resilience::circuit_breaker_to_wire),
+        outlier_ejection: draft.outlier_ejection.as_ref().map(resilience::outlier_ejection_to_wire),
         ..wire::Pool::default()
     }
 }
@@ -82,6 +85,9 @@ fn forward(f: &ForwardDraft) -> wire::Forward {
             load_balancing: load_balancing(i.load_balancing),
             connect_timeout_ms: i.connect_timeout_ms,
             balancing: i.balancing.as_ref().map(balancing::to_wire),
+            health_check: i.health_check.as_ref().map(resilience::health_check_to_wire),
+            circuit_breaker: i.circuit_breaker.as_ref().map(resilience::circuit_breaker_to_wire),
+            outlier_ejection: i.outlier_ejection.as_ref().map(resilience::outlier_ejection_to_wire),
         })),
         (None, None) => None,
     };
@@ -98,7 +104,8 @@ fn forward(f: &ForwardDraft) -> wire::Forward {
         total_ms: t.total_ms,
         idle_ms: t.idle_ms,
     });
-    wire::Forward { target, rewrite, timeouts }
+    let retry = f.retry.as_ref().map(resilience::retry_to_wire);
+    wire::Forward { target, rewrite, timeouts, retry }
 }
 
 fn redirect(r: &RedirectDraft) -> wire::Redirect {

@@ -238,15 +238,10 @@ fn what_this_build_refuses_of_what_was_kept_is_left_out_and_the_rest_is_served()
 #[test]
 fn what_this_build_does_not_know_is_refused_by_name() {
     let mut held = Held::default();
-    let health_check = Some(route::HealthCheck::default());
-    let spec = Some(Spec::Pool(route::Pool { health_check, ..Default::default() }));
-    let resources = vec![
-        Resource { name: "pools/p".into(), version: 1, spec },
-        Resource { name: "planets/x".into(), version: 1, spec: None },
-    ];
+    let resources = vec![Resource { name: "planets/x".into(), version: 1, spec: None }];
     let applied = held.snapshot(whole(1, resources)).expect("fits").expect("whole");
     let reasons: Vec<_> = applied.refused.iter().map(|e| (e.field.as_str(), e.reason.as_str())).collect();
-    assert_eq!(reasons, [("health_check", "FEATURE_NOT_BUILT"), ("spec", "FEATURE_NOT_BUILT")]);
+    assert_eq!(reasons, [("spec", "FEATURE_NOT_BUILT")]);
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use hotswap_api::rollout::v1::Standing;
 use hotswap_api::route::v1::{
-    Balancing, CircuitBreaker, Forward, HashKey, HeaderEdits, HealthCheck, Pool, ProxyRefusal, Redirect,
-    Rewrite, Route, RouteMatch, Timeouts, forward, hash_key, header_match, query_match, rewrite, route,
+    Balancing, CircuitBreaker, Forward, HashKey, HeaderEdits, HealthCheck, HealthCheckKind, OutlierEjection, Pool, ProxyRefusal, Redirect, Retry, Rewrite, Route, RouteMatch, Timeouts, forward, hash_key, header_match, query_match, rewrite, route,
 };
 use prost_types::Timestamp;
 
@@ -43,6 +42,7 @@ pub(crate) fn pool(pool: &Pool) -> Lines {
     lines.push(("Connect limit", vec![limit(pool.connect_timeout_ms, 2_000)]));
     lines.push(("Health check", vec![pool.health_check.as_ref().map_or("none".into(), health)]));
     lines.push(("Breaker", vec![pool.circuit_breaker.as_ref().map_or("none".into(), breaker)]));
+    lines.push(("Ejection", vec![pool.outlier_ejection.as_ref().map_or("none".into(), ejection)]));
     standing(pool.standing.as_ref(), &mut lines);
     refusals(&pool.refusals, &mut lines);
     tail(pool.revision, &pool.etag, &pool.uid, &mut lines);
@@ -173,6 +173,7 @@ fn forward_lines(forward: &Forward, lines: &mut Lines) {
     let first = format!("first byte {}", limit(first_byte_ms, 15_000));
     let idle = format!("idle {}", limit(idle_ms, 60_000));
     lines.push(("Limits", vec![first, format!("total {total}"), idle]));
+    lines.push(("Retries", vec![forward.retry.as_ref().map_or("none".into(), retry)]));
 }
 
 fn rewrite_lines(rewrite: &Rewrite) -> Vec<String> {
@@ -203,12 +204,27 @@ fn edits(title: &'static str, edits: Option<&HeaderEdits>, lines: &mut Lines) {
 
 fn health(check: &HealthCheck) -> String {
     let path = if check.path.is_empty() { "/" } else { &check.path };
-    format!("GET {path} every {}", limit(check.interval_ms, 10_000))
+    let what = match check.kind() {
+        HealthCheckKind::Tcp => "a connection".to_owned(),
+        HealthCheckKind::Unspecified | HealthCheckKind::Http => format!("GET {path}"),
+    };
+    format!("{what} every {}", limit(check.interval_ms, 10_000))
 }
 
 fn breaker(breaker: &CircuitBreaker) -> String {
     let failures = if breaker.failure_threshold == 0 { 5 } else { breaker.failure_threshold };
     format!("opens after {failures} failures in a row, for {}", limit(breaker.open_ms, 30_000))
+}
+
+fn ejection(ejection: &OutlierEjection) -> String {
+    let failures = if ejection.consecutive_failures == 0 { 5 } else { ejection.consecutive_failures };
+    format!("after {failures} failures in a row, at first for {}", limit(ejection.base_ms, 30_000))
+}
+
+fn retry(retry: &Retry) -> String {
+    let times = if retry.max_retries == 0 { 2 } else { retry.max_retries };
+    let budget = if retry.budget_percent == 0 { 20 } else { retry.budget_percent };
+    format!("at most {times} times, within {budget} % of requests")
 }
 
 fn standing(standing: Option<&Standing>, lines: &mut Lines) {

@@ -6,6 +6,7 @@ use hotswap_core::{PoolName, ResourceName, Violations};
 use http::StatusCode;
 
 use super::pool::Backends;
+use super::resilience::Retry;
 use super::{check_host, check_path};
 use crate::draft::{ForwardDraft, RedirectDraft, RewriteDraft, TimeoutsDraft};
 
@@ -31,6 +32,8 @@ pub struct Forward {
     pub rewrite: Rewrite,
     /// Limits.
     pub timeouts: Timeouts,
+    /// Tries after the first; `None`: there are none.
+    pub retry: Option<Retry>,
 }
 
 /// Where a request is sent.
@@ -115,8 +118,12 @@ impl Forward {
         let rewrite = rewrite.map_err(|e| v.nest("rewrite", e)).ok();
         let timeouts = Timeouts::parse(draft.timeouts.as_ref().unwrap_or(&TimeoutsDraft::default()));
         let timeouts = timeouts.map_err(|e| v.nest("timeouts", e)).ok();
-        match (target, rewrite, timeouts) {
-            (Some(target), Some(rewrite), Some(timeouts)) => Ok(Self { target, rewrite, timeouts }),
+        let retry = draft.retry.as_ref().map(Retry::parse).transpose();
+        let retry = retry.map_err(|e| v.nest("retry", e)).ok();
+        match (target, rewrite, timeouts, retry) {
+            (Some(target), Some(rewrite), Some(timeouts), Some(retry)) => {
+                Ok(Self { target, rewrite, timeouts, retry })
+            }
             _ => Err(v),
         }
     }

@@ -6,6 +6,7 @@ mod balancing;
 mod condition;
 mod edits;
 mod pool;
+mod resilience;
 mod route;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ pub use balancing::{Balancing, HashKey, HashSource, HeaderRules, LoadBalancing, 
 pub use condition::{HeaderMatch, HostPattern, PathMatch, QueryMatch, RouteMatch, ValueMatch};
 pub use edits::HeaderEdits;
 pub use pool::{Address, Backend, Backends, PoolSpec};
+pub use resilience::{CircuitBreaker, FailureRate, HealthCheck, OutlierEjection, Probe, Resilience, Retry};
 pub use route::RouteSpec;
 
 /// The longest path, pattern or compared value, in bytes.

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hotswap_core::Violations;
 
 use super::balancing::Balancing;
 use super::condition::parse_each;
+use super::resilience::Resilience;
 use super::{check_host, check_meta};
 use crate::draft::{
     BackendDraft, BackendState, BackendsDraft, BalancingDraft, LoadBalancingDraft, PoolDraft,
@@ -71,6 +73,8 @@ pub struct Backends {
     pub balancing: Balancing,
     /// Limit for opening a connection.
     pub connect_timeout: Duration,
+    /// What is done about those that fail.
+    pub resilience: Arc<Resilience>,
 }
 
 impl Backends {
@@ -79,8 +83,15 @@ impl Backends {
         if draft.backends.is_empty() {
             v.add("backends", "must have at least one backend");
         }
+        let resilience = Resilience::parse(
+            &mut v,
+            draft.health_check.as_ref(),
+            draft.circuit_breaker.as_ref(),
+            draft.outlier_ejection.as_ref(),
+        );
         let strategy = (draft.load_balancing, draft.balancing.as_ref());
-        parse_backends(v, &draft.backends, strategy, draft.connect_timeout_ms)
+        let backends = parse_backends(v, &draft.backends, strategy, draft.connect_timeout_ms)?;
+        Ok(Self { resilience, ..backends })
     }
 }
 
@@ -95,9 +106,15 @@ impl PoolSpec {
     pub fn parse(draft: &PoolDraft) -> Result<Self, Violations> {
         let mut v = Violations::new();
         check_meta(&mut v, &draft.display_name, &draft.labels);
+        let resilience = Resilience::parse(
+            &mut v,
+            draft.health_check.as_ref(),
+            draft.circuit_breaker.as_ref(),
+            draft.outlier_ejection.as_ref(),
+        );
         let strategy = (draft.load_balancing, draft.balancing.as_ref());
         let backends = parse_backends(v, &draft.backends, strategy, draft.connect_timeout_ms)?;
-        Ok(Self { backends })
+        Ok(Self { backends: Backends { resilience, ..backends } })
     }
 
     /// Its backends; there may be none.
@@ -129,7 +146,8 @@ fn parse_backends(
     let balancing = parsed.map_err(|e| v.nest("", e)).ok();
     let Some(balancing) = balancing.filter(|_| v.is_empty()) else { return Err(v) };
     let ms = if connect_timeout_ms == 0 { DEFAULT_CONNECT_TIMEOUT_MS } else { connect_timeout_ms };
-    Ok(Backends { backends, balancing, connect_timeout: Duration::from_millis(u64::from(ms)) })
+    let connect_timeout = Duration::from_millis(u64::from(ms));
+    Ok(Backends { backends, balancing, connect_timeout, resilience: Arc::default() })
 }
 
 fn backend(draft: &BackendDraft) -> Result<Backend, Violations> {

@@ -2,9 +2,7 @@
 
 use hotswap_core::{Comparison, PoolName, ResourceName, RouteName, Violations};
 use hotswap_matcher::{
-    BackendState, BackendsDraft, BalancingDraft, ForwardDraft, HashKeyDraft, HeaderEditsDraft,
-    HeaderRulesDraft, PoolDraft, PoolSpec, RedirectDraft, RewriteDraft, RouteDraft, RouteSpec,
-    StickyCookieDraft, TimeoutsDraft,
+    BackendState, BackendsDraft, BalancingDraft, CircuitBreakerDraft, ForwardDraft, HashKeyDraft, HeaderEditsDraft, HeaderRulesDraft, HealthCheckDraft, OutlierEjectionDraft, PoolDraft, PoolSpec, RedirectDraft, RetryDraft, RewriteDraft, RouteDraft, RouteSpec, StickyCookieDraft, TimeoutsDraft,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -69,6 +67,9 @@ impl Content for RouteDraft {
                 pool: text(),
                 inline: Some(BackendsDraft {
                     balancing: Some(balancing_shape()),
+                    health_check: Some(HealthCheckDraft::default()),
+                    circuit_breaker: Some(CircuitBreakerDraft::default()),
+                    outlier_ejection: Some(OutlierEjectionDraft::default()),
                     ..BackendsDraft::default()
                 }),
                 rewrite: Some(RewriteDraft {
@@ -77,6 +78,7 @@ impl Content for RouteDraft {
                     ..RewriteDraft::default()
                 }),
                 timeouts: Some(TimeoutsDraft::default()),
+                retry: Some(RetryDraft::default()),
             }),
             redirect: Some(RedirectDraft {
                 full_path: text(),
@@ -116,7 +118,13 @@ impl Content for PoolDraft {
     }
 
     fn shape() -> Self {
-        Self { balancing: Some(balancing_shape()), ..Self::default() }
+        Self {
+            health_check: Some(HealthCheckDraft::default()),
+            circuit_breaker: Some(CircuitBreakerDraft::default()),
+            outlier_ejection: Some(OutlierEjectionDraft::default()),
+            balancing: Some(balancing_shape()),
+            ..Self::default()
+        }
     }
 
     fn satisfies(&self, name: &str, condition: &Comparison) -> bool {

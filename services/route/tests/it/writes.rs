@@ -168,16 +168,40 @@ async fn what_is_not_built_says_so_by_field() {
     let dir = tempfile::tempdir().expect("dir");
     let server = Server::start(dir.path()).await;
     let mut client = server.routes().await;
-    let mut request = create_pool("p");
-    if let Some(pool) = &mut request.pool {
-        pool.health_check = Some(wire::HealthCheck::default());
-    }
-    let refused = client.create_pool(request).await.expect_err("health check");
+    let draft = wire::CreatePoolRequest { landing: Landing::Draft.into(), ..create_pool("p") };
+    let refused = client.create_pool(draft).await.expect_err("draft");
     let refused = error(&refused);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Unimplemented, "FEATURE_NOT_BUILT"));
-    assert_eq!(refused.metadata.get("field").map(String::as_str), Some("pool.health_check"));
-    let draft = wire::CreatePoolRequest { landing: Landing::Draft.into(), ..create_pool("p") };
-    assert_eq!(client.create_pool(draft).await.expect_err("draft").code(), Code::Unimplemented);
+    assert_eq!(refused.metadata.get("field").map(String::as_str), Some("landing"));
+}
+
+#[tokio::test]
+async fn what_a_pool_does_about_failures_is_written_and_changed_field_by_field() {
+    let dir = tempfile::tempdir().expect("dir");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.routes().await;
+    let check = wire::HealthCheck { path: "/up".into(), interval_ms: 500, ..Default::default() };
+    let mut request = create_pool("p");
+    if let Some(pool) = &mut request.pool {
+        pool.health_check = Some(check);
+        pool.circuit_breaker = Some(wire::CircuitBreaker::default());
+    }
+    let made = client.create_pool(request.clone()).await.expect("made").into_inner().pool.expect("pool");
+    let timeout = wire::HealthCheck { timeout_ms: 50, ..Default::default() };
+    let pool = wire::Pool { name: made.name.clone(), health_check: Some(timeout), ..Default::default() };
+    let update_mask = Some(prost_types::FieldMask { paths: vec!["health_check.timeout_ms".into()] });
+    let update = wire::UpdatePoolRequest { pool: Some(pool), update_mask, ..Default::default() };
+    let changed = client.update_pool(update).await.expect("changed").into_inner().pool.expect("pool");
+    let check = changed.health_check.expect("kept");
+    assert_eq!((check.path.as_str(), check.interval_ms, check.timeout_ms), ("/up", 500, 50));
+    assert!(changed.circuit_breaker.is_some());
+
+    request.pool_id = "q".into();
+    if let Some(pool) = &mut request.pool {
+        pool.health_check = Some(wire::HealthCheck { interval_ms: 7, ..Default::default() });
+    }
+    let refused = client.create_pool(request).await.expect_err("too often");
+    assert!(refused.message().contains("health_check.interval_ms"), "{}", refused.message());
 }
 
 #[tokio::test]
