@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::access_log::AccessLog;
 use crate::config::Live;
 use crate::engine::{CoreSetup, Limits, run_core};
+use crate::health;
 use crate::metrics::GatewayMetrics;
 use crate::options::GatewayOptions;
 
@@ -97,6 +98,15 @@ impl DataPlane {
             let thread = std::thread::Builder::new().name(format!("gateway-{index}")).spawn(run);
             plane.threads.push(thread.map_err(|e| StartError::failed("starting a core")(e.into()))?);
         }
+        let (states, stop) = (plane.config.states(), plane.stop.subscribe());
+        let control = Arc::clone(&plane.metrics.control);
+        let checks = move || {
+            if let Err(error) = health::run(states, stop, control) {
+                tracing::error!(%error, "no backend is checked");
+            }
+        };
+        let thread = std::thread::Builder::new().name("gateway-checks".into()).spawn(checks);
+        plane.threads.push(thread.map_err(|e| StartError::failed("starting the checks")(e.into()))?);
         // Last, since it ends after them.
         plane.threads.push(writer);
         Ok(plane)

@@ -15,9 +15,10 @@ use hotswap_telemetry::{LogOptions, Metrics, Process, TraceOptions, Traces};
 
 use crate::config::Live;
 use crate::discover::Discovery;
-use crate::metrics::{Collected, ControlMetrics, GatewayMetrics};
+use crate::metrics::{Collected, CollectedBackends, ControlMetrics, GatewayMetrics};
 use crate::options::GatewayOptions;
 use crate::plane::{Bound, DataPlane};
+use crate::standing;
 use crate::state::{State, StateHandle};
 
 /// What the tasks of the control thread have to end in, after the cores.
@@ -49,7 +50,8 @@ async fn serve(options: GatewayOptions, traces: &Traces, supervisor: &Supervisor
     let (metrics, config) = (GatewayMetrics::new(options.workers()), Live::new());
     let (readiness, control) = (Readiness::default(), Arc::clone(&metrics.control));
     let (discovery, disk) = prepare(&options, &config, &readiness, control)?;
-    let registry = registry(&metrics, traces)?;
+    let registry = registry(&metrics, &config, traces)?;
+    let pages = vec![standing::page(&config)];
     let plane = DataPlane::serve(bound, &options, config, metrics)?;
 
     let shutdown = supervisor.shutdown();
@@ -59,7 +61,7 @@ async fn serve(options: GatewayOptions, traces: &Traces, supervisor: &Supervisor
     if let Some(tls) = tls {
         tls.follow(supervisor);
     }
-    let admin = admin::serve(page, registry, readiness.clone(), stop_page.clone());
+    let admin = admin::serve_with(page, registry, readiness.clone(), pages, stop_page.clone());
     supervisor.spawn("admin", TaskKind::Essential, admin);
     let listen = plane.listen();
     tracing::info!(%listen, %admin_listen, workers = options.workers(), "gateway listens");
@@ -114,11 +116,13 @@ fn prepare(
     Ok((discovery, disk))
 }
 
-fn registry(metrics: &GatewayMetrics, traces: &Traces) -> Result<Metrics, StartError> {
+fn registry(metrics: &GatewayMetrics, config: &Live, traces: &Traces) -> Result<Metrics, StartError> {
     let registry = Metrics::new();
     let failed = |e: Box<dyn std::error::Error + Send + Sync>| StartError::failed("declaring metrics")(e);
     let collected = Collected::new(metrics.clone()).map_err(|e| failed(e.into()))?;
     registry.register(collected).map_err(|e| failed(e.into()))?;
+    let backends = CollectedBackends::new(config).map_err(|e| failed(e.into()))?;
+    registry.register(backends).map_err(|e| failed(e.into()))?;
     traces.register(&registry).map_err(|e| failed(e.into()))?;
     Ok(registry)
 }

@@ -35,11 +35,18 @@ mod spec;
 mod table;
 
 pub use draft::{
-    BackendDraft, BackendState, BackendsDraft, BalancingDraft, CircuitBreakerDraft, ForwardDraft, HashKeyDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, HeaderRuleDraft, HeaderRulesDraft, HealthCheckDraft, HealthCheckKindDraft, LoadBalancingDraft, MatchDraft, OutlierEjectionDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RetryDraft, RewriteDraft, RouteDraft, SameSite, StickyCookieDraft, TimeoutsDraft, ValueMatchDraft,
+    BackendDraft, BackendState, BackendsDraft, BalancingDraft, CircuitBreakerDraft, ForwardDraft,
+    HashKeyDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, HeaderRuleDraft, HeaderRulesDraft,
+    HealthCheckDraft, HealthCheckKindDraft, LoadBalancingDraft, MatchDraft, OutlierEjectionDraft,
+    PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RetryDraft, RewriteDraft, RouteDraft,
+    SameSite, StickyCookieDraft, TimeoutsDraft, ValueMatchDraft,
 };
 pub use explain::{Explanation, NearMiss, Taken, explain};
 pub use head::{RequestHead, Routed};
 pub use spec::{
-    Action, Address, Backend, Backends, Balancing, CircuitBreaker, FailureRate, Forward, HashKey, HashSource, HeaderEdits, HeaderMatch, HeaderRules, HealthCheck, HostPattern, LoadBalancing, OutlierEjection, PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch, Redirect, Resilience, Retry, Rewrite, RouteMatch, RouteSpec, Scheme, StickyCookie, Target, Timeouts, ValueMatch,
+    Action, Address, Backend, Backends, Balancing, CircuitBreaker, FailureRate, Forward, HashKey, HashSource,
+    HeaderEdits, HeaderMatch, HeaderRules, HealthCheck, HostPattern, LoadBalancing, OutlierEjection,
+    PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch, Redirect, Resilience, Retry, Rewrite, RouteMatch,
+    RouteSpec, Scheme, StickyCookie, Target, Timeouts, ValueMatch,
 };
 pub use table::{Found, RouteTable, Unshared};

@@ -1,4 +1,5 @@
-//! The admin page of a process: `/metrics`, `/healthz` and `/readyz`, on an address of its own.
+//! The admin page of a process: `/metrics`, `/healthz` and `/readyz`, and what the process adds, on an address of
+//! its own.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,6 +72,20 @@ fn lines(parts: &BTreeMap<&'static str, String>) -> Vec<String> {
     parts.iter().map(|(part, what)| format!("{part}: {what}")).collect()
 }
 
+/// A page of a process's own, beside those that all have.
+#[derive(Clone)]
+pub struct Page {
+    path: &'static str,
+    json: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+impl Page {
+    /// Answers a GET of `path` with JSON, made for each.
+    pub fn json(path: &'static str, json: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self { path, json: Arc::new(json) }
+    }
+}
+
 /// Serves the page until `shutdown`.
 pub async fn serve(
     listener: impl Into<Listener>,
@@ -78,11 +93,26 @@ pub async fn serve(
     readiness: Readiness,
     shutdown: CancellationToken,
 ) {
+    serve_with(listener, metrics, readiness, Vec::new(), shutdown).await;
+}
+
+/// The same, with pages of the process's own.
+pub async fn serve_with(
+    listener: impl Into<Listener>,
+    metrics: Metrics,
+    readiness: Readiness,
+    pages: Vec<Page>,
+    shutdown: CancellationToken,
+) {
     let app = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(readiness)
         .merge(Router::new().route("/metrics", get(text)).with_state(metrics));
+    let app = pages.into_iter().fold(app, |app, page| {
+        let json = move || async move { ([(header::CONTENT_TYPE, "application/json")], (page.json)()) };
+        app.route(page.path, get(json))
+    });
     let served = axum::serve(listener.into(), app).with_graceful_shutdown(shutdown.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "admin page ended");

@@ -69,7 +69,8 @@ pub struct View {
 
 impl Inner {
     /// The pool has these settings now. What a part has learned goes with that part.
-    pub(super) fn configure(&mut self, settings: &Arc<Resilience>, quota: &Quota) {
+    pub(super) fn configure(&mut self, settings: &Arc<Resilience>, hold: Hold, quota: &Quota) {
+        self.hold = hold;
         if settings.health_check.is_none() {
             self.health = Health::default();
         }
@@ -82,10 +83,6 @@ impl Inner {
         if self.settings != *settings {
             self.settings = Arc::clone(settings);
         }
-    }
-
-    pub(super) fn set_hold(&mut self, hold: Hold) {
-        self.hold = hold;
     }
 
     pub(super) fn health_check(&self) -> Option<&HealthCheck> {

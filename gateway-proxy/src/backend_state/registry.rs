@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hotswap_matcher::{Address, Backends};
+use hotswap_matcher::{Address, Backends, Resilience};
 use tokio::sync::watch;
 
-use super::{BackendState, Budget};
+use super::{BackendState, Budget, Hold};
 
 /// The states of every pool; cheap to clone. The configuration points into it and does not own it.
 #[derive(Clone, Debug)]
@@ -27,6 +27,7 @@ pub struct PoolStates {
     quota: Arc<Quota>,
     budget: Arc<Budget>,
     checked: bool,
+    judged: bool,
 }
 
 /// How many of a pool's backends are ejected.
@@ -57,10 +58,14 @@ impl States {
         };
         let members: Vec<_> = backends.backends.iter().map(|b| state(&b.address)).collect();
         quota.size.store(u32::try_from(members.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
-        members.iter().for_each(|m| m.configure(&backends.resilience));
+        for (member, backend) in members.iter().zip(&backends.backends) {
+            member.configure(&backends.resilience, hold(backend.state));
+        }
         let checked = backends.resilience.health_check.is_some();
         let changed = checked || old.is_some_and(|p| p.checked);
-        let pool = Arc::new(PoolStates { members, quota, budget, checked });
+        let Resilience { circuit_breaker, outlier_ejection, .. } = &*backends.resilience;
+        let judged = circuit_breaker.is_some() || outlier_ejection.is_some();
+        let pool = Arc::new(PoolStates { members, quota, budget, checked, judged });
         pools.insert(name.to_owned(), Arc::clone(&pool));
         drop(pools);
         if changed {
@@ -96,7 +101,7 @@ impl States {
     }
 
     /// Changes whenever a pool that is checked does.
-    pub(super) fn checks(&self) -> watch::Receiver<u64> {
+    pub(crate) fn checks(&self) -> watch::Receiver<u64> {
         self.0.checks.subscribe()
     }
 
@@ -114,6 +119,15 @@ impl States {
     }
 }
 
+fn hold(state: hotswap_matcher::BackendState) -> Hold {
+    match state {
+        hotswap_matcher::BackendState::Enabled => Hold::None,
+        hotswap_matcher::BackendState::Drained => Hold::Drained,
+        hotswap_matcher::BackendState::ForcedOpen => Hold::ForcedOpen,
+        hotswap_matcher::BackendState::ForcedClosed => Hold::ForcedClosed,
+    }
+}
+
 impl PoolStates {
     /// Its backends, each at its place.
     pub fn members(&self) -> &[Arc<BackendState>] {
@@ -123,6 +137,11 @@ impl PoolStates {
     /// Whether its backends are checked.
     pub fn is_checked(&self) -> bool {
         self.checked
+    }
+
+    /// Whether anything can take a backend of it out, but for an operator.
+    pub fn is_watched(&self) -> bool {
+        self.checked || self.judged
     }
 
     /// Whether one more retry may go to it at `now`, in ms; it is noted. `percent` of the requests may be retries.

@@ -134,11 +134,6 @@ impl BackendState {
         &self.observed
     }
 
-    /// What an operator has decided about it.
-    pub fn set_hold(&self, hold: Hold) {
-        self.change(|inner| inner.set_hold(hold), |_| ());
-    }
-
     /// A check has ended; true: its health has changed by it.
     pub fn checked(&self, ok: bool) -> bool {
         let mut changed = false;
@@ -156,8 +151,9 @@ impl BackendState {
         self.change(|inner| inner.advance(now, &self.quota), Inner::view)
     }
 
-    pub(super) fn configure(&self, settings: &Arc<Resilience>) {
-        self.change(|inner| inner.configure(settings, &self.quota), |_| ());
+    /// The pool has these settings now, and this is what an operator has decided about the backend.
+    pub(super) fn configure(&self, settings: &Arc<Resilience>, hold: Hold) {
+        self.change(|inner| inner.configure(settings, hold, &self.quota), |_| ());
     }
 
     /// A request goes to it; `None`: it may not after all, since another core was faster.
@@ -173,8 +169,13 @@ impl BackendState {
             trial = begun?;
         }
         state.load.0.fetch_add(ONE_MORE, Ordering::Relaxed);
-        let (trial, told) = (Cell::new(trial), Cell::new(Told::Nothing));
-        Some(InFlight { state: Rc::clone(state), began: Instant::now(), trial, told })
+        Some(InFlight::new(state, trial))
+    }
+
+    /// A request goes to it whatever is known of it, since too few others are left.
+    pub fn begin_anyway(state: &Handle) -> InFlight {
+        state.load.0.fetch_add(ONE_MORE, Ordering::Relaxed);
+        InFlight::new(state, None)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -214,15 +215,12 @@ impl Drop for BackendState {
     }
 }
 
-impl BackendState {
-    /// A request goes to it whatever is known of it, since too few others are left.
-    pub fn begin_anyway(state: &Handle) -> InFlight {
-        state.load.0.fetch_add(ONE_MORE, Ordering::Relaxed);
-        InFlight { state: Rc::clone(state), began: Instant::now() }
-    }
-}
-
 impl InFlight {
+    fn new(state: &Handle, trial: Option<Trial>) -> Self {
+        let (trial, told) = (Cell::new(trial), Cell::new(Told::Nothing));
+        Self { state: Rc::clone(state), began: Instant::now(), trial, told }
+    }
+
     /// The backend it went to.
     pub fn state(&self) -> &Handle {
         &self.state

@@ -2,7 +2,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hotswap_matcher::{
-    BackendDraft, Backends, CircuitBreakerDraft, HealthCheckDraft, OutlierEjectionDraft, PoolDraft, PoolSpec,
+    BackendDraft, BackendState as Decided, Backends, CircuitBreakerDraft, HealthCheckDraft,
+    OutlierEjectionDraft, PoolDraft, PoolSpec,
 };
 
 use super::*;
@@ -132,16 +133,20 @@ fn a_body_that_is_cut_is_no_success() {
 
 #[test]
 fn an_operator_holds_a_breaker_open_or_closed_and_drains() {
-    let pool = States::default().put("pools/p", &with_breaker(&["a:1"], 1));
-    let a = handle(&pool, 0);
-    for hold in [Hold::Drained, Hold::ForcedOpen] {
-        a.set_hold(hold);
+    let states = States::default();
+    let hold = |state| {
+        let mut backends = with_breaker(&["a:1"], 1);
+        backends.backends[0].state = state;
+        handle(&states.put("pools/p", &backends), 0)
+    };
+    for state in [Decided::Drained, Decided::ForcedOpen] {
+        let a = hold(state);
         assert!(!a.usable(u64::MAX - 1) && BackendState::begin(&a, u64::MAX - 1).is_none());
     }
-    a.set_hold(Hold::ForcedClosed);
+    let a = hold(Decided::ForcedClosed);
     (0..10).for_each(|_| request(&a, Outcome::Status(500), 1));
     assert!(a.usable(1));
-    a.set_hold(Hold::None);
+    let a = hold(Decided::Enabled);
     request(&a, Outcome::Status(500), 1);
     assert!(!a.usable(1));
 }

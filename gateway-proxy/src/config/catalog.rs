@@ -101,6 +101,7 @@ impl Catalog {
             table: self.table.clone(),
             routes: self.routes_by_slot.clone(),
             pools: self.pools_by_slot.clone(),
+            states: self.states.clone(),
         }
     }
 

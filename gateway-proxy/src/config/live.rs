@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Cache};
 
+use tokio::sync::watch;
+
 use super::Compiled;
+use crate::backend_state::States;
 
 /// Holds the configuration in force, and swaps it; cheap to clone.
 ///
@@ -14,6 +17,7 @@ use super::Compiled;
 pub struct Live {
     current: Arc<ArcSwap<Compiled>>,
     retired: Arc<Mutex<Vec<Arc<Compiled>>>>,
+    states: watch::Sender<States>,
 }
 
 /// A core's view of it: a load and a comparison where nothing has changed.
@@ -22,11 +26,20 @@ pub type View = Cache<Arc<ArcSwap<Compiled>>, Arc<Compiled>>;
 impl Live {
     /// Nothing is in force yet.
     pub fn new() -> Self {
-        Self { current: Arc::new(ArcSwap::from_pointee(Compiled::default())), retired: Arc::default() }
+        let first = Compiled::default();
+        let (states, _) = watch::channel(first.states().clone());
+        Self { current: Arc::new(ArcSwap::from_pointee(first)), retired: Arc::default(), states }
     }
 
     /// Puts a configuration in force, for every request that begins after this.
     pub fn replace(&self, compiled: Compiled) {
+        self.states.send_if_modified(|known| {
+            let other = !known.is(compiled.states());
+            if other {
+                known.clone_from(compiled.states());
+            }
+            other
+        });
         let old = self.current.swap(Arc::new(compiled));
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         retired.push(old);
@@ -40,6 +53,11 @@ impl Live {
         let unused = retired.extract_if(.., |old| Arc::strong_count(old) == 1).collect::<Vec<_>>();
         drop(retired);
         drop(unused);
+    }
+
+    /// What is known of the backends; the receiver hears of it when another catalog takes the place of this one.
+    pub fn states(&self) -> watch::Receiver<States> {
+        self.states.subscribe()
     }
 
     /// A view for a core.

@@ -17,7 +17,7 @@ use hotswap_core::RouteName;
 use hotswap_matcher::{Action, Backends, Forward, HeaderEdits, Redirect, RouteSpec, RouteTable, Routed};
 use http::HeaderValue;
 
-use crate::backend_state::PoolStates;
+use crate::backend_state::{PoolStates, States};
 use crate::balance::cookie::StickyIds;
 
 pub use catalog::Catalog;
@@ -55,6 +55,7 @@ pub struct Compiled {
     table: RouteTable<RouteEntry>,
     routes: Shelf<RouteEntry>,
     pools: Shelf<PoolEntry>,
+    states: States,
 }
 
 // === impl RouteEntry ===
@@ -152,6 +153,11 @@ impl Compiled {
     /// The routes, to be looked up.
     pub fn table(&self) -> &RouteTable<RouteEntry> {
         &self.table
+    }
+
+    /// What is known of the backends of all pools.
+    pub fn states(&self) -> &States {
+        &self.states
     }
 
     /// A route by its slot.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 /// Tries the addresses of a name in turn.
-pub(super) async fn open(address: &str) -> io::Result<TcpStream> {
+pub(crate) async fn open(address: &str) -> io::Result<TcpStream> {
     if let Ok(address) = address.parse::<SocketAddr>() {
         return TcpStream::connect(address).await;
     }

@@ -21,7 +21,7 @@
 //!             └─► Notes ──► metrics, access log
 //! ```
 
-mod dial;
+pub(crate) mod dial;
 mod host;
 mod limits;
 mod linger;

@@ -98,6 +98,14 @@ fn of_control(c: &ControlMetrics) -> Vec<MetricFamily> {
             &c.state_write_errors,
         ),
         gauge("gateway_control_plane_connected", "1: the watch is connected.", load(&c.connected) as f64),
+        counter(
+            "gateway_health_checks_total",
+            "Active checks of backends, by result.",
+            vec![
+                (Some(("result", "ok")), load(&c.checks_ok)),
+                (Some(("result", "failed")), load(&c.checks_failed)),
+            ],
+        ),
         total(
             "gateway_access_log_dropped_total",
             "Lines of the access log that were dropped.",
@@ -147,7 +155,7 @@ fn duration(m: &GatewayMetrics) -> MetricFamily {
     family("gateway_request_duration_seconds", help, MetricType::HISTOGRAM, vec![metric])
 }
 
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+pub(super) fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name.to_owned());
     family.set_help(help.to_owned());
@@ -156,7 +164,7 @@ fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> Met
     family
 }
 
-fn pair((name, value): (&str, &str)) -> LabelPair {
+pub(super) fn pair((name, value): (&str, &str)) -> LabelPair {
     let mut pair = LabelPair::default();
     pair.set_name(name.to_owned());
     pair.set_value(value.to_owned());

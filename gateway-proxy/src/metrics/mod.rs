@@ -17,8 +17,14 @@
 //! | `gateway_state_revision` | gauge | | revision that is safe on disk; 0: none |
 //! | `gateway_state_write_errors_total` | counter | | times that the configuration could not be kept on disk |
 //! | `gateway_control_plane_connected` | gauge | | 1: the watch is connected |
+//! | `gateway_backends` | gauge | `condition` | backends of pools that have checks, breakers or ejection: all of them, and those that are "out", "unhealthy", "ejected", "open", "half_open", "held" |
+//! | `gateway_circuit_breaker_state` | gauge | `pool`, `backend` | 0: closed, 1: half-open, 2: open; of the first 1,000 backends with a breaker |
+//! | `gateway_circuit_breaker_opened_total` | counter | `pool`, `backend` | times that the breaker was opened; of the same |
+//! | `gateway_backend_healthy` | gauge | `pool`, `backend` | 1: active checks say so, 0: they do not; of the first 1,000 backends that are checked |
+//! | `gateway_health_checks_total` | counter | `result` | active checks that succeeded ("ok") and failed ("failed") |
 //! | `gateway_access_log_dropped_total` | counter | | lines of the access log that were dropped, because the writer was behind |
 
+mod backends;
 mod collector;
 
 use std::sync::Arc;
@@ -27,6 +33,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+pub use backends::CollectedBackends;
 pub use collector::Collected;
 
 use crate::reason::Reason;
@@ -118,6 +125,10 @@ pub struct ControlMetrics {
     pub state_revision: AtomicI64,
     /// Changes that could not be written.
     pub state_write_errors: AtomicU64,
+    /// Active checks that succeeded.
+    pub checks_ok: AtomicU64,
+    /// Active checks that failed.
+    pub checks_failed: AtomicU64,
     /// Lines of the access log that were dropped.
     pub log_dropped: AtomicU64,
 }

@@ -8,6 +8,7 @@ mod differential;
 mod disk;
 mod failures;
 mod gateway_process;
+mod health;
 mod hostile;
 mod process;
 mod proxying;

@@ -117,6 +117,8 @@ impl Gateway {
         let registry = hotswap_telemetry::Metrics::new();
         let collected = hotswap_gateway::metrics::Collected::new(self.plane.metrics().clone());
         registry.register(collected.expect("valid")).expect("free");
+        let backends = hotswap_gateway::metrics::CollectedBackends::new(self.plane.config());
+        registry.register(backends.expect("valid")).expect("free");
         registry.encode().expect("text")
     }
 

@@ -2,7 +2,9 @@
 
 use hotswap_api::rollout::v1::Standing;
 use hotswap_api::route::v1::{
-    Balancing, CircuitBreaker, Forward, HashKey, HeaderEdits, HealthCheck, HealthCheckKind, OutlierEjection, Pool, ProxyRefusal, Redirect, Retry, Rewrite, Route, RouteMatch, Timeouts, forward, hash_key, header_match, query_match, rewrite, route,
+    Balancing, CircuitBreaker, Forward, HashKey, HeaderEdits, HealthCheck, HealthCheckKind, OutlierEjection,
+    Pool, ProxyRefusal, Redirect, Retry, Rewrite, Route, RouteMatch, Timeouts, forward, hash_key,
+    header_match, query_match, rewrite, route,
 };
 use prost_types::Timestamp;
 

@@ -2,7 +2,9 @@
 
 use hotswap_core::{Comparison, PoolName, ResourceName, RouteName, Violations};
 use hotswap_matcher::{
-    BackendState, BackendsDraft, BalancingDraft, CircuitBreakerDraft, ForwardDraft, HashKeyDraft, HeaderEditsDraft, HeaderRulesDraft, HealthCheckDraft, OutlierEjectionDraft, PoolDraft, PoolSpec, RedirectDraft, RetryDraft, RewriteDraft, RouteDraft, RouteSpec, StickyCookieDraft, TimeoutsDraft,
+    BackendState, BackendsDraft, BalancingDraft, CircuitBreakerDraft, ForwardDraft, HashKeyDraft,
+    HeaderEditsDraft, HeaderRulesDraft, HealthCheckDraft, OutlierEjectionDraft, PoolDraft, PoolSpec,
+    RedirectDraft, RetryDraft, RewriteDraft, RouteDraft, RouteSpec, StickyCookieDraft, TimeoutsDraft,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -41,7 +41,7 @@ pub struct Pool {
     /// Limit for opening a connection to a backend, in ms: 1 to 60,000. 0 takes the default, 2,000.
     #[prost(uint32, tag = "6")]
     pub connect_timeout_ms: u32,
-    /// Active health checks. Absent: every backend counts as healthy.
+    /// Active health checks. Absent: none is made.
     #[prost(message, optional, tag = "7")]
     pub health_check: ::core::option::Option<HealthCheck>,
     /// The breaker of each backend. Absent: none.
@@ -72,6 +72,9 @@ pub struct Pool {
     /// What the strategy needs beside its name, and what goes with every strategy. Absent: all defaults.
     #[prost(message, optional, tag = "16")]
     pub balancing: ::core::option::Option<Balancing>,
+    /// Takes backends out for a while that fail the requests of clients. Absent: none is taken out.
+    #[prost(message, optional, tag = "17")]
+    pub outlier_ejection: ::core::option::Option<OutlierEjection>,
 }
 /// One place that answers requests.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -198,7 +201,8 @@ pub struct StickyCookie {
     #[prost(string, tag = "8")]
     pub salt: ::prost::alloc::string::String,
 }
-/// An HTTP request that the proxy makes now and then to learn whether a backend is healthy.
+/// What the proxy does now and then to learn whether a backend is healthy. Each proxy checks each address of a pool
+/// once, however many cores it has and routes lead to the pool. A backend counts as healthy until checks failed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HealthCheck {
     /// Path of the request, from "/". Default: "/".
@@ -216,8 +220,24 @@ pub struct HealthCheck {
     /// Consecutive successes that make it healthy again: 1 to 100. 0 takes the default, 2.
     #[prost(uint32, tag = "5")]
     pub healthy_threshold: u32,
+    /// How it is checked. Default: HEALTH_CHECK_KIND_HTTP.
+    #[prost(enumeration = "HealthCheckKind", tag = "6")]
+    pub kind: i32,
+    /// The Host header of the request, at most 253 characters. Empty: the backend's address.
+    #[prost(string, tag = "7")]
+    pub host: ::prost::alloc::string::String,
+    /// Statuses that count as a success: 100 to 599, at most 32. Empty: 200 to 299.
+    #[prost(uint32, repeated, packed = "false", tag = "8")]
+    pub expected_statuses: ::prost::alloc::vec::Vec<u32>,
+    /// How far the time between two checks strays from interval_ms, in percent of it, so that proxies do not check all
+    /// at once: 0 to 50. Default: 10.
+    #[prost(uint32, optional, tag = "9")]
+    pub jitter_percent: ::core::option::Option<u32>,
 }
-/// When to stop sending to a failing backend, and when to try it again.
+/// When to stop sending to a failing backend, and when to try it again. All cores of a proxy share one breaker for each
+/// backend. A failure is a status of 500 to 599, a connection that fails, or no whole answer in time. A 429 is neither
+/// a failure nor a success. Trial requests are of those that clients send; when as many as half_open_requests have
+/// succeeded the breaker closes, and one that fails opens it again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CircuitBreaker {
     /// Consecutive failures that open the breaker: 1 to 1,000. 0 takes the default, 5.
@@ -229,6 +249,34 @@ pub struct CircuitBreaker {
     /// Trial requests let through at once while half-open: 1 to 100. 0 takes the default, 1.
     #[prost(uint32, tag = "3")]
     pub half_open_requests: u32,
+    /// Percentage of failures within a window that opens it too: 0 to 100. 0: the rate does not count. Default: 50.
+    #[prost(uint32, optional, tag = "4")]
+    pub failure_rate_percent: ::core::option::Option<u32>,
+    /// Length of the window, which begins with a failure, in ms: 1,000 to 600,000. 0 takes the default, 10,000.
+    #[prost(uint32, tag = "5")]
+    pub window_ms: u32,
+    /// Requests that a window must have for its rate to count: 1 to 1,000,000. 0 takes the default, 20.
+    #[prost(uint32, tag = "6")]
+    pub min_requests: u32,
+}
+/// When a backend that fails the requests of clients is taken out, and for how long. What is a failure: see
+/// CircuitBreaker.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OutlierEjection {
+    /// Consecutive failures: 1 to 1,000. 0 takes the default, 5.
+    #[prost(uint32, tag = "1")]
+    pub consecutive_failures: u32,
+    /// How long it stays out the first time, in ms: 100 to 3,600,000. 0 takes the default, 30,000. Each time that follows
+    /// is longer by as much; each such time that goes by in order makes the next shorter again.
+    #[prost(uint32, tag = "2")]
+    pub base_ms: u32,
+    /// The longest time, in ms: base_ms to 86,400,000. 0 takes the default, 300,000, or base_ms if that is more.
+    #[prost(uint32, tag = "3")]
+    pub max_ms: u32,
+    /// The most that may be out at once, in percent of the pool's backends: 1 to 100. 0 takes the default, 10. One may
+    /// always be, where the pool has two or more.
+    #[prost(uint32, tag = "4")]
+    pub max_ejected_percent: u32,
 }
 /// What is known of one revision of a pool.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -377,6 +425,39 @@ impl SameSite {
             "SAME_SITE_LAX" => Some(Self::Lax),
             "SAME_SITE_STRICT" => Some(Self::Strict),
             "SAME_SITE_NONE" => Some(Self::None),
+            _ => None,
+        }
+    }
+}
+/// How a backend is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum HealthCheckKind {
+    /// The same as HEALTH_CHECK_KIND_HTTP.
+    Unspecified = 0,
+    /// A GET over HTTP/1.1, on a connection of its own.
+    Http = 1,
+    /// A connection is opened and closed again. Fields about the request are not used.
+    Tcp = 2,
+}
+impl HealthCheckKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "HEALTH_CHECK_KIND_UNSPECIFIED",
+            Self::Http => "HEALTH_CHECK_KIND_HTTP",
+            Self::Tcp => "HEALTH_CHECK_KIND_TCP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "HEALTH_CHECK_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "HEALTH_CHECK_KIND_HTTP" => Some(Self::Http),
+            "HEALTH_CHECK_KIND_TCP" => Some(Self::Tcp),
             _ => None,
         }
     }
@@ -564,6 +645,10 @@ pub struct Forward {
     /// Limits for the exchange.
     #[prost(message, optional, tag = "4")]
     pub timeouts: ::core::option::Option<Timeouts>,
+    /// Tries failed requests again. Absent: none; but a request that met a connection which the backend had closed
+    /// already is sent once more, where that does no harm.
+    #[prost(message, optional, tag = "5")]
+    pub retry: ::core::option::Option<Retry>,
     /// Exactly one.
     #[prost(oneof = "forward::Target", tags = "1, 2")]
     pub target: ::core::option::Option<forward::Target>,
@@ -581,6 +666,35 @@ pub mod forward {
         Inline(super::InlineBackends),
     }
 }
+/// When a request is tried again, elsewhere if it can be. Only GET, HEAD, OPTIONS, TRACE, PUT and DELETE are, on a status
+/// of 502, 503 or 504 or where no answer came, before anything of a response has gone to the client, and not where the
+/// backend asks for more patience (Retry-After) than max_backoff_ms.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Retry {
+    /// Tries after the first: 1 to 10. 0 takes the default, 2.
+    #[prost(uint32, tag = "1")]
+    pub max_retries: u32,
+    /// Limit for one try, from its beginning to the head of the response, in ms: 0 to 3,600,000. 0: none but those of
+    /// Timeouts, of which total_ms is for all tries together.
+    #[prost(uint32, tag = "2")]
+    pub per_try_ms: u32,
+    /// The pause before the first retry is drawn from 0 to this, in ms; before each that follows from 0 to twice as much
+    /// as before (full jitter). 1 to 60,000. 0 takes the default, 25.
+    #[prost(uint32, tag = "3")]
+    pub base_backoff_ms: u32,
+    /// The most that a pause is drawn from, in ms: base_backoff_ms to 60,000. 0 takes the default, 250, or base_backoff_ms
+    /// if that is more.
+    #[prost(uint32, tag = "4")]
+    pub max_backoff_ms: u32,
+    /// Retries to a pool within 10 s, in percent of the requests to it: 1 to 100. 0 takes the default, 20. One in a
+    /// second is always allowed.
+    #[prost(uint32, tag = "5")]
+    pub budget_percent: u32,
+    /// The largest body that is kept to be sent again, in bytes: 1 to 1,048,576. 0 takes the default, 65,536. A request
+    /// with a larger one is not tried again once it has been sent.
+    #[prost(uint32, tag = "6")]
+    pub max_body_bytes: u32,
+}
 /// A pool that belongs to one route.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InlineBackends {
@@ -596,6 +710,15 @@ pub struct InlineBackends {
     /// As in Pool.
     #[prost(message, optional, tag = "4")]
     pub balancing: ::core::option::Option<Balancing>,
+    /// As in Pool.
+    #[prost(message, optional, tag = "5")]
+    pub health_check: ::core::option::Option<HealthCheck>,
+    /// As in Pool.
+    #[prost(message, optional, tag = "6")]
+    pub circuit_breaker: ::core::option::Option<CircuitBreaker>,
+    /// As in Pool.
+    #[prost(message, optional, tag = "7")]
+    pub outlier_ejection: ::core::option::Option<OutlierEjection>,
 }
 /// Changes what the backend sees of the request line. The query is kept.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

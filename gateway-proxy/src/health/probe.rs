@@ -1,0 +1,82 @@
+//! One check.
+
+use std::io;
+
+use hotswap_matcher::{Address, Probe};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::engine::dial;
+
+/// What is read of a response at most: only its first line counts.
+const MOST: usize = 1_024;
+
+/// Why a check failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    /// Connecting, writing or reading failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It took too long.
+    #[error("no answer in time")]
+    Timeout,
+    /// What came is no response.
+    #[error("the answer is not HTTP/1")]
+    Malformed,
+    /// The status is not one of those that are expected.
+    #[error("status {0}")]
+    Status(u16),
+}
+
+/// Checks a backend once.
+pub(super) async fn run(address: &Address, probe: &Probe) -> Result<(), Failed> {
+    let mut stream = dial::open(address.as_str()).await?;
+    let Probe::Http { path, host, expected } = probe else { return Ok(()) };
+    let host = host.as_deref().unwrap_or(address.as_str());
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: hotswap-gateway health check\r\naccept: */*\r\n\
+         connection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = Vec::with_capacity(MOST);
+    let line = loop {
+        if let Some(end) = memchr::memchr(b'\n', &head) {
+            break head.get(..end).unwrap_or_default();
+        }
+        let room = MOST.saturating_sub(head.len()) as u64;
+        if room == 0 || (&mut stream).take(room).read_buf(&mut head).await? == 0 {
+            return Err(Failed::Malformed);
+        }
+    };
+    let status = status(line).ok_or(Failed::Malformed)?;
+    let fine = if expected.is_empty() { (200..300).contains(&status) } else { expected.contains(&status) };
+    if fine { Ok(()) } else { Err(Failed::Status(status)) }
+}
+
+/// Of "HTTP/1.1 200 OK".
+fn status(line: &[u8]) -> Option<u16> {
+    let rest = line.strip_prefix(b"HTTP/1.")?.get(1..)?.strip_prefix(b" ")?;
+    let digits = std::str::from_utf8(rest.get(..3)?).ok()?;
+    let ends = rest.get(3).is_none_or(|b| matches!(b, b' ' | b'\r'));
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?.filter(|_| ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_line_is_read_strictly() {
+        for (line, of) in [
+            ("HTTP/1.1 200 OK\r", Some(200)),
+            ("HTTP/1.0 503\r", Some(503)),
+            ("HTTP/1.1 204 ", Some(204)),
+            ("HTTP/1.1 2000 OK", None),
+            ("HTTP/2 200 OK", None),
+            ("HTTP/1.1 +20 OK", None),
+            ("SSH-2.0-OpenSSH", None),
+            ("HTTP/1.1", None),
+        ] {
+            assert_eq!(status(line.as_bytes()), of, "{line}");
+        }
+    }
+}
