@@ -63,6 +63,8 @@ pub struct Plan<H> {
     pub route: usize,
     /// The backend.
     pub backend: H,
+    /// Its place in the pool.
+    pub place: usize,
     /// The request, counted there.
     pub in_flight: InFlight,
     /// What the request asks of the balancer, should another backend be chosen.
@@ -131,7 +133,7 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
         return failure(Reason::PoolMissing, Some(route));
     };
     let wish = Wish::of(&pool.1.backends().balancing, pool.1.sticky(), head, caller.sender);
-    let Chosen { backend, in_flight, set_cookie, .. } =
+    let Chosen { backend, place, in_flight, set_cookie } =
         match targets.pick(pool.0, pool.1, &wish, &|_| false, resolve, caller.now) {
             Ok(chosen) => chosen,
             Err(reason) => return failure(reason, Some(route)),
@@ -144,6 +146,7 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
     Decision::Forward(Plan {
         route,
         backend,
+        place,
         in_flight,
         wish,
         set_cookie,

@@ -13,6 +13,8 @@ pub(super) enum Limit {
     Client,
     /// The head of the response.
     FirstByte,
+    /// One try, to the head of the response.
+    Try,
     /// The whole exchange.
     Total,
     /// A body that stands still.
@@ -27,13 +29,15 @@ pub(super) struct ExchangeLimits {
     pub(super) first_byte: u64,
     pub(super) total: Option<u64>,
     pub(super) idle: u64,
+    /// For one try.
+    pub(super) per_try: Option<u64>,
 }
 
 impl Limit {
     /// Why an exchange ends that went beyond it.
     pub(super) fn reason(self) -> Reason {
         match self {
-            Self::FirstByte => Reason::FirstByteTimeout,
+            Self::FirstByte | Self::Try => Reason::FirstByteTimeout,
             Self::Total => Reason::TotalTimeout,
             Self::Idle | Self::Continue => Reason::IdleTimeout,
             Self::Client => Reason::ClientTimeout,
@@ -48,6 +52,7 @@ impl ExchangeLimits {
             first_byte: millis(timeouts.first_byte),
             total: timeouts.total.map(millis),
             idle: millis(timeouts.idle),
+            per_try: None,
         }
     }
 }

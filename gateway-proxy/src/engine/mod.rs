@@ -27,6 +27,7 @@ mod limits;
 mod linger;
 mod on_hyper;
 mod own;
+mod retry;
 mod serve;
 mod shared;
 mod timers;

@@ -14,6 +14,7 @@ use crate::balance::client::TrustedProxies;
 use crate::balance::wish::Sender;
 use crate::config::{Compiled, View};
 use crate::decide::{Caller, Targets};
+use crate::dice::Dice;
 use crate::metrics::CoreMetrics;
 use crate::upstream::{Reusable, Upstream, Upstreams};
 
@@ -34,6 +35,7 @@ pub(super) struct Shared<C> {
     pub(super) targets: RefCell<Targets<Rc<Upstream<C>>>>,
     /// Small writes of several pieces are put together here.
     pub(super) scratch: RefCell<Vec<u8>>,
+    pub(super) dice: RefCell<Dice>,
     config: RefCell<Held>,
     draining: Cell<bool>,
     open: Cell<usize>,
@@ -58,6 +60,7 @@ impl<C: Reusable> Shared<C> {
             upstreams: RefCell::default(),
             targets: RefCell::new(Targets::new(setup.index)),
             scratch: RefCell::default(),
+            dice: RefCell::new(Dice::new()),
             config: RefCell::new(Held { view, current }),
             draining: Cell::new(false),
             open: Cell::new(0),

@@ -69,6 +69,12 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
         }),
         one("gateway_upstream_retries_total", "Exchanges sent anew on a fresh connection.", |c| &c.retries),
     ];
+    let retries = vec![
+        (Some(("outcome", "sent")), m.sum(|c| &c.tries)),
+        (Some(("outcome", "saved")), m.sum(|c| &c.tries_saved)),
+        (Some(("outcome", "over_budget")), m.sum(|c| &c.tries_refused)),
+    ];
+    all.push(counter("gateway_retries_total", "Tries after the first, by what came of them.", retries));
     all.extend(of_control(&m.control));
     all
 }

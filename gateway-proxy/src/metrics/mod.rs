@@ -10,6 +10,7 @@
 //! | `gateway_upstream_connects_total` | counter | `result` | connections to backends opened ("ok") and failed ("failed") |
 //! | `gateway_upstream_reuses_total` | counter | | exchanges on a backend connection that was open already |
 //! | `gateway_upstream_retries_total` | counter | | exchanges sent anew, because the backend had closed an idle connection |
+//! | `gateway_retries_total` | counter | `outcome` | tries after the first ("sent"), requests that one of them answered with a status below 500 ("saved"), tries that the budget did not allow ("over_budget") |
 //! | `gateway_config_revision` | gauge | | revision that is served; 0: none yet |
 //! | `gateway_config_applied_total` | counter | | snapshots and deltas applied |
 //! | `gateway_config_refused_total` | counter | | resources refused |
@@ -87,6 +88,12 @@ pub struct CoreMetrics {
     pub reuses: Count,
     /// Exchanges sent anew.
     pub retries: Count,
+    /// Tries after the first.
+    pub tries: Count,
+    /// Tries that the budget did not allow.
+    pub tries_refused: Count,
+    /// Requests that a later try answered with a status below 500.
+    pub tries_saved: Count,
 }
 
 impl CoreMetrics {

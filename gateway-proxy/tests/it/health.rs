@@ -182,7 +182,7 @@ async fn a_tcp_check_wants_a_connection_and_nothing_else() {
     drop(listener);
     stands(&gateway, 0, "unhealthy", |b| b.healthy == Some(false)).await;
     let response = gateway.ask(GET).await;
-    assert_eq!((response.status, response.reason()), (503, Some("NO_BACKEND")));
+    assert_eq!((response.status, response.reason()), (503, Some("NO_HEALTHY_BACKEND")));
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod hostile;
 mod process;
 mod proxying;
 mod restarts;
+mod retries;
 mod support;
 mod swaps;
 mod watch;

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 
 use super::conn::Conn;
 use super::connect::Lease;
+use super::kept::Reader;
 use crate::reason::Reason;
 
 /// A body that did not come to its end.
@@ -33,6 +34,8 @@ pub(super) enum RequestBody {
     Empty,
     /// The client's.
     Client(ClientBody),
+    /// The client's, of which the beginning is kept.
+    Kept(Reader),
 }
 
 /// A client's body.
@@ -99,6 +102,14 @@ impl RequestBody {
         let left = conn.core.limits.max_body_bytes.unwrap_or(u64::MAX);
         Self::Client(ClientBody { body, conn: Rc::clone(conn), turn, left, gate })
     }
+
+    /// From now on, at most `most` bytes of it are kept for another try.
+    pub(super) fn kept(self, most: usize) -> Self {
+        match self {
+            Self::Client(body) => Self::Kept(Reader::new(body, most)),
+            Self::Empty | Self::Kept(_) => self,
+        }
+    }
 }
 
 impl Body for RequestBody {
@@ -112,6 +123,7 @@ impl Body for RequestBody {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Client(client) => client.poll_frame(cx),
+            Self::Kept(reader) => reader.poll_frame(cx),
         }
     }
 
@@ -119,6 +131,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Client(client) => client.body.is_end_stream(),
+            Self::Kept(reader) => reader.is_end_stream(),
         }
     }
 
@@ -126,12 +139,24 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Client(client) => client.body.size_hint(),
+            Self::Kept(reader) => reader.size_hint(),
         }
     }
 }
 
 impl ClientBody {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
         if let Some(gate) = &self.gate {
             ready!(gate.poll_open(cx));
         }

@@ -22,7 +22,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use super::heads;
 use super::record::Notes;
 use super::{Backend, Core};
-use crate::backend_state::InFlight;
+use crate::backend_state::{InFlight, Outcome};
 use crate::engine::limits::{ExchangeLimits, Limit};
 use crate::reason::Reason;
 
@@ -49,6 +49,8 @@ pub(super) struct Conn {
     phase: Cell<Phase>,
     limit: Cell<Limit>,
     total: Cell<u64>,
+    /// When the try that is under way must have been answered.
+    try_until: Cell<u64>,
     limits: Cell<ExchangeLimits>,
     /// Counts exchanges: a body that outlives its own must not touch the next.
     turn: Cell<u32>,
@@ -78,7 +80,8 @@ impl Conn {
             phase: Cell::new(Phase::Idle),
             limit: Cell::new(Limit::Client),
             total: Cell::new(u64::MAX),
-            limits: Cell::new(ExchangeLimits { first_byte: 0, total: None, idle: 0 }),
+            try_until: Cell::new(u64::MAX),
+            limits: Cell::new(ExchangeLimits::default()),
             turn: Cell::new(0),
             request_open: Cell::new(false),
             response_open: Cell::new(false),
@@ -112,9 +115,10 @@ impl Conn {
     fn arm(&self, limit: Limit, ms: u64) {
         let deadline = self.core.timers.after(ms);
         let total = self.total.get();
-        if total < deadline {
-            self.limit.set(Limit::Total);
-            self.core.timers.arm(self.slot, total);
+        let first = total.min(self.try_until.get());
+        if first < deadline {
+            self.limit.set(if first == total { Limit::Total } else { Limit::Try });
+            self.core.timers.arm(self.slot, first);
         } else {
             self.limit.set(limit);
             self.core.timers.arm(self.slot, deadline);
@@ -124,6 +128,7 @@ impl Conn {
     fn go_idle(&self) {
         self.phase.set(Phase::Idle);
         self.total.set(u64::MAX);
+        self.try_until.set(u64::MAX);
         self.arm(Limit::Client, self.core.limits.client_idle_ms);
     }
 
@@ -227,9 +232,23 @@ impl Conn {
 
     /// The request goes to a backend.
     pub(super) fn forward(&self, backend: &Backend, in_flight: InFlight, limits: ExchangeLimits) {
-        self.notes.backend(backend, in_flight);
         self.limits.set(limits);
         self.total.set(limits.total.map_or(u64::MAX, |ms| self.core.timers.after(ms)));
+        self.begin_try(backend, in_flight);
+    }
+
+    /// The request goes to a backend, for the first time or anew.
+    pub(super) fn begin_try(&self, backend: &Backend, in_flight: InFlight) {
+        self.notes.backend(backend, in_flight);
+        let until = self.limits.get().per_try.map_or(u64::MAX, |ms| self.core.timers.after(ms));
+        self.try_until.set(until);
+    }
+
+    /// What came of a try that is followed by another.
+    pub(super) fn end_try(&self, outcome: Outcome) {
+        self.notes.end_try(outcome, self.core.timers.now());
+        self.try_until.set(u64::MAX);
+        self.wait_for_connection();
     }
 
     /// A connection to the backend is being opened, which has a limit of its own.
@@ -289,12 +308,13 @@ impl Conn {
         self.notes.status(status, by_backend.then(|| self.core.timers.now()));
         self.unflushed.set(true);
         self.phase.set(Phase::Body);
+        self.try_until.set(u64::MAX);
         if by_backend {
             self.arm(Limit::Idle, self.limits.get().idle);
         } else {
             self.total.set(u64::MAX);
             let idle = self.core.limits.client_idle_ms;
-            self.limits.set(ExchangeLimits { first_byte: idle, total: None, idle });
+            self.limits.set(ExchangeLimits { first_byte: idle, idle, ..ExchangeLimits::default() });
             self.arm(Limit::Client, idle);
         }
     }

@@ -20,11 +20,14 @@ use super::Backend;
 use super::body::{Gate, RequestBody, ResponseBody};
 use super::conn::Conn;
 use super::connect::Lease;
+use super::kept::Reader;
 use super::local;
+use super::retry;
 use super::target::{self, Head};
 use crate::config::RouteEntry;
 use crate::decide::{Decision, LocalReply, Plan, decide};
 use crate::engine::limits::ExchangeLimits;
+use crate::engine::retry::Tries;
 use crate::engine::shared::Config;
 use crate::headers::{self, Seen};
 use crate::reason::Reason;
@@ -34,10 +37,13 @@ use crate::reason::Reason;
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a request needs to be sent once more: only where that does no harm.
+#[derive(Clone)]
 pub(super) struct Again {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    body: Option<Reader>,
+    gate: Option<Arc<Gate>>,
 }
 
 /// An exchange whose request has been looked at. `W` waits for the response.
@@ -51,11 +57,16 @@ enum Begun<W> {
 }
 
 /// Where a request goes.
-struct Way {
-    turn: u32,
-    backend: Backend,
-    connect_timeout: Duration,
+pub(super) struct Way {
+    pub(super) turn: u32,
+    pub(super) backend: Backend,
+    pub(super) connect_timeout: Duration,
+    /// Where it may have more than one try: those, and what each of them sends.
+    pub(super) more: Option<Box<(Tries, Again)>>,
 }
+
+/// A response's head, and the connection that its body comes on; or why there is none.
+pub(super) type Outcome = Result<(Response<Incoming>, Lease), Reason>;
 
 /// What waiting for a response comes to.
 type Sending = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
@@ -70,18 +81,22 @@ pub(super) fn answer(
 ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
     let begun = begin(&conn, request);
     async move {
-        let (outcome, turn) = match begun {
+        let (mut outcome, way) = match begun {
             Begun::Answered(response) => return Ok(*response),
-            Begun::Waiting(request, way) => (Box::pin(send_on_new(&conn, &way, *request)).await, way.turn),
+            Begun::Waiting(request, way) => (Box::pin(send_on_new(&conn, &way, *request)).await, way),
             Begun::Sent(waiting, lease, way) => match conn.race(pin!(waiting)).await {
-                Ok(Ok(response)) => (Ok((response, lease)), way.turn),
+                Ok(Ok(response)) => (Ok((response, lease)), way),
                 Ok(Err(error)) => match once_more(&conn, error) {
-                    Ok(request) => (Box::pin(send_on_new(&conn, &way, request)).await, way.turn),
-                    Err(reason) => (Err(reason), way.turn),
+                    Ok(request) => (Box::pin(send_on_new(&conn, &way, request)).await, way),
+                    Err(reason) => (Err(reason), way),
                 },
-                Err(limit) => (Err(limit), way.turn),
+                Err(limit) => (Err(limit), way),
             },
         };
+        let turn = way.turn;
+        if way.more.is_some() && retry::failed(&outcome).is_some() {
+            outcome = Box::pin(retry::again(&conn, way, outcome)).await;
+        }
         let passed = outcome.and_then(|(response, lease)| pass_on(&conn, turn, response, lease));
         Ok(passed.unwrap_or_else(|reason| {
             // A body that was too large shows first as a failure of the backend's connection.
@@ -107,14 +122,21 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
     if prepare(conn, &mut parts, seen, route, &plan).is_err() {
         return fail(Reason::BadRequest);
     }
-    let body = RequestBody::new(body, conn, turn, gate.clone());
+    let tries = Tries::of(&config, &plan, parts.method.as_str());
+    let mut body = RequestBody::new(body, conn, turn, gate.clone());
+    if let Some(tries) = &tries {
+        body = body.kept(tries.most());
+    }
     let mut request = Request::from_parts(parts, body);
-    if let Some(gate) = gate {
-        keep_back(&mut request, &gate);
+    if let Some(gate) = &gate {
+        keep_back(&mut request, gate);
     }
     conn.notes.keep_cookie(plan.set_cookie);
-    conn.forward(&plan.backend, plan.in_flight, ExchangeLimits::of(&plan.timeouts));
-    let way = Way { turn, backend: plan.backend, connect_timeout: plan.connect_timeout };
+    let per_try = tries.as_ref().and_then(Tries::per_try_ms);
+    let limits = ExchangeLimits { per_try, ..ExchangeLimits::of(&plan.timeouts) };
+    conn.forward(&plan.backend, plan.in_flight, limits);
+    let more = tries.map(|tries| Box::new((tries, Again::kept(&request, gate))));
+    let way = Way { turn, backend: plan.backend, connect_timeout: plan.connect_timeout, more };
     let Some(mut lease) = Lease::reuse(&way.backend) else {
         return Begun::Waiting(Box::new(request), way);
     };
@@ -238,11 +260,7 @@ fn keep_back(request: &mut Request<RequestBody>, gate: &Arc<Gate>) {
 }
 
 /// Sends the request on a connection that is opened for it.
-async fn send_on_new(
-    conn: &Rc<Conn>,
-    way: &Way,
-    request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Lease), Reason> {
+pub(super) async fn send_on_new(conn: &Rc<Conn>, way: &Way, request: Request<RequestBody>) -> Outcome {
     conn.wait_for_connection();
     let sent = async {
         let mut lease = Lease::open(&way.backend, &conn.core, way.connect_timeout).await?;
@@ -256,7 +274,7 @@ async fn send_on_new(
 
 /// A connection that was open turned out to be closed. The request is sent once more if hyper hands it back
 /// untouched, or if it is idempotent and has no body.
-fn once_more(
+pub(super) fn once_more(
     conn: &Conn,
     mut error: TrySendError<Request<RequestBody>>,
 ) -> Result<Request<RequestBody>, Reason> {
@@ -275,14 +293,34 @@ impl Again {
             method: request.method().clone(),
             uri: request.uri().clone(),
             headers: request.headers().clone(),
+            body: None,
+            gate: None,
         })
     }
 
-    fn into_request(self) -> Request<RequestBody> {
-        let mut request = Request::new(RequestBody::Empty);
+    /// Of a request that may have more than one try.
+    fn kept(request: &Request<RequestBody>, gate: Option<Arc<Gate>>) -> Self {
+        let body = match request.body() {
+            RequestBody::Kept(reader) => Some(reader.again()),
+            RequestBody::Empty | RequestBody::Client(_) => None,
+        };
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        Self { method, uri, headers: request.headers().clone(), body, gate }
+    }
+
+    /// Whether it can be sent: too much of its body may be gone.
+    pub(super) fn is_whole(&self) -> bool {
+        self.body.as_ref().is_none_or(Reader::is_whole)
+    }
+
+    pub(super) fn into_request(self) -> Request<RequestBody> {
+        let mut request = Request::new(self.body.map_or(RequestBody::Empty, RequestBody::Kept));
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.headers_mut() = self.headers;
+        if let Some(gate) = &self.gate {
+            keep_back(&mut request, gate);
+        }
         request
     }
 }

@@ -11,8 +11,10 @@ mod connect;
 mod exchange;
 mod heads;
 mod io;
+mod kept;
 mod local;
 mod record;
+mod retry;
 mod target;
 
 use std::cell::RefCell;

@@ -85,6 +85,15 @@ impl Notes {
         self.record.borrow_mut().as_mut()?.set_cookie.take()
     }
 
+    /// What came of a try that is followed by another.
+    pub(super) fn end_try(&self, outcome: Outcome, now: u64) {
+        self.note(|r| {
+            if let Some(in_flight) = r.in_flight.take() {
+                in_flight.report(outcome, now);
+            }
+        });
+    }
+
     /// `by_backend`: the time, in ms, where it is the backend's and not the gateway's own.
     pub(super) fn status(&self, status: StatusCode, by_backend: Option<u64>) {
         self.note(|r| {

@@ -12,6 +12,7 @@ use crate::decide::{Decision, LocalReply, Plan, decide};
 use crate::engine::host::parse_host;
 use crate::engine::limits::ExchangeLimits;
 use crate::engine::own::core::Backend;
+use crate::engine::retry::Tries;
 use crate::engine::shared::Config;
 use crate::message::framing::{self, Framing};
 use crate::message::{Announced, Head, Known, read};
@@ -195,13 +196,17 @@ impl Client {
         let (Some(route), Some(head)) = (config.route(plan.route), self.track.head_mut()) else {
             return (self.reply(cx, Reply::Failure(Reason::NoRoute), true), 0);
         };
-        let mut exchange = Exchange::new(head, &mut plan, framing, core.limits.max_body_bytes);
+        let tries = Tries::of(config, &plan, head.method());
+        let per_try = tries.as_ref().and_then(Tries::per_try_ms);
+        let mut exchange = Exchange::new(head, &mut plan, framing, core.limits.max_body_bytes, tries);
         prepare(head, route, &plan.backend, &self.address);
         let mut around = core.output.borrow_mut();
         around.clear();
         head.write_request(exchange.path.as_deref(), &mut around.before);
+        let head_len = around.before.len();
         self.track.keep_cookie(plan.set_cookie);
-        self.track.forward(&plan.backend, plan.in_flight, ExchangeLimits::of(&plan.timeouts));
+        let limits = ExchangeLimits { per_try, ..ExchangeLimits::of(&plan.timeouts) };
+        self.track.forward(&plan.backend, plan.in_flight, limits);
         let taken = match exchange.upload.begin(rest, &mut around) {
             Ok(taken) => taken,
             Err(reason) => {
@@ -210,6 +215,7 @@ impl Client {
             }
         };
         let data = rest.get(taken.from..taken.to).unwrap_or_default();
+        exchange.keep([around.before.get(head_len..).unwrap_or_default(), data, &around.behind]);
         let step = exchange.send_first(cx, wire::pieces(&mut around, data), &core);
         match step {
             Step::Exchange => exchange.arm(&mut self.track),

@@ -9,7 +9,6 @@ use tokio::net::TcpStream;
 
 use super::core::Core;
 use super::exchange::Exchange;
-use super::reply::Reply;
 use super::track::Track;
 use super::wire::{self, Rest};
 use crate::engine::limits::Limit;
@@ -23,6 +22,8 @@ pub(super) enum Step {
     Head,
     /// A connection to the backend is being opened.
     Connect,
+    /// A try has failed, and the next has not begun.
+    Pause,
     /// Request and response pass.
     Exchange,
     /// All that there is to answer is known; the rest of it goes out.
@@ -102,6 +103,7 @@ impl Client {
             let next = match self.step {
                 Step::Head => self.poll_head(cx),
                 Step::Connect => self.poll_connect(cx),
+                Step::Pause => self.poll_pause(cx),
                 Step::Exchange => self.poll_exchange(cx),
                 Step::Flush => self.poll_flush(cx),
                 Step::End => return Poll::Ready(()),
@@ -151,10 +153,10 @@ impl Client {
                 self.let_body_come(cx);
                 Step::Exchange
             }
-            Step::Connect | Step::Exchange if !self.answered() => {
-                self.reply_to_open(cx, Reply::Failure(limit.reason()))
+            Step::Connect | Step::Pause | Step::Exchange if !self.answered() => self.fail(cx, limit.reason()),
+            Step::Connect | Step::Pause | Step::Exchange | Step::Flush | Step::End => {
+                self.cut(limit.reason())
             }
-            Step::Connect | Step::Exchange | Step::Flush | Step::End => self.cut(limit.reason()),
         }
     }
 

@@ -7,6 +7,7 @@ use super::client::Client;
 use super::core::Core;
 use super::exchange::Exchange;
 use super::wire::{self, Rest};
+use crate::engine::retry::{self, Tries};
 use crate::message::body::Pipe;
 use crate::message::framing::{self, Framing};
 use crate::message::read::{self, HeadLimits};
@@ -30,6 +31,8 @@ pub(super) enum Down {
     ClientGone,
     /// It can't be passed on, or not any more.
     Failed(Reason),
+    /// It is not passed on: the request is tried again.
+    Again,
 }
 
 /// The state of a response that comes in.
@@ -43,18 +46,31 @@ pub(super) struct Download {
     /// The client takes trailers.
     trailers: bool,
     interim: u8,
+    /// One of them has gone to the client.
+    passed_interim: bool,
 }
 
 impl Download {
     /// Of the response to a request as it came.
     pub(super) fn new(request: &Head) -> Self {
         let trailers = request.takes_trailers();
-        Self { early: Rest::default(), body: None, lasts: false, trailers, interim: 0 }
+        Self { early: Rest::default(), body: None, lasts: false, trailers, interim: 0, passed_interim: false }
     }
 
     /// Whether its head is out.
     pub(super) fn has_begun(&self) -> bool {
         self.body.is_some()
+    }
+
+    /// Whether the client has anything of it.
+    pub(super) fn is_seen(&self) -> bool {
+        self.has_begun() || self.passed_interim
+    }
+
+    /// It comes from another backend.
+    pub(super) fn restart(&mut self, core: &Core) {
+        self.early.clear(core);
+        (self.interim, self.lasts) = (0, false);
     }
 
     /// Whether the backend's connection can be used again, when the response is over.
@@ -190,6 +206,7 @@ impl Client {
             // HTTP/1.0 does not know them.
             _ if self.old => {}
             _ => {
+                exchange.download.passed_interim = true;
                 head.strip_response();
                 head.remove(Known::ContentLength);
                 head.announce();
@@ -214,6 +231,9 @@ impl Client {
     ) -> Result<(), Down> {
         let framed = framing::of_response(head, self.to_head);
         let (framing, lasts) = framed.ok_or(Down::Failed(Reason::BackendProtocol))?;
+        if retry::is_worth_it(head.status()) && self.is_retried(head, framing, lasts, bytes.len()) {
+            return Err(Down::Again);
+        }
         let trailers = head.trailer_names();
         head.strip_response();
         head.announce();
@@ -232,7 +252,10 @@ impl Client {
         head.write_response(self.old, &mut around.before);
         drop(around);
         self.track.respond(head.status());
-        let Some(Exchange { download, .. }) = &mut self.exchange else { return Ok(()) };
+        let Some(Exchange { download, tries, .. }) = &mut self.exchange else { return Ok(()) };
+        if head.status() < 500 && tries.as_ref().is_some_and(Tries::is_later) {
+            core.metrics.tries_saved.add(1);
+        }
         let trailers = trailers.filter(|_| download.trailers);
         download.lasts = lasts;
         download.body = Some(Pipe::new(framing, coding, trailers));

@@ -1,8 +1,11 @@
 //! The two directions of an exchange together: who goes on, what ends it, and what is tried again.
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+use tokio::time::Sleep;
 
 use super::backend::{self, Link, Opening};
 use super::client::{Client, Ending, Step};
@@ -13,6 +16,7 @@ use super::track::Track;
 use super::upload::{Fault, Upload};
 use super::wire;
 use crate::decide::Plan;
+use crate::engine::retry::{self, Tries};
 use crate::message::Head;
 use crate::message::framing::Framing;
 use crate::reason::Reason;
@@ -24,13 +28,19 @@ const CONTINUE_PATIENCE_MS: u64 = 1_000;
 /// A request on its way to a backend, and the response on its way back. Dropped, it cuts the backend's
 /// connection: only one whose both bodies came to their end is given back.
 pub(super) struct Exchange {
-    backend: Backend,
-    connect_timeout: Duration,
+    pub(super) backend: Backend,
+    pub(super) connect_timeout: Duration,
     pub(super) link: Option<Link>,
-    opening: Option<Opening>,
+    pub(super) opening: Option<Opening>,
     /// The request may be sent once more, if the connection turns out to be closed.
-    again: bool,
+    pub(super) again: bool,
     idempotent: bool,
+    /// The tries of a request that may have more than one.
+    pub(super) tries: Option<Tries>,
+    /// What of the body has been sent, as it was sent.
+    pub(super) kept: Vec<u8>,
+    /// Runs before the next try.
+    pub(super) pause: Option<Pin<Box<Sleep>>>,
     /// The target that the backend sees, where it is not the one that came.
     pub(super) path: Option<String>,
     pub(super) upload: Upload,
@@ -39,8 +49,14 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Of a request as it came.
-    pub(super) fn new(head: &Head, plan: &mut Plan<Backend>, framing: Framing, most: Option<u64>) -> Self {
-        let idempotent = matches!(head.method(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
+    pub(super) fn new(
+        head: &Head,
+        plan: &mut Plan<Backend>,
+        framing: Framing,
+        most: Option<u64>,
+        tries: Option<Tries>,
+    ) -> Self {
+        let idempotent = retry::is_idempotent(head.method());
         Self {
             backend: Rc::clone(&plan.backend),
             connect_timeout: plan.connect_timeout,
@@ -48,6 +64,9 @@ impl Exchange {
             opening: None,
             again: false,
             idempotent: idempotent && framing == Framing::None,
+            tries,
+            kept: Vec::new(),
+            pause: None,
             path: plan.path.take(),
             upload: Upload::new(head, framing, most),
             download: Download::new(head),
@@ -103,7 +122,7 @@ impl Client {
                 exchange.arm(&mut self.track);
                 Poll::Ready(Step::Exchange)
             }
-            Poll::Ready(Err(reason)) => Poll::Ready(self.reply_to_open(cx, Reply::Failure(reason))),
+            Poll::Ready(Err(reason)) => Poll::Ready(self.fail(cx, reason)),
             Poll::Pending => match self.watch(cx) {
                 Ok(()) => Poll::Pending,
                 Err(fault) => Poll::Ready(self.on_fault(cx, fault)),
@@ -125,9 +144,8 @@ impl Client {
                 Poll::Ready(Down::Failed(reason)) if self.answered() => {
                     return Poll::Ready(self.cut(reason));
                 }
-                Poll::Ready(Down::Failed(reason)) => {
-                    return Poll::Ready(self.reply_to_open(cx, Reply::Failure(reason)));
-                }
+                Poll::Ready(Down::Failed(reason)) => return Poll::Ready(self.fail(cx, reason)),
+                Poll::Ready(Down::Again) => return Poll::Ready(Step::Pause),
                 // The backend wants the body now.
                 Poll::Pending if kept_back && !self.body_is_kept_back() => {}
                 Poll::Pending => return Poll::Pending,
@@ -139,7 +157,7 @@ impl Client {
         self.exchange.as_ref().is_some_and(|e| e.upload.is_kept_back())
     }
 
-    fn on_fault(&mut self, cx: &mut Context<'_>, fault: Fault) -> Step {
+    pub(super) fn on_fault(&mut self, cx: &mut Context<'_>, fault: Fault) -> Step {
         match fault {
             Fault::ClientGone => {
                 self.track.failure(Reason::ClientGone);
@@ -156,7 +174,7 @@ impl Client {
     fn once_more(&mut self, cx: &mut Context<'_>) -> Step {
         let core = self.core();
         let Some(exchange) = self.exchange.as_mut().filter(|e| e.again) else {
-            return self.reply_to_open(cx, Reply::Failure(Reason::BackendClosed));
+            return self.fail(cx, Reason::BackendClosed);
         };
         core.metrics.retries.add(1);
         exchange.upload.late.clear(&core);

@@ -20,6 +20,7 @@
 //! | `client` | the connection as a state machine |
 //! | `begin` | from the bytes of a head to an exchange |
 //! | `exchange` | the two directions together: who goes on, what ends it, what is tried again |
+//! | `retry` | tries after the first |
 //! | `upload`, `download` | one direction each |
 //! | `reply` | answers of the gateway's own |
 //! | `track` | deadline and notes: what the log, the metrics and the timers need |
@@ -33,6 +34,7 @@ mod core;
 mod download;
 mod exchange;
 mod reply;
+mod retry;
 mod track;
 mod upload;
 mod wire;

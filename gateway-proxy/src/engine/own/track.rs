@@ -23,6 +23,8 @@ pub(super) struct Track {
     known: bool,
     limit: Limit,
     total: u64,
+    /// When the try that is under way must have been answered.
+    try_until: u64,
     limits: ExchangeLimits,
     record: Option<Record>,
 }
@@ -46,8 +48,16 @@ impl Track {
         core.opened();
         let slot = core.timers.take_slot();
         let limits = ExchangeLimits::default();
-        let mut track =
-            Self { core, slot, known: false, limit: Limit::Client, total: u64::MAX, limits, record: None };
+        let mut track = Self {
+            core,
+            slot,
+            known: false,
+            limit: Limit::Client,
+            total: u64::MAX,
+            try_until: u64::MAX,
+            limits,
+            record: None,
+        };
         track.go_idle();
         track
     }
@@ -74,9 +84,10 @@ impl Track {
 
     fn arm(&mut self, limit: Limit, ms: u64) {
         let deadline = self.core.timers.after(ms);
-        if self.total < deadline {
-            self.limit = Limit::Total;
-            self.core.timers.arm(self.slot, self.total);
+        let first = self.total.min(self.try_until);
+        if first < deadline {
+            self.limit = if self.total == first { Limit::Total } else { Limit::Try };
+            self.core.timers.arm(self.slot, first);
         } else {
             self.limit = limit;
             self.core.timers.arm(self.slot, deadline);
@@ -85,7 +96,7 @@ impl Track {
 
     /// No exchange is under way.
     pub(super) fn go_idle(&mut self) {
-        self.total = u64::MAX;
+        (self.total, self.try_until) = (u64::MAX, u64::MAX);
         self.arm(Limit::Client, self.core.shared().limits.client_idle_ms);
     }
 
@@ -166,12 +177,29 @@ impl Track {
 
     /// The request goes to a backend.
     pub(super) fn forward(&mut self, backend: &Backend, in_flight: InFlight, limits: ExchangeLimits) {
+        self.limits = limits;
+        self.total = limits.total.map_or(u64::MAX, |ms| self.core.timers.after(ms));
+        self.begin_try(backend, in_flight);
+    }
+
+    /// The request goes to a backend, for the first time or anew.
+    pub(super) fn begin_try(&mut self, backend: &Backend, in_flight: InFlight) {
         self.note(|r| {
             r.backend = Some(Rc::clone(backend));
             r.in_flight = Some(in_flight);
         });
-        self.limits = limits;
-        self.total = limits.total.map_or(u64::MAX, |ms| self.core.timers.after(ms));
+        self.try_until = self.limits.per_try.map_or(u64::MAX, |ms| self.core.timers.after(ms));
+    }
+
+    /// What came of a try that is followed by another.
+    pub(super) fn end_try(&mut self, outcome: Outcome) {
+        let now = self.core.timers.now();
+        self.note(|r| {
+            if let Some(in_flight) = r.in_flight.take() {
+                in_flight.report(outcome, now);
+            }
+        });
+        self.try_until = u64::MAX;
     }
 
     /// What is to go out with the backend's response.
@@ -192,15 +220,16 @@ impl Track {
                 in_flight.report(Outcome::Status(status), now);
             }
         });
+        self.try_until = u64::MAX;
         self.moved();
     }
 
     /// An answer of the gateway's own goes out. It has no route's limits.
     pub(super) fn respond_self(&mut self, status: StatusCode) {
         self.note(|r| r.status = Some(status));
-        self.total = u64::MAX;
+        (self.total, self.try_until) = (u64::MAX, u64::MAX);
         let idle = self.core.shared().limits.client_idle_ms;
-        self.limits = ExchangeLimits { first_byte: idle, total: None, idle };
+        self.limits = ExchangeLimits { first_byte: idle, idle, ..ExchangeLimits::default() };
         self.arm(Limit::Client, idle);
     }
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::client::Client;
+use super::core::Core;
 use super::exchange::Exchange;
 use super::wire::{self, Rest};
 use crate::message::body::{Around, Pipe};
@@ -61,6 +62,12 @@ impl Upload {
 
     pub(super) fn is_kept_back(&self) -> bool {
         self.kept_back
+    }
+
+    /// What has not been sent is not sent this way: another try begins.
+    pub(super) fn stop(&mut self, core: &Core) {
+        self.late.clear(core);
+        self.broken = false;
     }
 
     /// Takes what came with the head.
@@ -141,12 +148,18 @@ impl Client {
     /// Passes some bytes of the body on; how many of them were used.
     fn pass_on(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Result<usize, Fault> {
         let core = self.core();
-        let Some(Exchange { upload, link: Some(link), .. }) = &mut self.exchange else { return Ok(0) };
+        let Some(exchange) = &mut self.exchange else { return Ok(0) };
+        if exchange.link.is_none() {
+            return Ok(0);
+        }
         let mut around = core.output.borrow_mut();
         around.clear();
-        let taken = upload.pass(bytes, &mut around).map_err(Fault::Refused)?;
+        let taken = exchange.upload.pass(bytes, &mut around).map_err(Fault::Refused)?;
         let data = bytes.get(taken.from..taken.to).unwrap_or_default();
+        exchange.keep([&around.before, data, &around.behind]);
+        let Some(link) = &mut exchange.link else { return Ok(0) };
         let pieces = wire::pieces(&mut around, data);
+        let upload = &mut exchange.upload;
         upload.broken = wire::send(&mut link.0, cx, &mut upload.late, pieces, &core).is_err();
         self.request_moved();
         Ok(taken.used)
