@@ -17,6 +17,7 @@ macro_rules! schema {
             step!($folder, 4, "0004_create_gateway_proxies"),
             step!($folder, 5, "0005_add_trace_contexts"),
             step!($folder, 6, "0006_create_audit"),
+            step!($folder, 7, "0007_add_proxy_backends"),
         ]
     };
 }

@@ -28,6 +28,7 @@ pub struct PoolStates {
     budget: Arc<Budget>,
     checked: bool,
     judged: bool,
+    held: bool,
 }
 
 /// How many of a pool's backends are ejected.
@@ -64,8 +65,9 @@ impl States {
         let checked = backends.resilience.health_check.is_some();
         let changed = checked || old.is_some_and(|p| p.checked);
         let Resilience { circuit_breaker, outlier_ejection, .. } = &*backends.resilience;
+        let held = backends.backends.iter().any(|b| hold(b.state) != Hold::None);
         let judged = circuit_breaker.is_some() || outlier_ejection.is_some();
-        let pool = Arc::new(PoolStates { members, quota, budget, checked, judged });
+        let pool = Arc::new(PoolStates { members, quota, budget, checked, judged, held });
         pools.insert(name.to_owned(), Arc::clone(&pool));
         drop(pools);
         if changed {
@@ -139,9 +141,9 @@ impl PoolStates {
         self.checked
     }
 
-    /// Whether anything can take a backend of it out, but for an operator.
+    /// Whether a backend of it may be out of order: something looks after them, or an operator has decided about one.
     pub fn is_watched(&self) -> bool {
-        self.checked || self.judged
+        self.checked || self.judged || self.held
     }
 
     /// Whether one more retry may go to it at `now`, in ms; it is noted. `percent` of the requests may be retries.

@@ -19,6 +19,7 @@ mod backoff;
 mod held;
 mod parse;
 mod planes;
+mod reports;
 mod session;
 
 use std::path::PathBuf;

@@ -20,6 +20,7 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use super::held::{Applied, Held, Misfit, Sign};
+use super::reports::Reports;
 use super::{Backoff, READY_PART, STALE};
 use crate::config::Live;
 use crate::metrics::ControlMetrics;
@@ -70,7 +71,7 @@ pub(super) struct Session<'a> {
     pub(super) disk: Option<&'a StateHandle>,
 }
 
-type Out = mpsc::Sender<WatchConfigRequest>;
+pub(super) type Out = mpsc::Sender<WatchConfigRequest>;
 
 impl Session<'_> {
     pub(super) async fn run(
@@ -91,9 +92,10 @@ impl Session<'_> {
         let mut inbound = client.watch_config(request).await?.into_inner();
         tracing::info!("configuration stream is open");
         self.held.begin();
+        let mut reports = Reports::new(self.config);
         loop {
-            let message =
-                tokio::time::timeout(SILENCE, inbound.message()).await.map_err(|_| Error::Silent)??;
+            let heard = tokio::time::timeout(SILENCE, reports.until(&out, inbound.message()));
+            let message = heard.await.map_err(|_| Error::Silent)??;
             let arrived = Instant::now();
             let Some(message) = message else { return Ok(End::Closed) };
             self.metrics.connected.store(1, Ordering::Relaxed);
@@ -242,7 +244,7 @@ fn span(kind: &'static str, to: Option<&ResumeToken>, contexts: &[String]) -> Sp
     span
 }
 
-async fn say(out: &Out, message: Say) {
+pub(super) async fn say(out: &Out, message: Say) {
     // If the stream has ended, reading from it says so.
     let _ = out.send(WatchConfigRequest { message: Some(message) }).await;
 }

@@ -126,7 +126,7 @@ fn families(counts: [u64; CONDITIONS.len()], series: Series) -> Vec<MetricFamily
     vec![
         family(
             "gateway_backends",
-            "Backends of pools that have checks, breakers or ejection, by condition.",
+            "Backends of pools that have checks, breakers, ejection or a backend that is held, by condition.",
             MetricType::GAUGE,
             conditions.collect(),
         ),

@@ -18,7 +18,7 @@
 //! | `gateway_state_revision` | gauge | | revision that is safe on disk; 0: none |
 //! | `gateway_state_write_errors_total` | counter | | times that the configuration could not be kept on disk |
 //! | `gateway_control_plane_connected` | gauge | | 1: the watch is connected |
-//! | `gateway_backends` | gauge | `condition` | backends of pools that have checks, breakers or ejection: all of them, and those that are "out", "unhealthy", "ejected", "open", "half_open", "held" |
+//! | `gateway_backends` | gauge | `condition` | backends of pools that have checks, breakers, ejection or a backend that an operator holds: all of them, and those that are "out", "unhealthy", "ejected", "open", "half_open", "held" |
 //! | `gateway_circuit_breaker_state` | gauge | `pool`, `backend` | 0: closed, 1: half-open, 2: open; of the first 1,000 backends with a breaker |
 //! | `gateway_circuit_breaker_opened_total` | counter | `pool`, `backend` | times that the breaker was opened; of the same |
 //! | `gateway_backend_healthy` | gauge | `pool`, `backend` | 1: active checks say so, 0: they do not; of the first 1,000 backends that are checked |

@@ -9,5 +9,5 @@ mod resource;
 pub use content::{AnyContent, Content, to_json};
 pub use difference::{Difference, differences};
 pub use mask::Mask;
-pub use proxy::{Place, Proxy, Refusal};
+pub use proxy::{Breaker, Condition, Conditions, Place, Proxy, Refusal};
 pub use resource::{AnyResource, Resource, RevisionRecord};

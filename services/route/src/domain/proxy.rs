@@ -29,6 +29,47 @@ pub struct Refusal {
     pub message: String,
 }
 
+/// Where the breaker of a backend is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Breaker {
+    /// It has none.
+    #[default]
+    None,
+    /// Requests pass.
+    Closed,
+    /// None passes.
+    Open,
+    /// A few pass.
+    HalfOpen,
+}
+
+/// A backend that is not in order, as one proxy sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// The pool, or the route whose own it is.
+    pub pool: String,
+    /// Its address.
+    pub address: String,
+    /// Active checks say that it does not work.
+    pub unhealthy: bool,
+    /// It failed requests.
+    pub ejected: bool,
+    /// Its breaker.
+    pub breaker: Breaker,
+    /// An operator has decided about it.
+    pub held: bool,
+}
+
+/// The backends that a proxy does not send to freely.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conditions {
+    /// How many.
+    pub total: u32,
+    /// The first of them.
+    pub listed: Vec<Condition>,
+}
+
 /// A proxy that watches, or has watched, the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
@@ -50,6 +91,8 @@ pub struct Proxy {
     pub sent: Option<Place>,
     /// What it refuses.
     pub refusals: Vec<Refusal>,
+    /// Its backends that are not in order.
+    pub backends: Conditions,
     /// Since when it is connected, or was the last time.
     pub connected_at: Timestamp,
     /// When it last said something.

@@ -11,7 +11,7 @@ use tonic::{Code, Request, Response, Status};
 use super::convert::time;
 use super::watch::Feed;
 use crate::app::Fleet;
-use crate::domain::{Place, Proxy, Refusal};
+use crate::domain::{Breaker, Condition, Conditions, Place, Proxy, Refusal};
 
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 const MAX_WAIT: Duration = Duration::from_secs(300);
@@ -117,6 +117,7 @@ impl FleetRpc {
             refusals: p.refusals.into_iter().map(refusal).collect(),
             connect_time: Some(time(p.connected_at)),
             last_seen_time: Some(time(p.last_seen_at)),
+            backends: Some(report(p.backends)),
         }
     }
 }
@@ -136,6 +137,29 @@ fn refusal(r: Refusal) -> wire::ResourceError {
         field: r.field,
         reason: r.reason,
         message: r.message,
+    }
+}
+
+fn report(c: Conditions) -> wire::BackendReport {
+    let backends = c.listed.into_iter().map(condition).collect();
+    wire::BackendReport { total: i32::try_from(c.total).unwrap_or(i32::MAX), backends }
+}
+
+fn condition(c: Condition) -> wire::BackendCondition {
+    use wire::backend_condition::Breaker as Wire;
+    let breaker = match c.breaker {
+        Breaker::None => Wire::Unspecified,
+        Breaker::Closed => Wire::Closed,
+        Breaker::Open => Wire::Open,
+        Breaker::HalfOpen => Wire::HalfOpen,
+    };
+    wire::BackendCondition {
+        pool: c.pool,
+        address: c.address,
+        unhealthy: c.unhealthy,
+        ejected: c.ejected,
+        breaker: breaker.into(),
+        held: c.held,
     }
 }
 

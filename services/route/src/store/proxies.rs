@@ -58,6 +58,7 @@ fn values(p: &Proxy, revision: Revision) -> Result<Vec<Value>, StoreError> {
         json(serde_json::to_string(&p.refusals), "refusals")?.into(),
         p.connected_at.into(),
         p.last_seen_at.into(),
+        json(serde_json::to_string(&p.backends), "backends")?.into(),
     ])
 }
 
@@ -77,6 +78,7 @@ fn proxy(row: &Row) -> Result<Proxy, StoreError> {
         active: place("active_store", "active_revision")?,
         sent: place("sent_store", "sent_revision")?,
         refusals: serde_json::from_str(&row.text("refusals")?).map_err(|_| damaged("refusals"))?,
+        backends: serde_json::from_str(&row.text("backends")?).map_err(|_| damaged("backends"))?,
         connected_at: Timestamp(row.int("connected_at")?),
         last_seen_at: Timestamp(row.int("last_seen_at")?),
         id,

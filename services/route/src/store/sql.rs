@@ -51,27 +51,28 @@ const BY_REVISION_DESC: &str = columns!(
 
 pub(crate) const CLAIM_PROXY: &str = "INSERT INTO gateway_proxies \
      (name, revision, replica, session, connected, instance_id, labels, build_version, \
-     active_store, active_revision, sent_store, sent_revision, refusals, connected_at, last_seen_at) \
-     VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+     active_store, active_revision, sent_store, sent_revision, refusals, connected_at, last_seen_at, \
+     backends) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
      ON CONFLICT (name) DO UPDATE SET session = gateway_proxies.session + 1, \
      revision = excluded.revision, replica = excluded.replica, connected = excluded.connected, \
      instance_id = excluded.instance_id, labels = excluded.labels, \
      build_version = excluded.build_version, active_store = excluded.active_store, \
      active_revision = excluded.active_revision, sent_store = excluded.sent_store, \
      sent_revision = excluded.sent_revision, refusals = excluded.refusals, \
-     connected_at = excluded.connected_at, last_seen_at = excluded.last_seen_at RETURNING session";
+     connected_at = excluded.connected_at, last_seen_at = excluded.last_seen_at, \
+     backends = excluded.backends RETURNING session";
 pub(crate) const ADD_PROXY: &str = "INSERT INTO gateway_proxies \
      (name, revision, replica, session, connected, instance_id, labels, build_version, \
-     active_store, active_revision, sent_store, sent_revision, refusals, connected_at, last_seen_at) \
-     VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+     active_store, active_revision, sent_store, sent_revision, refusals, connected_at, last_seen_at, \
+     backends) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
      ON CONFLICT (name) DO NOTHING RETURNING session";
 pub(crate) const UPDATE_PROXY: &str = "UPDATE gateway_proxies SET revision = $2, connected = $4, \
      instance_id = $5, labels = $6, build_version = $7, active_store = $8, active_revision = $9, \
-     sent_store = $10, sent_revision = $11, refusals = $12, connected_at = $13, last_seen_at = $14 \
-     WHERE name = $1 AND replica = $3 AND session = $15";
+     sent_store = $10, sent_revision = $11, refusals = $12, connected_at = $13, last_seen_at = $14, \
+     backends = $15 WHERE name = $1 AND replica = $3 AND session = $16";
 pub(crate) const PROXIES_AFTER: &str = "SELECT name, replica, connected, instance_id, labels, \
      build_version, active_store, active_revision, sent_store, sent_revision, refusals, connected_at, \
-     last_seen_at FROM gateway_proxies WHERE revision > $1 ORDER BY name";
+     last_seen_at, backends FROM gateway_proxies WHERE revision > $1 ORDER BY name";
 
 /// Every statement, for the test that prepares them all.
 #[cfg(test)]

@@ -63,6 +63,29 @@ async fn a_refusal_shows_until_the_resource_changes() {
 }
 
 #[tokio::test]
+async fn what_a_proxy_says_of_its_backends_shows_until_it_says_otherwise() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, _) = with_route(dir.path()).await;
+    let mut proxy = FakeProxy::connect(&server, hello(None, &[])).await;
+    let (nonce, chunk) = proxy.snapshot().await;
+    let condition = wire::BackendCondition {
+        pool: "pools/p".into(),
+        address: "a:80".into(),
+        unhealthy: true,
+        breaker: wire::backend_condition::Breaker::HalfOpen.into(),
+        ..Default::default()
+    };
+    let report = wire::BackendReport { total: 1, backends: vec![condition] };
+    proxy.report(report.clone()).await;
+    proxy.ack(&nonce, &chunk.at.expect("at")).await;
+    let mut fleet = server.fleet().await;
+    assert!(fleet.wait_for_revision(wait(2, 30)).await.expect("answers").into_inner().reached);
+    assert_eq!(get(&server).await.backends, Some(report));
+    proxy.report(wire::BackendReport::default()).await;
+    while get(&server).await.backends != Some(wire::BackendReport::default()) {}
+}
+
+#[tokio::test]
 async fn a_proxy_that_left_is_listed_as_disconnected_and_waited_for_no_more() {
     let dir = tempfile::tempdir().expect("dir");
     let (server, _) = with_route(dir.path()).await;

@@ -58,6 +58,11 @@ impl FakeProxy {
         self.say.send(wire::WatchConfigRequest { message }).await.expect("room");
     }
 
+    pub(crate) async fn report(&self, report: wire::BackendReport) {
+        let message = Some(Say::Backends(report));
+        self.say.send(wire::WatchConfigRequest { message }).await.expect("room");
+    }
+
     pub(crate) async fn snapshot(&mut self) -> (String, wire::SnapshotChunk) {
         match self.next().await {
             (nonce, Hear::Snapshot(chunk)) => (nonce, chunk),

@@ -54,11 +54,165 @@ pub struct ResourceError {
     #[prost(string, tag = "5")]
     pub message: ::prost::alloc::string::String,
 }
+/// A data-plane proxy that watches, or has watched, the gateway configuration.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Proxy {
+    /// "proxies/{proxy}".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The instance that is or was last connected.
+    #[prost(string, tag = "2")]
+    pub instance_id: ::prost::alloc::string::String,
+    /// Its labels.
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub labels:
+        ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    /// Its build, as "0.1.0".
+    #[prost(string, tag = "4")]
+    pub build_version: ::prost::alloc::string::String,
+    /// How it stands.
+    #[prost(enumeration = "proxy::Sync", tag = "5")]
+    pub sync: i32,
+    /// The place that it serves.
+    #[prost(message, optional, tag = "6")]
+    pub active: ::core::option::Option<ResumeToken>,
+    /// The place last sent to it.
+    #[prost(message, optional, tag = "7")]
+    pub sent: ::core::option::Option<ResumeToken>,
+    /// What it refuses.
+    #[prost(message, repeated, tag = "8")]
+    pub refusals: ::prost::alloc::vec::Vec<ResourceError>,
+    /// Since when it is connected, or was the last time.
+    #[prost(message, optional, tag = "9")]
+    pub connect_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it last said something.
+    #[prost(message, optional, tag = "10")]
+    pub last_seen_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Backends that it does not send to freely, as it said last.
+    #[prost(message, optional, tag = "11")]
+    pub backends: ::core::option::Option<BackendReport>,
+}
+/// Nested message and enum types in `Proxy`.
+pub mod proxy {
+    /// How its configuration stands to the store's.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Sync {
+        /// Not known.
+        Unspecified = 0,
+        /// It serves the newest revision.
+        Synced = 1,
+        /// A newer revision is on its way.
+        Pending = 2,
+        /// It refuses at least one resource.
+        Refusing = 3,
+        /// It is not connected.
+        Disconnected = 4,
+    }
+    impl Sync {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "SYNC_UNSPECIFIED",
+                Self::Synced => "SYNC_SYNCED",
+                Self::Pending => "SYNC_PENDING",
+                Self::Refusing => "SYNC_REFUSING",
+                Self::Disconnected => "SYNC_DISCONNECTED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "SYNC_UNSPECIFIED" => Some(Self::Unspecified),
+                "SYNC_SYNCED" => Some(Self::Synced),
+                "SYNC_PENDING" => Some(Self::Pending),
+                "SYNC_REFUSING" => Some(Self::Refusing),
+                "SYNC_DISCONNECTED" => Some(Self::Disconnected),
+                _ => None,
+            }
+        }
+    }
+}
+/// What a proxy says of its backends: those that are not in order, by pool and address.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BackendReport {
+    /// How many there are.
+    #[prost(int32, tag = "1")]
+    pub total: i32,
+    /// The first of them, at most 1,000.
+    #[prost(message, repeated, tag = "2")]
+    pub backends: ::prost::alloc::vec::Vec<BackendCondition>,
+}
+/// A backend that is not in order, as one proxy sees it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackendCondition {
+    /// "pools/{pool}", or "routes/{route}" for a route's own backends.
+    #[prost(string, tag = "1")]
+    pub pool: ::prost::alloc::string::String,
+    /// Its address.
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+    /// true: active checks say that it does not work.
+    #[prost(bool, tag = "3")]
+    pub unhealthy: bool,
+    /// true: it is taken out because it failed requests.
+    #[prost(bool, tag = "4")]
+    pub ejected: bool,
+    /// Its breaker.
+    #[prost(enumeration = "backend_condition::Breaker", tag = "5")]
+    pub breaker: i32,
+    /// true: an operator keeps it drained, or its breaker open or closed.
+    #[prost(bool, tag = "6")]
+    pub held: bool,
+}
+/// Nested message and enum types in `BackendCondition`.
+pub mod backend_condition {
+    /// Where a breaker is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Breaker {
+        /// There is none.
+        Unspecified = 0,
+        /// Requests pass.
+        Closed = 1,
+        /// None passes.
+        Open = 2,
+        /// A few pass, to see how they fare.
+        HalfOpen = 3,
+    }
+    impl Breaker {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "BREAKER_UNSPECIFIED",
+                Self::Closed => "BREAKER_CLOSED",
+                Self::Open => "BREAKER_OPEN",
+                Self::HalfOpen => "BREAKER_HALF_OPEN",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "BREAKER_UNSPECIFIED" => Some(Self::Unspecified),
+                "BREAKER_CLOSED" => Some(Self::Closed),
+                "BREAKER_OPEN" => Some(Self::Open),
+                "BREAKER_HALF_OPEN" => Some(Self::HalfOpen),
+                _ => None,
+            }
+        }
+    }
+}
 /// What a proxy says.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchConfigRequest {
     /// Exactly one.
-    #[prost(oneof = "watch_config_request::Message", tags = "1, 2, 3")]
+    #[prost(oneof = "watch_config_request::Message", tags = "1, 2, 3, 4")]
     pub message: ::core::option::Option<watch_config_request::Message>,
 }
 /// Nested message and enum types in `WatchConfigRequest`.
@@ -75,6 +229,9 @@ pub mod watch_config_request {
         /// Resources of what was sent that are not applied; the rest is.
         #[prost(message, tag = "3")]
         Refusal(super::Refusal),
+        /// Its backends that are not in order; said when that changes, at most once in a second. None are until it is said.
+        #[prost(message, tag = "4")]
+        Backends(super::BackendReport),
     }
 }
 /// What the control plane says.
@@ -599,85 +756,6 @@ pub mod config_distribution_service_server {
     pub const SERVICE_NAME: &str = "hotswap.gateway.v1.ConfigDistributionService";
     impl<T> tonic::server::NamedService for ConfigDistributionServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
-    }
-}
-/// A data-plane proxy that watches, or has watched, the gateway configuration.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Proxy {
-    /// "proxies/{proxy}".
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// The instance that is or was last connected.
-    #[prost(string, tag = "2")]
-    pub instance_id: ::prost::alloc::string::String,
-    /// Its labels.
-    #[prost(btree_map = "string, string", tag = "3")]
-    pub labels:
-        ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
-    /// Its build, as "0.1.0".
-    #[prost(string, tag = "4")]
-    pub build_version: ::prost::alloc::string::String,
-    /// How it stands.
-    #[prost(enumeration = "proxy::Sync", tag = "5")]
-    pub sync: i32,
-    /// The place that it serves.
-    #[prost(message, optional, tag = "6")]
-    pub active: ::core::option::Option<ResumeToken>,
-    /// The place last sent to it.
-    #[prost(message, optional, tag = "7")]
-    pub sent: ::core::option::Option<ResumeToken>,
-    /// What it refuses.
-    #[prost(message, repeated, tag = "8")]
-    pub refusals: ::prost::alloc::vec::Vec<ResourceError>,
-    /// Since when it is connected, or was the last time.
-    #[prost(message, optional, tag = "9")]
-    pub connect_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// When it last said something.
-    #[prost(message, optional, tag = "10")]
-    pub last_seen_time: ::core::option::Option<::prost_types::Timestamp>,
-}
-/// Nested message and enum types in `Proxy`.
-pub mod proxy {
-    /// How its configuration stands to the store's.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-    #[repr(i32)]
-    pub enum Sync {
-        /// Not known.
-        Unspecified = 0,
-        /// It serves the newest revision.
-        Synced = 1,
-        /// A newer revision is on its way.
-        Pending = 2,
-        /// It refuses at least one resource.
-        Refusing = 3,
-        /// It is not connected.
-        Disconnected = 4,
-    }
-    impl Sync {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unspecified => "SYNC_UNSPECIFIED",
-                Self::Synced => "SYNC_SYNCED",
-                Self::Pending => "SYNC_PENDING",
-                Self::Refusing => "SYNC_REFUSING",
-                Self::Disconnected => "SYNC_DISCONNECTED",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "SYNC_UNSPECIFIED" => Some(Self::Unspecified),
-                "SYNC_SYNCED" => Some(Self::Synced),
-                "SYNC_PENDING" => Some(Self::Pending),
-                "SYNC_REFUSING" => Some(Self::Refusing),
-                "SYNC_DISCONNECTED" => Some(Self::Disconnected),
-                _ => None,
-            }
-        }
     }
 }
 /// Lists proxies.

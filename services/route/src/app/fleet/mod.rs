@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hotswap_core::{Clock, Revision};
 use tokio::sync::{Notify, watch};
 
-use crate::domain::{Place, Proxy, Refusal};
+use crate::domain::{Conditions, Place, Proxy, Refusal};
 
 /// What a proxy says of itself when it connects.
 pub(crate) struct Introduction {
@@ -88,6 +88,7 @@ impl Fleet {
             active: who.have,
             sent: None,
             refusals: Vec::new(),
+            backends: Conditions::default(),
             connected_at: now,
             last_seen_at: now,
         };
@@ -127,6 +128,11 @@ impl Fleet {
             p.refusals.retain(|old| refusals.iter().all(|new| new.name != old.name));
             p.refusals.extend(refusals);
         });
+    }
+
+    /// These of its backends are not in order.
+    pub(crate) fn backends(&self, id: &str, session: Session, backends: Conditions) {
+        self.update(id, session, |p| p.backends = backends);
     }
 
     /// These resources were sent (`sent` tells which): what was refused of them is open anew.

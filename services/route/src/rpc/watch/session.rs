@@ -18,7 +18,7 @@ use tonic::{Code, Status, Streaming};
 use super::codec::{Body, Frame};
 use super::feed::{Feed, Step};
 use crate::app::{Fleet, Introduction};
-use crate::domain::{Place, Refusal};
+use crate::domain::{Breaker, Condition, Conditions, Place, Refusal};
 use crate::metrics::RouteMetrics;
 
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -28,6 +28,9 @@ const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 const READ_WITHIN: Duration = Duration::from_secs(60);
 /// The reason of a refusal that a reset would not mend.
 const MASS_DELETE: &str = "MASS_DELETE";
+
+/// Backends that are kept of a report.
+const MAX_CONDITIONS: usize = 1_000;
 
 /// Resources in one part of a snapshot.
 const CHUNK: usize = 500;
@@ -251,6 +254,10 @@ impl Session {
                 Ok(())
             }
             Some(FromProxy::Refusal(refusal)) => self.refused(speaker, refusal).await,
+            Some(FromProxy::Backends(report)) => {
+                self.fleet.backends(&speaker.proxy, speaker.session, conditions(report));
+                Ok(())
+            }
             Some(FromProxy::Hello(_)) => {
                 Err(WireError::invalid(Violations::one("hello", "must be said once")).into())
             }
@@ -346,6 +353,24 @@ fn introduction(hello: &wire::Hello) -> Introduction {
 
 fn domain(at: &wire::ResumeToken) -> Place {
     Place { store_id: at.store_id.clone(), revision: at.revision }
+}
+
+/// A report as it is kept: what is more than the contract allows is left out.
+fn conditions(report: wire::BackendReport) -> Conditions {
+    let listed = report.backends.into_iter().take(MAX_CONDITIONS).map(condition).collect();
+    Conditions { total: u32::try_from(report.total).unwrap_or(0), listed }
+}
+
+fn condition(c: wire::BackendCondition) -> Condition {
+    use wire::backend_condition::Breaker as Wire;
+    let breaker = match c.breaker() {
+        Wire::Unspecified => Breaker::None,
+        Wire::Closed => Breaker::Closed,
+        Wire::Open => Breaker::Open,
+        Wire::HalfOpen => Breaker::HalfOpen,
+    };
+    let wire::BackendCondition { pool, address, unhealthy, ejected, held, .. } = c;
+    Condition { pool, address, unhealthy, ejected, breaker, held }
 }
 
 fn refused(e: wire::ResourceError) -> Refusal {
