@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use hotswap_api::gateway::v1::backend_condition::Breaker;
 use hotswap_api::gateway::v1::reset::Why;
 use hotswap_api::gateway::v1::resource::Spec;
+use hotswap_api::gateway::v1::watch_config_request::Message as FromProxy;
 use hotswap_api::gateway::v1::watch_config_response::Message as ToProxy;
 use hotswap_api::gateway::v1::{Bookmark, Draining, Reset, Resource, ResumeToken, SnapshotChunk};
 use hotswap_core::SequentialIds;
@@ -49,6 +51,28 @@ impl Drop for Watching {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+#[tokio::test]
+async fn the_control_plane_hears_of_backends_that_are_not_in_order() {
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds").local_addr();
+    let nobody = nobody.expect("address");
+    let watching = Watching::start(control.address, &[]);
+    let (mut stream, _) = control.stream().await;
+    let mut broken = pool(1, nobody);
+    if let Some(Spec::Pool(pool)) = &mut broken.spec {
+        pool.circuit_breaker = Some(Default::default());
+    }
+    let nonce = stream.say(whole(1, vec![broken, to_the_pool(1)])).await;
+    stream.acknowledged(&nonce).await;
+    for _ in 0..5 {
+        assert_eq!(watching.gateway.ask(GET).await.status, 502);
+    }
+    let FromProxy::Backends(report) = stream.hear().await else { panic!("a report") };
+    let seen: Vec<_> = report.backends.iter().map(|b| (b.pool.as_str(), b.address.clone())).collect();
+    assert_eq!((report.total, seen), (1, vec![("pools/p", nobody.to_string())]));
+    assert_eq!(report.backends[0].breaker(), Breaker::Open);
 }
 
 #[tokio::test]
