@@ -83,7 +83,9 @@ fn measured(size: usize, strategy: LoadBalancingDraft, balancing: &BalancingDraf
     let pool = States::default().put("pools/p", backends);
     let view = Seen(pool.members().iter().map(|s| Rc::new(Arc::clone(s))).collect());
     let busy: Vec<_> = view.0.iter().step_by(3).filter_map(|s| BackendState::begin(s, 1)).collect();
-    busy.iter().for_each(|b| b.report(Outcome::Status(200), 1));
+    for b in &busy {
+        b.report(Outcome::Status(200), 1);
+    }
     let mut picker = Picker::new(backends, 0);
     let turns = 2_000_000 / size.max(50) as u64;
     let mut round = || {

@@ -33,6 +33,7 @@ mod run;
 pub mod security;
 pub mod standing;
 pub mod state;
+pub mod trace;
 pub mod upstream;
 
 pub use options::GatewayOptions;

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use hotswap_core::SystemClock;
 use hotswap_runtime::{StartError, listen};
+use hotswap_telemetry::trace::RequestTraces;
 use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
@@ -55,10 +56,10 @@ impl DataPlane {
     pub fn start(options: &GatewayOptions) -> Result<Self, StartError> {
         let bound = Bound::bind(options)?;
         let metrics = GatewayMetrics::new(options.workers());
-        Self::serve(bound, options, Live::new(), metrics)
+        Self::serve(bound, options, Live::new(), metrics, None)
     }
 
-    /// Starts the cores, with what `config` has from the first request on.
+    /// Starts the cores, with what `config` has from the first request on. `traces` decides which are recorded.
     ///
     /// # Errors
     /// Where a thread or the log can't be started.
@@ -67,6 +68,7 @@ impl DataPlane {
         options: &GatewayOptions,
         config: Live,
         metrics: GatewayMetrics,
+        traces: Option<&RequestTraces>,
     ) -> Result<Self, StartError> {
         let Bound { listen, listeners, limits } = bound;
         let count = listeners.len();
@@ -88,6 +90,7 @@ impl DataPlane {
                 trusted: Arc::clone(&trusted),
                 metrics,
                 log: log.clone(),
+                traces: traces.cloned(),
                 stop: plane.stop.subscribe(),
             };
             let run = move || {

@@ -52,7 +52,7 @@ async fn serve(options: GatewayOptions, traces: &Traces, supervisor: &Supervisor
     let (discovery, disk) = prepare(&options, &config, &readiness, control)?;
     let registry = registry(&metrics, &config, traces)?;
     let pages = vec![standing::page(&config)];
-    let plane = DataPlane::serve(bound, &options, config, metrics)?;
+    let plane = DataPlane::serve(bound, &options, config, metrics, traces.requests().as_ref())?;
 
     let shutdown = supervisor.shutdown();
     let stop_page = CancellationToken::new();

@@ -232,11 +232,12 @@ impl InFlight {
     }
 
     /// The head of a response came, or there will be none. A body that is cut short may be told of later. `now` in
-    /// ms; see [`super::clock`].
-    pub fn report(&self, outcome: Outcome, now: u64) {
+    /// ms; see [`super::clock`]. The first time, how long the backend took.
+    pub fn report(&self, outcome: Outcome, now: u64) -> Option<Duration> {
         let verdict = outcome.verdict();
-        if self.told.get() == Told::Nothing {
-            self.state.observed.on_result(outcome, self.latency(), now);
+        let latency = (self.told.get() == Told::Nothing).then(|| self.latency());
+        if let Some(latency) = latency {
+            self.state.observed.on_result(outcome, latency, now);
         }
         match (self.told.get(), verdict) {
             (Told::All, _) | (Told::Answered, Verdict::Success | Verdict::Neutral) => {}
@@ -254,6 +255,7 @@ impl InFlight {
                 self.told.set(Told::All);
             }
         }
+        latency
     }
 
     fn latency(&self) -> Duration {

@@ -25,6 +25,7 @@ use crate::balance::Wish;
 use crate::balance::wish::Sender;
 use crate::config::Compiled;
 use crate::reason::Reason;
+use crate::trace::Stages;
 
 /// What is done with a request.
 #[derive(Debug)]
@@ -97,6 +98,8 @@ pub struct Caller<'a> {
     pub sender: Sender<'a>,
     /// In ms, on the clock that all cores agree on.
     pub now: u64,
+    /// Told what is reached, where the request is recorded.
+    pub stages: Option<&'a Stages>,
 }
 
 /// Decides. `targets` is what the core keeps of the pools: their balance, and the handles of
@@ -118,6 +121,9 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
         return failure(Reason::NoRoute, None);
     };
     let route = found.route.slot();
+    if let Some(stages) = caller.stages {
+        stages.matched();
+    }
     let Some(forward) = found.route.forward() else {
         let authority = Authority { port: caller.port, host: head.host() };
         return match found

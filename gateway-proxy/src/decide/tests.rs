@@ -66,7 +66,7 @@ fn to(pool: &str, prefix: &str) -> RouteDraft {
 }
 
 fn caller(trusted: &TrustedProxies, port: Option<u16>) -> Caller<'_> {
-    Caller { port, sender: Sender { peer: [192, 0, 2, 1].into(), trusted }, now: 1 }
+    Caller { port, sender: Sender { peer: [192, 0, 2, 1].into(), trusted }, now: 1, stages: None }
 }
 
 fn redirect(redirect: RedirectDraft) -> RouteDraft {

@@ -37,6 +37,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hotswap_telemetry::trace::RequestTraces;
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
@@ -103,6 +104,8 @@ pub struct CoreSetup {
     pub metrics: Arc<CoreMetrics>,
     /// The access log.
     pub log: AccessLog,
+    /// Decides which requests are recorded; `None`: none is.
+    pub traces: Option<RequestTraces>,
     /// Becomes true when the gateway stops.
     pub stop: watch::Receiver<bool>,
 }

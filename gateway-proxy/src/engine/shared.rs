@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use hotswap_telemetry::trace::RequestTraces;
 use tokio::sync::Notify;
 
 use super::timers::Timers;
@@ -16,6 +17,7 @@ use crate::config::{Compiled, View};
 use crate::decide::{Caller, Targets};
 use crate::dice::Dice;
 use crate::metrics::CoreMetrics;
+use crate::trace::{Recording, Stages};
 use crate::upstream::{Reusable, Upstream, Upstreams};
 
 /// Connections to backends that nobody used for so long are closed, in ms.
@@ -36,6 +38,7 @@ pub(super) struct Shared<C> {
     /// Small writes of several pieces are put together here.
     pub(super) scratch: RefCell<Vec<u8>>,
     pub(super) dice: RefCell<Dice>,
+    traces: Option<RequestTraces>,
     config: RefCell<Held>,
     draining: Cell<bool>,
     open: Cell<usize>,
@@ -61,6 +64,7 @@ impl<C: Reusable> Shared<C> {
             targets: RefCell::new(Targets::new(setup.index)),
             scratch: RefCell::default(),
             dice: RefCell::new(Dice::new()),
+            traces: setup.traces.clone(),
             config: RefCell::new(Held { view, current }),
             draining: Cell::new(false),
             open: Cell::new(0),
@@ -83,8 +87,19 @@ impl<C: Reusable> Shared<C> {
     }
 
     /// Where a request comes from, and when.
-    pub(super) fn caller(&self, port: Option<u16>, peer: IpAddr) -> Caller<'_> {
-        Caller { port, sender: Sender { peer, trusted: &self.trusted }, now: self.timers.now() }
+    pub(super) fn caller<'a>(
+        &'a self,
+        port: Option<u16>,
+        peer: IpAddr,
+        stages: Option<&'a Stages>,
+    ) -> Caller<'a> {
+        Caller { port, sender: Sender { peer, trusted: &self.trusted }, now: self.timers.now(), stages }
+    }
+
+    /// Begins to record a request, if it is to be; `traceparent` finds its header.
+    pub(super) fn record<'a>(&self, traceparent: impl FnOnce() -> Option<&'a [u8]>) -> Option<Recording> {
+        let traces = self.traces.as_ref()?;
+        Recording::begin(traces, traceparent(), self.dice.borrow_mut().next())
     }
 
     /// The work of a tick; once a second the idle connections are looked through.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::{BUCKETS_US, CLASSES, ControlMetrics, CoreMetrics, Count, GatewayMetrics};
+use super::{BUCKETS_US, CLASSES, ControlMetrics, CoreMetrics, Count, GatewayMetrics, Latency};
 use crate::reason::Reason;
 
 /// Adds the cores up when it is asked.
@@ -60,7 +60,18 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
             "Exchanges that the gateway answered by itself or had to cut, by reason code.",
             reasons.collect(),
         ),
-        duration(m),
+        duration(
+            m,
+            "gateway_request_duration_seconds",
+            "From the head of the request to the last byte of the response.",
+            |core| &core.requests,
+        ),
+        duration(
+            m,
+            "gateway_backend_duration_seconds",
+            "From the choice of a backend to the head of its response.",
+            |core| &core.backends,
+        ),
         gauge("gateway_active_connections", "Client connections open.", m.sum(|c| &c.active) as f64),
         one("gateway_connections_total", "Client connections accepted.", |c| &c.accepted),
         counter("gateway_upstream_connects_total", "Connections to backends, by result.", connects),
@@ -140,8 +151,9 @@ fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
     family(name, help, MetricType::GAUGE, vec![Metric::from_gauge(gauge)])
 }
 
-fn duration(m: &GatewayMetrics) -> MetricFamily {
-    let in_bucket = |i: usize| m.cores.iter().filter_map(|c| c.buckets.get(i)).map(Count::get).sum::<u64>();
+fn duration(m: &GatewayMetrics, name: &str, help: &str, of: fn(&CoreMetrics) -> &Latency) -> MetricFamily {
+    let in_bucket =
+        |i: usize| m.cores.iter().filter_map(|c| of(c).buckets.get(i)).map(Count::get).sum::<u64>();
     let mut cumulative = 0;
     let mut buckets = Vec::with_capacity(BUCKETS_US.len());
     for (i, bound) in BUCKETS_US.iter().enumerate() {
@@ -153,12 +165,12 @@ fn duration(m: &GatewayMetrics) -> MetricFamily {
     }
     let mut histogram = Histogram::default();
     histogram.set_sample_count(cumulative + in_bucket(BUCKETS_US.len()));
-    histogram.set_sample_sum(m.sum(|c| &c.duration_us) as f64 / 1e6);
+    let sum: u64 = m.cores.iter().map(|c| of(c).sum_us.get()).sum();
+    histogram.set_sample_sum(sum as f64 / 1e6);
     histogram.set_bucket(buckets);
     let mut metric = Metric::default();
     metric.set_histogram(histogram);
-    let help = "From the head of the request to the last byte of the response.";
-    family("gateway_request_duration_seconds", help, MetricType::HISTOGRAM, vec![metric])
+    family(name, help, MetricType::HISTOGRAM, vec![metric])
 }
 
 pub(super) fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {

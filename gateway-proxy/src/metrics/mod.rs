@@ -5,6 +5,7 @@
 //! | `gateway_requests_total` | counter | `class` | exchanges ended, by the class of the status ("2xx" …, "none": the client went away before one) |
 //! | `gateway_requests_failed_total` | counter | `reason` | exchanges that the gateway answered by itself or had to cut, by reason code |
 //! | `gateway_request_duration_seconds` | histogram | | from the head of the request to the last byte of the response |
+//! | `gateway_backend_duration_seconds` | histogram | | from the choice of a backend to the head of its response, each try by itself |
 //! | `gateway_active_connections` | gauge | | client connections open |
 //! | `gateway_connections_total` | counter | | client connections accepted |
 //! | `gateway_upstream_connects_total` | counter | `result` | connections to backends opened ("ok") and failed ("failed") |
@@ -74,8 +75,9 @@ impl Count {
 pub struct CoreMetrics {
     classes: [Count; CLASSES.len()],
     failed: [Count; Reason::ALL.len()],
-    buckets: [Count; BUCKETS_US.len() + 1],
-    duration_us: Count,
+    requests: Latency,
+    /// From the choice of a backend to the head of its response.
+    pub backends: Latency,
     /// Client connections open.
     pub active: Count,
     /// Client connections accepted.
@@ -96,6 +98,25 @@ pub struct CoreMetrics {
     pub tries_saved: Count,
 }
 
+/// How long something took, in buckets.
+#[derive(Debug, Default)]
+pub struct Latency {
+    buckets: [Count; BUCKETS_US.len() + 1],
+    sum_us: Count,
+}
+
+impl Latency {
+    /// Counts one.
+    pub fn add(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BUCKETS_US.iter().position(|b| us <= *b).unwrap_or(BUCKETS_US.len());
+        if let Some(count) = self.buckets.get(bucket) {
+            count.add(1);
+        }
+        self.sum_us.add(us);
+    }
+}
+
 impl CoreMetrics {
     /// Counts the end of an exchange; `status` is `None` where the client got none.
     pub fn ended(&self, status: Option<StatusCode>, reason: Option<Reason>, took: Duration) {
@@ -106,12 +127,7 @@ impl CoreMetrics {
         if let Some(count) = reason.and_then(|r| self.failed.get(r as usize)) {
             count.add(1);
         }
-        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BUCKETS_US.iter().position(|b| us <= *b).unwrap_or(BUCKETS_US.len());
-        if let Some(count) = self.buckets.get(bucket) {
-            count.add(1);
-        }
-        self.duration_us.add(us);
+        self.requests.add(took);
     }
 }
 

@@ -52,10 +52,14 @@ impl FromStr for TraceContext {
     type Err = NoTraceContext;
 
     fn from_str(text: &str) -> Result<Self, NoTraceContext> {
-        let context = TraceContextPropagator::new().extract(&Only(text));
-        let context = context.span().span_context().clone();
-        (context.is_valid() && context.is_sampled()).then_some(Self(context)).ok_or(NoTraceContext)
+        extracted(&Only(text)).filter(SpanContext::is_sampled).map(Self).ok_or(NoTraceContext)
     }
+}
+
+/// The context of a span, recorded or not; `None` where there is none that can be read.
+pub(super) fn extracted(from: &dyn Extractor) -> Option<SpanContext> {
+    let context = TraceContextPropagator::new().extract(from);
+    Some(context.span().span_context().clone()).filter(SpanContext::is_valid)
 }
 
 /// The context of the current span, for one who goes on with its work elsewhere; `None` where it is not recorded.
@@ -122,7 +126,7 @@ impl Extractor for Headers<'_> {
 }
 
 /// A traceparent alone.
-struct Only<'a>(&'a str);
+pub(super) struct Only<'a>(pub(super) &'a str);
 
 impl Extractor for Only<'_> {
     fn get(&self, key: &str) -> Option<&str> {

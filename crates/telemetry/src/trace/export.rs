@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId, TracerProvider as _};
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{ExporterBuildError, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, SpanData, SpanExporter};
+use opentelemetry_sdk::trace::{
+    Sampler, SamplingResult, SdkTracer, SdkTracerProvider, ShouldSample, SpanData, SpanExporter,
+};
 use prometheus::{IntCounterVec, Opts};
 
 use super::TraceOptions;
+use super::request::{REQUEST, RequestTraces};
 use crate::{Metrics, MetricsError, Process};
 
 /// How long the collector may take for a batch.
@@ -38,6 +41,7 @@ pub enum TraceError {
 #[derive(Clone, Debug)]
 pub struct Traces {
     provider: Option<SdkTracerProvider>,
+    requests: Option<RequestTraces>,
     spans: IntCounterVec,
 }
 
@@ -51,7 +55,7 @@ impl Traces {
         let spans = IntCounterVec::new(Opts::new("hotswap_trace_spans_total", help), &["outcome"])
             .map_err(MetricsError::from)?;
         let Some(endpoint) = &options.otlp_endpoint else {
-            return Ok((Self { provider: None, spans }, None));
+            return Ok((Self { provider: None, requests: None, spans }, None));
         };
         let is_url = endpoint.parse::<http::Uri>().is_ok_and(|u| {
             matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some_and(|host| !host.is_empty())
@@ -66,15 +70,21 @@ impl Traces {
             .with_timeout(EXPORT_WITHIN)
             .build()?;
         let exporter = Watched { exporter, spans: spans.clone(), away: Arc::default() };
-        let root = Sampler::TraceIdRatioBased(options.trace_sample.get());
+        let share = Sampler::TraceIdRatioBased(options.trace_sample.get());
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
-            .with_sampler(Sampler::ParentBased(Box::new(root)))
+            .with_sampler(Decided(Sampler::ParentBased(Box::new(share))))
             .with_resource(resource(process))
             .build();
         let tracer = provider.tracer("hotswap");
         super::context::turn_on();
-        Ok((Self { provider: Some(provider), spans }, Some(tracer)))
+        let requests = Some(RequestTraces::new(tracer.clone(), options.trace_sample));
+        Ok((Self { provider: Some(provider), requests, spans }, Some(tracer)))
+    }
+
+    /// Decides which requests of a data plane are recorded; `None`: none is.
+    pub fn requests(&self) -> Option<RequestTraces> {
+        self.requests.clone()
     }
 
     /// Declares what is counted of spans.
@@ -93,6 +103,26 @@ impl Traces {
         {
             tracing::warn!(%error, "the last spans were not sent");
         }
+    }
+}
+
+/// Whether a span is recorded. Of a request that has been settled before its span is made.
+#[derive(Clone, Debug)]
+struct Decided(Sampler);
+
+impl ShouldSample for Decided {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let is_root = !parent.is_some_and(|parent| parent.span().span_context().is_valid());
+        let sampler = if is_root && name == REQUEST { &Sampler::AlwaysOn } else { &self.0 };
+        sampler.should_sample(parent, trace, name, kind, attributes, links)
     }
 }
 

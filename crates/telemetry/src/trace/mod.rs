@@ -12,7 +12,9 @@
 mod context;
 mod export;
 mod options;
+mod request;
 
 pub use context::{TraceContext, current, follow, follow_all, trace_id};
 pub use export::{TraceError, Traces};
 pub use options::{SampleRatio, TraceOptions};
+pub use request::{Attribute, RequestTrace, RequestTraces};

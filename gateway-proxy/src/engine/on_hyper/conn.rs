@@ -17,7 +17,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode};
 
 use super::heads;
 use super::record::Notes;
@@ -25,6 +26,7 @@ use super::{Backend, Core};
 use crate::backend_state::{InFlight, Outcome};
 use crate::engine::limits::{ExchangeLimits, Limit};
 use crate::reason::Reason;
+use crate::trace::TRACEPARENT;
 
 /// Where a connection is in its exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,7 +219,7 @@ impl Conn {
     // === an exchange ===
 
     /// A head is whole: an exchange begins. Its number tells its bodies from those of others.
-    pub(super) fn begin(&self, method: &Method, uri: &Uri, has_body: bool) -> u32 {
+    pub(super) fn begin(&self, parts: &Parts, has_body: bool) -> u32 {
         self.phase.set(Phase::Exchange);
         self.linger.set(false);
         drop(self.early.take());
@@ -226,7 +228,8 @@ impl Conn {
         self.response_open.set(true);
         // Until a route sets its own.
         self.arm(Limit::Client, self.core.limits.client_idle_ms);
-        self.notes.begin(method, uri);
+        let recording = self.core.record(|| parts.headers.get(TRACEPARENT).map(HeaderValue::as_bytes));
+        self.notes.begin(&parts.method, &parts.uri, recording);
         self.turn.get()
     }
 
@@ -246,7 +249,8 @@ impl Conn {
 
     /// What came of a try that is followed by another.
     pub(super) fn end_try(&self, outcome: Outcome) {
-        self.notes.end_try(outcome, self.core.timers.now());
+        let took = self.notes.end_try(outcome, self.core.timers.now());
+        took.iter().for_each(|took| self.core.metrics.backends.add(*took));
         self.try_until.set(u64::MAX);
         self.wait_for_connection();
     }
@@ -305,7 +309,8 @@ impl Conn {
 
     /// The response's head goes out. One of the gateway's own has no route's limits.
     pub(super) fn respond(&self, status: StatusCode, by_backend: bool) {
-        self.notes.status(status, by_backend.then(|| self.core.timers.now()));
+        let took = self.notes.status(status, by_backend.then(|| self.core.timers.now()));
+        took.iter().for_each(|took| self.core.metrics.backends.add(*took));
         self.unflushed.set(true);
         self.phase.set(Phase::Body);
         self.try_until.set(u64::MAX);

@@ -31,6 +31,7 @@ use crate::engine::retry::Tries;
 use crate::engine::shared::Config;
 use crate::headers::{self, Seen};
 use crate::reason::Reason;
+use crate::trace::{Recording, TRACEPARENT};
 
 /// How long a body waits for the backend's "100 Continue", when the client asked for one. A backend that does
 /// not know the expectation waits for the body.
@@ -108,7 +109,7 @@ pub(super) fn answer(
 fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Output = Sending> + use<>> {
     let (mut parts, body) = request.into_parts();
     let ambiguous = parts.headers.contains_key(TRANSFER_ENCODING) && conn.has_two_framings(&parts.method);
-    let turn = conn.begin(&parts.method, &parts.uri, !body.is_end_stream());
+    let turn = conn.begin(&parts, !body.is_end_stream());
     let fail = |reason| Begun::Answered(Box::new(local::failure(conn, turn, reason)));
     if ambiguous {
         return fail(Reason::BadRequest);
@@ -173,13 +174,19 @@ fn receive(
     let config = conn.core.config();
     let host = target::host(&parts.headers).map_err(fail)?;
     let head = Head { parts, host: &host.name };
+    let stages = conn.notes.with_recording(|_| Recording::stages());
     let decision = decide(
         &config,
         &head,
-        &conn.core.caller(host.port, conn.peer),
+        &conn.core.caller(host.port, conn.peer, stages.as_ref()),
         &mut conn.core.targets.borrow_mut(),
         &mut *conn.core.upstreams.borrow_mut(),
     );
+    if let Some(stages) = &stages {
+        let backend =
+            if let Decision::Forward(plan) = &decision { Some(&**plan.backend.text()) } else { None };
+        conn.notes.with_recording(|recording| recording.decided(stages, backend));
+    }
     match decision {
         Decision::Forward(plan) => {
             conn.notes.route(&config, plan.route);
@@ -225,6 +232,9 @@ fn prepare(
         // An HTTP/1.0 client without one; towards the backend we speak 1.1.
         let address = HeaderValue::from_str(plan.backend.text()).map_err(|_| Reason::BadRequest)?;
         parts.headers.insert(HOST, address);
+    }
+    if let Some(traceparent) = conn.notes.with_recording(Recording::sent).flatten() {
+        parts.headers.insert(TRACEPARENT, traceparent);
     }
     headers::edit(&mut parts.headers, route.request_headers());
     if let Some(path) = &plan.path {

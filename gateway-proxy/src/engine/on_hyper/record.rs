@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, StatusCode, Uri};
 
@@ -13,6 +13,7 @@ use crate::backend_state::{InFlight, Outcome, clock};
 use crate::config::RouteEntry;
 use crate::engine::shared::Config;
 use crate::reason::Reason;
+use crate::trace::{Recording, Told};
 
 /// The notes of a connection: there is one exchange at a time.
 #[derive(Default)]
@@ -35,11 +36,12 @@ struct Record {
     status: Option<StatusCode>,
     reason: Option<Reason>,
     bytes: u64,
+    recording: Option<Recording>,
 }
 
 impl Notes {
     /// An exchange begins.
-    pub(super) fn begin(&self, method: &Method, uri: &Uri) {
+    pub(super) fn begin(&self, method: &Method, uri: &Uri, recording: Option<Recording>) {
         *self.record.borrow_mut() = Some(Record {
             began: Instant::now(),
             method: method.clone(),
@@ -52,7 +54,13 @@ impl Notes {
             status: None,
             reason: None,
             bytes: 0,
+            recording,
         });
+    }
+
+    /// Does something with what is recorded for a trace, if something is.
+    pub(super) fn with_recording<T>(&self, act: impl FnOnce(&mut Recording) -> T) -> Option<T> {
+        self.record.borrow_mut().as_mut()?.recording.as_mut().map(act)
     }
 
     fn note(&self, change: impl FnOnce(&mut Record)) {
@@ -85,24 +93,26 @@ impl Notes {
         self.record.borrow_mut().as_mut()?.set_cookie.take()
     }
 
-    /// What came of a try that is followed by another.
-    pub(super) fn end_try(&self, outcome: Outcome, now: u64) {
-        self.note(|r| {
-            if let Some(in_flight) = r.in_flight.take() {
-                in_flight.report(outcome, now);
-            }
-        });
+    /// What came of a try that is followed by another. How long the head of its response took, where there is one.
+    pub(super) fn end_try(&self, outcome: Outcome, now: u64) -> Option<Duration> {
+        let in_flight = self.record.borrow_mut().as_mut()?.in_flight.take()?;
+        in_flight.report(outcome, now).filter(|_| matches!(outcome, Outcome::Status(_)))
     }
 
-    /// `by_backend`: the time, in ms, where it is the backend's and not the gateway's own.
-    pub(super) fn status(&self, status: StatusCode, by_backend: Option<u64>) {
+    /// `by_backend`: the time, in ms, where it is the backend's and not the gateway's own. How long it took then.
+    pub(super) fn status(&self, status: StatusCode, by_backend: Option<u64>) -> Option<Duration> {
+        let mut took = None;
         self.note(|r| {
             r.status = Some(status);
+            if let (Some(recording), Some(_)) = (&mut r.recording, by_backend) {
+                recording.answered(status);
+            }
             if let (Some(in_flight), Some(now)) = (&r.in_flight, by_backend) {
-                in_flight.report(Outcome::Status(status.as_u16()), now);
+                took = in_flight.report(Outcome::Status(status.as_u16()), now);
             }
         });
         self.keep_again(None);
+        took
     }
 
     pub(super) fn moved(&self, bytes: usize) {
@@ -154,6 +164,17 @@ impl Notes {
         let Some(record) = self.record.borrow_mut().take() else { return };
         let took = record.began.elapsed();
         core.metrics.ended(record.status, record.reason, took);
+        if let Some(recording) = record.recording {
+            recording.ended(&Told {
+                method: record.method.as_str(),
+                path: record.uri.path(),
+                host: record.host.as_ref().map(HeaderValue::as_bytes),
+                route: record.route.as_ref().and_then(|(config, slot)| config.route(*slot)).map(|r| &**r),
+                backend: record.backend.as_ref().map(|b| &**b.text()),
+                status: record.status,
+                reason: record.reason,
+            });
+        }
         if core.log.wants(record.reason) {
             core.log.log(Entry {
                 method: record.method,
@@ -172,7 +193,7 @@ impl Notes {
     /// A head that could not be read ends as an exchange that has nothing but a reason.
     pub(super) fn unreadable(&self, core: &Core, status: Option<StatusCode>, reason: Reason) {
         // Any token is a method, and this one stands for none.
-        self.begin(&Method::from_bytes(b"-").unwrap_or_default(), &Uri::default());
+        self.begin(&Method::from_bytes(b"-").unwrap_or_default(), &Uri::default(), None);
         self.note(|r| r.status = status);
         self.failure(reason);
         self.close(core);

@@ -17,6 +17,7 @@ use crate::engine::shared::Config;
 use crate::message::framing::{self, Framing};
 use crate::message::{Announced, Head, Known, read};
 use crate::reason::Reason;
+use crate::trace::{Recording, TRACEPARENT};
 
 /// A request's head as the matcher looks at it.
 struct Asked<'a> {
@@ -158,13 +159,19 @@ impl Client {
             return Err(Reply::Nothing);
         }
         let config = core.config();
+        let stages = self.track.is_recorded().then(Recording::stages);
         let decision = decide(
             &config,
             &Asked { head, host: &host.name },
-            &core.caller(host.port, self.peer),
+            &core.caller(host.port, self.peer, stages.as_ref()),
             &mut core.targets.borrow_mut(),
             &mut *core.upstreams.borrow_mut(),
         );
+        if let (Some(stages), Some(recording)) = (&stages, self.track.recording()) {
+            let backend =
+                if let Decision::Forward(plan) = &decision { Some(&**plan.backend.text()) } else { None };
+            recording.decided(stages, backend);
+        }
         match decision {
             Decision::Forward(plan) => {
                 self.track.taken_by(&config, plan.route);
@@ -193,12 +200,16 @@ impl Client {
         rest: &mut [u8],
     ) -> (Step, usize) {
         let core = self.core();
+        let traceparent = self.track.recording().and_then(Recording::sent);
         let (Some(route), Some(head)) = (config.route(plan.route), self.track.head_mut()) else {
             return (self.reply(cx, Reply::Failure(Reason::NoRoute), true), 0);
         };
         let tries = Tries::of(config, &plan, head.method());
         let per_try = tries.as_ref().and_then(Tries::per_try_ms);
         let mut exchange = Exchange::new(head, &mut plan, framing, core.limits.max_body_bytes, tries);
+        if let Some(traceparent) = traceparent {
+            head.set(&TRACEPARENT, traceparent.as_bytes());
+        }
         prepare(head, route, &plan.backend, &self.address);
         let mut around = core.output.borrow_mut();
         around.clear();

@@ -15,6 +15,7 @@ use crate::engine::serve::Engine as _;
 use crate::engine::shared::Config;
 use crate::message::Head;
 use crate::reason::Reason;
+use crate::trace::{Recording, TRACEPARENT, Told};
 
 /// The deadline and the notes of a connection.
 pub(super) struct Track {
@@ -41,6 +42,7 @@ struct Record {
     status: Option<StatusCode>,
     reason: Option<Reason>,
     bytes: u64,
+    recording: Option<Recording>,
 }
 
 impl Track {
@@ -134,6 +136,7 @@ impl Track {
     /// An exchange begins.
     pub(super) fn begin(&mut self, head: Head) {
         let began = Instant::now();
+        let recording = self.core.record(|| head.named(TRACEPARENT.as_str()).next());
         self.record = Some(Record {
             began,
             head,
@@ -144,6 +147,7 @@ impl Track {
             status: None,
             reason: None,
             bytes: 0,
+            recording,
         });
         self.limits = ExchangeLimits::default();
         // Until a route sets its own.
@@ -163,6 +167,16 @@ impl Track {
     pub(super) fn route(&self) -> Option<&RouteEntry> {
         let (config, slot) = self.record.as_ref()?.route.as_ref()?;
         config.route(*slot).map(|r| &**r)
+    }
+
+    /// Whether the request is recorded for a trace.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.record.as_ref().is_some_and(|r| r.recording.is_some())
+    }
+
+    /// What is recorded for a trace, if something is.
+    pub(super) fn recording(&mut self) -> Option<&mut Recording> {
+        self.record.as_mut()?.recording.as_mut()
     }
 
     fn note(&mut self, change: impl FnOnce(&mut Record)) {
@@ -193,13 +207,19 @@ impl Track {
 
     /// What came of a try that is followed by another.
     pub(super) fn end_try(&mut self, outcome: Outcome) {
-        let now = self.core.timers.now();
-        self.note(|r| {
-            if let Some(in_flight) = r.in_flight.take() {
-                in_flight.report(outcome, now);
-            }
-        });
+        self.tell(outcome);
+        self.note(|r| r.in_flight = None);
         self.try_until = u64::MAX;
+    }
+
+    /// Tells the backend's state what came of the try.
+    fn tell(&self, outcome: Outcome) {
+        let in_flight = self.record.as_ref().and_then(|r| r.in_flight.as_ref());
+        if let Some(took) = in_flight.and_then(|f| f.report(outcome, self.core.timers.now()))
+            && matches!(outcome, Outcome::Status(_))
+        {
+            self.core.metrics.backends.add(took);
+        }
     }
 
     /// What is to go out with the backend's response.
@@ -213,11 +233,11 @@ impl Track {
 
     /// The backend's response goes out.
     pub(super) fn respond(&mut self, status: u16) {
-        let now = self.core.timers.now();
+        self.tell(Outcome::Status(status));
         self.note(|r| {
             r.status = StatusCode::from_u16(status).ok();
-            if let Some(in_flight) = &r.in_flight {
-                in_flight.report(Outcome::Status(status), now);
+            if let (Some(recording), Some(status)) = (&mut r.recording, r.status) {
+                recording.answered(status);
             }
         });
         self.try_until = u64::MAX;
@@ -241,15 +261,10 @@ impl Track {
 
     /// The first reason stays: what follows is its consequence.
     pub(super) fn failure(&mut self, reason: Reason) {
-        let now = self.core.timers.now();
-        self.note(|r| {
-            if r.reason.is_none() {
-                r.reason = Some(reason);
-                if let Some(in_flight) = &r.in_flight {
-                    in_flight.report(reason.outcome(), now);
-                }
-            }
-        });
+        if self.record.as_ref().is_some_and(|r| r.reason.is_none()) {
+            self.tell(reason.outcome());
+            self.note(|r| r.reason = Some(reason));
+        }
     }
 
     /// A head that could not be read is an exchange that has nothing but a reason.
@@ -266,6 +281,17 @@ impl Track {
         let core = &self.core;
         let took = record.began.elapsed();
         core.metrics.ended(record.status, record.reason, took);
+        if let Some(recording) = record.recording {
+            recording.ended(&Told {
+                method: record.head.method(),
+                path: record.head.path(),
+                host: record.head.host(),
+                route: record.route.as_ref().and_then(|(config, slot)| config.route(*slot)).map(|r| &**r),
+                backend: record.backend.as_ref().map(|b| &**b.text()),
+                status: record.status,
+                reason: record.reason,
+            });
+        }
         if core.log.wants(record.reason) {
             let head = &record.head;
             // Any token is a method, and "-" stands for none.

@@ -222,20 +222,27 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// An HTTP server that answers every request with its name.
 pub(crate) fn backend(name: &'static str) -> SocketAddr {
+    backend_that(move |_| name.to_owned())
+}
+
+/// An HTTP server that answers every request with what is made of the lines of its head.
+pub(crate) fn backend_that(says: impl Fn(&[String]) -> String + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || answer(name, stream));
+            let says = says.clone();
+            std::thread::spawn(move || answer(says, stream));
         }
     });
     address
 }
 
-fn answer(name: &str, mut stream: TcpStream) {
+fn answer(says: impl Fn(&[String]) -> String, mut stream: TcpStream) {
     let mut reader = BufReader::new(stream.try_clone().expect("cloned"));
-    while read_head(&mut reader).is_some() {
-        let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len());
+    while let Some(head) = read_head(&mut reader) {
+        let body = says(&head);
+        let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         if stream.write_all(text.as_bytes()).is_err() {
             return;
         }
@@ -272,7 +279,12 @@ impl Browser {
 
     /// Asks a host for its root; gives the status and the body.
     pub(crate) fn get(&mut self, host: &str) -> Result<(u16, String), String> {
-        let text = format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        self.get_with(host, "")
+    }
+
+    /// The same, with lines of headers, each with its end.
+    pub(crate) fn get_with(&mut self, host: &str, headers: &str) -> Result<(u16, String), String> {
+        let text = format!("GET / HTTP/1.1\r\nhost: {host}\r\n{headers}\r\n");
         self.reader.get_mut().write_all(text.as_bytes()).map_err(|e| e.to_string())?;
         let head = read_head(&mut self.reader).ok_or("the connection was closed")?;
         let status = head[0].split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or("no status")?;

@@ -8,7 +8,7 @@ use hotswap_testkit::{Jaeger, Prometheus, http_get, lint_metrics, required};
 use serde_json::Value;
 use tonic::Request;
 
-use crate::harness::{Browser, Server, UP, backend, eventually, folder, hotswap, shop};
+use crate::harness::{Browser, Server, UP, backend, backend_that, eventually, folder, hotswap, shop};
 
 /// Spans go at once: nobody waits 5 s for a test.
 const AT_ONCE: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "50");
@@ -105,6 +105,49 @@ fn a_command_goes_on_with_the_trace_of_its_environment() {
     assert!(get.status().expect("runs").success());
     let is_call = |s: &Seen| s.name == "hotswap.route.v1.RouteService/ListRoutes" && s.parent == caller;
     eventually("the call", || spans(&jaeger, trace).iter().any(is_call));
+}
+
+#[test]
+fn a_request_is_four_spans_and_its_backend_goes_on_with_them() {
+    let Some(jaeger) = required(Jaeger::start()) else { return };
+    for (engine, trace) in
+        [("hyper", "44f92f3577b34da6a3ce929d0e0e4736"), ("own", "55f92f3577b34da6a3ce929d0e0e4736")]
+    {
+        let folder = folder();
+        let url = jaeger.otlp_url();
+        let args = [&UP[..], &["--otlp-endpoint", &url]].concat();
+        let variables = [AT_ONCE, ("HOTSWAP_GATEWAY_ENGINE", engine)];
+        let suite = Server::start_with(folder.path(), &variables, &args, "token");
+        let seen = backend_that(|head| {
+            head.iter().find_map(|l| l.strip_prefix("traceparent: ")).unwrap_or("none").to_owned()
+        });
+        suite.apply("control plane", &shop(seen), &[]).ok();
+        let mut browser = Browser::open(suite.address("gateway"));
+        eventually("the route", || browser.get("a.example").is_ok_and(|a| a.0 == 200));
+
+        let caller = "00f067aa0ba902b7";
+        let from = |flag: &str| format!("traceparent: 00-{trace}-{caller}-{flag}\r\n");
+        let unrecorded = browser.get_with("a.example", &from("00")).expect("an answer").1;
+        assert_eq!(unrecorded, format!("00-{trace}-{caller}-00"), "{engine}: it goes on as it came");
+        let told = browser.get_with("a.example", &from("01")).expect("an answer").1;
+        eventually("four spans", || spans(&jaeger, trace).len() >= 4);
+
+        let all = spans(&jaeger, trace);
+        let named =
+            |name: &str| all.iter().find(|s| s.name == name).unwrap_or_else(|| panic!("{name}: {all:?}"));
+        let (request, proxy) = (named("gateway.request"), named("gateway.proxy"));
+        assert_eq!((all.len(), request.parent.as_str()), (4, caller), "{engine}: {all:?}");
+        for child in ["gateway.match", "gateway.select", "gateway.proxy"] {
+            assert_eq!(named(child).parent, request.id, "{engine}: {child}");
+        }
+        assert_eq!(told, format!("00-{trace}-{}-01", proxy.id), "{engine}");
+        let tags = &request.tags;
+        assert_eq!(
+            (&tags["http.response.status_code"], &tags["hotswap.route"]),
+            (&200.into(), &"routes/shop".into())
+        );
+        assert_eq!(tags["url.path"], "/", "{engine}: {tags}");
+    }
 }
 
 #[test]
