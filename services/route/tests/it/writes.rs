@@ -189,7 +189,7 @@ async fn what_a_pool_does_about_failures_is_written_and_changed_field_by_field()
     let made = client.create_pool(request.clone()).await.expect("made").into_inner().pool.expect("pool");
     let timeout = wire::HealthCheck { timeout_ms: 50, ..Default::default() };
     let pool = wire::Pool { name: made.name.clone(), health_check: Some(timeout), ..Default::default() };
-    let update_mask = Some(prost_types::FieldMask { paths: vec!["health_check.timeout_ms".into()] });
+    let update_mask = Some(FieldMask { paths: vec!["health_check.timeout_ms".into()] });
     let update = wire::UpdatePoolRequest { pool: Some(pool), update_mask, ..Default::default() };
     let changed = client.update_pool(update).await.expect("changed").into_inner().pool.expect("pool");
     let check = changed.health_check.expect("kept");
