@@ -24,7 +24,6 @@ pub mod discover;
 pub mod engine;
 pub mod headers;
 mod health;
-pub mod message;
 pub mod metrics;
 pub mod options;
 pub mod plane;

@@ -1,6 +1,7 @@
 //! Why the gateway answered by itself, or why an exchange did not end well. The codes are stable: they stand
 //! in the header `x-hotswap-reason`, in the access log and in `gateway_requests_failed_total`.
 
+use hotswap_h1::Refused;
 use http::StatusCode;
 
 use crate::backend_state::Outcome;
@@ -106,6 +107,17 @@ impl Reason {
             | Self::PoolMissing
             | Self::NoBackend
             | Self::NoHealthyBackend => Outcome::Unknown,
+        }
+    }
+}
+
+impl From<Refused> for Reason {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Malformed => Self::BadRequest,
+            Refused::TargetTooLong => Self::UriTooLong,
+            Refused::HeadTooLarge => Self::HeadTooLarge,
+            Refused::Unsupported => Self::Unsupported,
         }
     }
 }

@@ -22,7 +22,6 @@
 //! ```
 
 pub(crate) mod dial;
-mod host;
 mod limits;
 mod linger;
 mod on_hyper;

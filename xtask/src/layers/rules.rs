@@ -19,6 +19,7 @@ enum May {
 const ROWS: &[(&str, May, &str)] = &[
     ("hotswap-core", May::Only(&[]), "everything stands on it"),
     ("hotswap-api", May::Only(&[]), "generated; users take it alone"),
+    ("hotswap-h1", May::Only(&[]), "pure: it reads bytes of strangers, and is fuzzed alone"),
     ("hotswap-matcher", May::Only(&["hotswap-core"]), "pure, and shared with the data plane"),
     ("hotswap-rollout", May::Only(&["hotswap-core"]), "pure but for its ports"),
     ("hotswap-store", May::Only(&["hotswap-core"]), "knows databases, and nothing that is kept in them"),
@@ -51,12 +52,18 @@ const ROWS: &[(&str, May, &str)] = &[
             "hotswap-core",
             "hotswap-telemetry",
             "hotswap-runtime",
+            "hotswap-h1",
             "hotswap-matcher",
             "hotswap-route-wire",
             "hotswap-plugin-host",
             "hotswap-api",
         ]),
         "the data plane works while the control plane is away",
+    ),
+    (
+        "hotswap-fuzz",
+        May::Only(&["hotswap-core", "hotswap-h1", "hotswap-api", "hotswap-gateway"]),
+        "what is fuzzed, and nothing that is not",
     ),
     ("hotswap", May::All, "puts everything into one process"),
     ("hotswap-test-servers", May::Only(&[]), "the project's own tools use it too"),
@@ -76,6 +83,7 @@ const AWAY_FROM_GATEWAY: &[&str] = &[
 ];
 
 const GATEWAY: &str = "hotswap-gateway";
+const FUZZ: &str = "hotswap-fuzz";
 const TESTKIT: &str = "hotswap-testkit";
 
 /// Outside crates that only some of ours may use, and why.
@@ -85,7 +93,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("sqlx", &["hotswap-store"], "SQL meets one crate, so that two databases stay one text"),
     (
         "hyper",
-        &[GATEWAY, "hotswap", TESTKIT, "hotswap-runtime", "xtask"],
+        &[GATEWAY, "hotswap", TESTKIT, FUZZ, "hotswap-runtime", "xtask"],
         "the rest speaks through tonic, axum or the engine's seam",
     ),
     ("wasmtime", &["hotswap-plugin-host"], "slow to build, and one sandbox is enough to trust"),

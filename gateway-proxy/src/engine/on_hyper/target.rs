@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
+use hotswap_h1::{Host, parse_host};
 use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
-use crate::engine::host::{Host, parse_host};
 use crate::headers::Seen;
 use crate::reason::Reason;
 

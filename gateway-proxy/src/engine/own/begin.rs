@@ -3,19 +3,20 @@
 
 use std::task::{Context, Poll};
 
+use hotswap_h1::framing::{self, Framing};
+use hotswap_h1::{Announced, Head, Known, parse_host, read};
+
 use super::client::{Client, Step};
+use super::edit;
 use super::exchange::Exchange;
 use super::reply::Reply;
 use super::wire;
 use crate::config::RouteEntry;
 use crate::decide::{Decision, LocalReply, Plan, decide};
-use crate::engine::host::parse_host;
 use crate::engine::limits::ExchangeLimits;
 use crate::engine::own::core::Backend;
 use crate::engine::retry::Tries;
 use crate::engine::shared::Config;
-use crate::message::framing::{self, Framing};
-use crate::message::{Announced, Head, Known, read};
 use crate::reason::Reason;
 use crate::trace::{Recording, TRACEPARENT};
 
@@ -113,7 +114,8 @@ impl Client {
                 core.give_head(head);
                 None
             }
-            Err(reason) => {
+            Err(refused) => {
+                let reason = refused.into();
                 core.give_head(head);
                 self.track.unreadable(reason);
                 (self.old, self.to_head) = (false, false);
@@ -126,7 +128,7 @@ impl Client {
     fn begin(&mut self, cx: &mut Context<'_>, head: Head, rest: &mut [u8]) -> (Step, usize) {
         (self.old, self.to_head) = (head.is_old(), head.method() == "HEAD");
         self.keep_alive = framing::lasts(&head);
-        let framing = framing::of_request(&head);
+        let framing = framing::of_request(&head).map_err(Reason::from);
         self.track.begin(head);
         let planned = framing.map_err(Reply::Failure).and_then(|framing| self.plan(framing));
         match planned {
@@ -262,5 +264,5 @@ fn prepare(head: &mut Head, route: &RouteEntry, backend: &Backend, client: &str)
         // An HTTP/1.0 client without one; towards the backend we speak 1.1.
         head.push(Known::Host.name(), backend.text().as_bytes());
     }
-    head.edit(route.request_headers());
+    edit::apply(route.request_headers(), head);
 }

@@ -6,6 +6,9 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use hotswap_core::{Clock as _, SystemClock, Timestamp};
+use hotswap_h1::Head;
+use hotswap_h1::body::Around;
+use hotswap_h1::read::HeadLimits;
 use tokio::net::TcpStream;
 
 use super::backend::Link;
@@ -13,9 +16,6 @@ use super::client;
 use crate::engine::CoreSetup;
 use crate::engine::serve::Engine;
 use crate::engine::shared::Shared;
-use crate::message::Head;
-use crate::message::body::Around;
-use crate::message::read::HeadLimits;
 use crate::upstream::Upstream;
 
 /// The buffer that everything is read through, in bytes. One for all connections of a core stays in the cache.

@@ -3,16 +3,18 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use hotswap_h1::body::Pipe;
+use hotswap_h1::framing::{self, Framing};
+use hotswap_h1::read::{self, HeadLimits};
+use hotswap_h1::write::Coding;
+use hotswap_h1::{Head, Known};
+
 use super::client::Client;
 use super::core::Core;
+use super::edit;
 use super::exchange::Exchange;
 use super::wire::{self, Rest};
 use crate::engine::retry::{self, Tries};
-use crate::message::body::Pipe;
-use crate::message::framing::{self, Framing};
-use crate::message::read::{self, HeadLimits};
-use crate::message::write::Coding;
-use crate::message::{Head, Known};
 use crate::reason::Reason;
 
 /// Limits of a response's head.
@@ -244,7 +246,7 @@ impl Client {
             head.push("set-cookie", cookie.as_bytes());
         }
         if let Some(route) = self.track.route() {
-            head.edit(route.response_headers());
+            edit::apply(route.response_headers(), head);
         }
         let coding = self.frame(head, framing, core);
         let mut around = core.output.borrow_mut();
@@ -264,22 +266,8 @@ impl Client {
 
     /// Says in the head how the body is framed towards the client, and whether the connection lasts.
     fn frame(&mut self, head: &mut Head, framing: Framing, core: &Rc<Core>) -> Coding {
-        let coding = match framing {
-            Framing::Chunked | Framing::UntilClose if self.old => {
-                // The end of the connection is the end of the body.
-                self.keep_alive = false;
-                Coding::Plain
-            }
-            Framing::Chunked | Framing::UntilClose => {
-                head.push(Known::TransferEncoding.name(), b"chunked");
-                Coding::Chunked
-            }
-            Framing::None | Framing::Length(_) => {
-                head.keep_one_length();
-                Coding::Plain
-            }
-        };
-        self.keep_alive &= !core.is_draining();
+        let (coding, lasts) = head.frame_response(framing, self.old);
+        self.keep_alive &= lasts && !core.is_draining();
         self.say_whether_it_lasts(head);
         coding
     }

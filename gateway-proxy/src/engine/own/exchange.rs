@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hotswap_h1::Head;
+use hotswap_h1::framing::Framing;
 use tokio::time::Sleep;
 
 use super::backend::{self, Link, Opening};
@@ -17,8 +19,6 @@ use super::upload::{Fault, Upload};
 use super::wire;
 use crate::decide::Plan;
 use crate::engine::retry::{self, Tries};
-use crate::message::Head;
-use crate::message::framing::Framing;
 use crate::reason::Reason;
 
 /// How long a body waits for the backend's "100 Continue", in ms, when the client asked for one. A backend that

@@ -22,6 +22,7 @@
 //! | `exchange` | the two directions together: who goes on, what ends it, what is tried again |
 //! | `retry` | tries after the first |
 //! | `upload`, `download` | one direction each |
+//! | `edit` | a route's edits of a head |
 //! | `reply` | answers of the gateway's own |
 //! | `track` | deadline and notes: what the log, the metrics and the timers need |
 //! | `backend` | opening connections |
@@ -32,6 +33,7 @@ mod begin;
 mod client;
 mod core;
 mod download;
+mod edit;
 mod exchange;
 mod reply;
 mod retry;

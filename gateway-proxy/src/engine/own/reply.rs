@@ -2,11 +2,12 @@
 
 use std::task::Context;
 
+use hotswap_h1::{Head, Known};
 use http::{HeaderValue, StatusCode};
 
 use super::client::{Client, Ending, Step};
+use super::edit;
 use super::wire;
-use crate::message::{Head, Known};
 use crate::reason::{HEADER, Reason};
 
 /// An answer.
@@ -62,7 +63,7 @@ impl Client {
         let text = reply.write(&mut head);
         core.with_date(|date| head.push(Known::Date.name(), date.as_bytes()));
         if let (Reply::Redirect(..), Some(route)) = (&reply, self.track.route()) {
-            head.edit(route.response_headers());
+            edit::apply(route.response_headers(), &mut head);
         }
         if !matches!(reply, Reply::Nothing) {
             head.push(Known::ContentLength.name(), text.len().to_string().as_bytes());

@@ -10,9 +10,9 @@ use super::reply::Reply;
 use super::wire;
 use crate::backend_state::Outcome;
 use crate::engine::retry::{self, Tries};
-use crate::message::Head;
-use crate::message::framing::Framing;
 use crate::reason::Reason;
+use hotswap_h1::Head;
+use hotswap_h1::framing::Framing;
 
 impl Exchange {
     /// Keeps what goes to the backend of the body, while another try may need it.

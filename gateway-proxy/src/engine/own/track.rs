@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use hotswap_h1::Head;
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 use super::core::{Backend, Core};
@@ -13,7 +14,6 @@ use crate::config::RouteEntry;
 use crate::engine::limits::{ExchangeLimits, Limit};
 use crate::engine::serve::Engine as _;
 use crate::engine::shared::Config;
-use crate::message::Head;
 use crate::reason::Reason;
 use crate::trace::{Recording, TRACEPARENT, Told};
 

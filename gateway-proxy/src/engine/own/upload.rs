@@ -3,15 +3,16 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use hotswap_h1::body::{Around, Pipe};
+use hotswap_h1::chunked::Taken;
+use hotswap_h1::framing::Framing;
+use hotswap_h1::write::Coding;
+use hotswap_h1::{Head, Known};
+
 use super::client::Client;
 use super::core::Core;
 use super::exchange::Exchange;
 use super::wire::{self, Rest};
-use crate::message::body::{Around, Pipe};
-use crate::message::chunked::Taken;
-use crate::message::framing::Framing;
-use crate::message::write::Coding;
-use crate::message::{Head, Known};
 use crate::reason::Reason;
 
 /// Why an exchange can't go on, by the client's doing.

@@ -5,11 +5,11 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use hotswap_h1::body::Around;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::core::Core;
-use crate::message::body::Around;
 
 /// Pieces of a write up to so many bytes are put together: a copy of this size costs less than the kernel's
 /// work on a list of pieces.

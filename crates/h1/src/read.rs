@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Error, Header, ParserConfig, Status};
 
 use super::{Head, Known, Target};
-use crate::reason::Reason;
+use crate::Refused;
 
 /// Headers that are read without asking for memory.
 const USUAL: usize = 128;
@@ -36,12 +36,12 @@ pub struct BadResponse;
 ///
 /// # Errors
 /// With the reason for which it is refused.
-pub fn request(bytes: &[u8], limits: HeadLimits, head: &mut Head) -> Result<Option<usize>, Reason> {
+pub fn request(bytes: &[u8], limits: HeadLimits, head: &mut Head) -> Result<Option<usize>, Refused> {
     let bytes = limits.cut(bytes);
     let len = with_headers(limits.headers, |headers| read_request(bytes, headers, head))?;
-    within(len, bytes, limits).ok_or(Reason::HeadTooLarge)?;
+    within(len, bytes, limits).ok_or(Refused::HeadTooLarge)?;
     match len {
-        Some(len) if has_bare_lf(bytes.get(..len).unwrap_or_default()) => Err(Reason::BadRequest),
+        Some(len) if has_bare_lf(bytes.get(..len).unwrap_or_default()) => Err(Refused::Malformed),
         len => Ok(len),
     }
 }
@@ -50,19 +50,19 @@ fn read_request<'b>(
     bytes: &'b [u8],
     headers: &mut [MaybeUninit<Header<'b>>],
     head: &mut Head,
-) -> Result<Option<usize>, Reason> {
+) -> Result<Option<usize>, Refused> {
     let mut parsed = httparse::Request::new(&mut []);
     let len = match parsed.parse_with_uninit_headers(bytes, headers) {
         Ok(Status::Complete(len)) => len,
         Ok(Status::Partial) => return Ok(None),
-        Err(Error::TooManyHeaders) => return Err(Reason::HeadTooLarge),
-        Err(_) => return Err(Reason::BadRequest),
+        Err(Error::TooManyHeaders) => return Err(Refused::HeadTooLarge),
+        Err(_) => return Err(Refused::Malformed),
     };
     head.clear();
     let (method, text) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
     head.old = parsed.version == Some(0);
     if text.len() > MAX_TARGET {
-        return Err(Reason::UriTooLong);
+        return Err(Refused::TargetTooLong);
     }
     head.text.push_str(method);
     head.method_len = method.len();
@@ -72,14 +72,14 @@ fn read_request<'b>(
         head.path_len = 0;
         return Ok(Some(len));
     }
-    admit(head, Target::parse(text).ok_or(Reason::BadRequest)?)?;
+    admit(head, Target::parse(text).ok_or(Refused::Malformed)?)?;
     Ok(Some(len))
 }
 
 /// Brings the target into origin form: an absolute one decides over the Host, as RFC 9112 section 3.2.2 wants.
-fn admit(head: &mut Head, target: Target<'_>) -> Result<(), Reason> {
+fn admit(head: &mut Head, target: Target<'_>) -> Result<(), Refused> {
     if head.values(Known::Host).count() > 1 || (!head.has(Known::Host) && !head.is_old()) {
-        return Err(Reason::BadRequest);
+        return Err(Refused::Malformed);
     }
     if let Some(authority) = target.authority {
         head.remove(Known::Host);
@@ -96,7 +96,7 @@ fn admit(head: &mut Head, target: Target<'_>) -> Result<(), Reason> {
     head.text.push_str(target.origin);
     let target = head.target();
     if target == "*" && head.method() != "OPTIONS" {
-        return Err(Reason::BadRequest);
+        return Err(Refused::Malformed);
     }
     head.path_len = target.bytes().position(|b| b == b'?').unwrap_or(target.len());
     Ok(())

@@ -1,9 +1,9 @@
 use super::*;
-use crate::message::read::{self, HeadLimits};
+use crate::read::{self, HeadLimits};
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 65_536, headers: 100 };
 
-fn request(version: &str, fields: &[&str]) -> Result<Framing, Reason> {
+fn request(version: &str, fields: &[&str]) -> Result<Framing, Refused> {
     let fields: String = fields.iter().map(|f| format!("{f}\r\n")).collect();
     let text = format!("POST / HTTP/{version}\r\nhost: h\r\n{fields}\r\n");
     let mut head = Head::default();
@@ -63,14 +63,14 @@ fn every_other_framing_of_a_request_is_refused() {
         &["transfer-encoding: ,chunked, "],
     ];
     for fields in bad {
-        assert_eq!(request("1.1", fields), Err(Reason::BadRequest), "{fields:?}");
+        assert_eq!(request("1.1", fields), Err(Refused::Malformed), "{fields:?}");
     }
-    assert_eq!(request("1.0", &["transfer-encoding: chunked"]), Err(Reason::BadRequest));
+    assert_eq!(request("1.0", &["transfer-encoding: chunked"]), Err(Refused::Malformed));
     for fields in [
         &["transfer-encoding: gzip, chunked"][..],
         &["transfer-encoding: gzip", "transfer-encoding: chunked"],
     ] {
-        assert_eq!(request("1.1", fields), Err(Reason::Unsupported), "{fields:?}");
+        assert_eq!(request("1.1", fields), Err(Refused::Unsupported), "{fields:?}");
     }
 }
 

@@ -1,8 +1,8 @@
-//! What a proxy changes of a head: it takes away what concerns one connection, says that it was there, and
-//! applies the route's edits.
+//! What a proxy changes of a head: it takes away what concerns one connection, and says that it was
+//! there.
 
-use hotswap_matcher::HeaderEdits;
-
+use super::framing::Framing;
+use super::write::Coding;
 use super::{Head, Known};
 
 /// What is said of a request's way.
@@ -82,8 +82,25 @@ impl Head {
         Some(self.values(Known::Trailer).collect::<Vec<_>>().join(&b","[..]).into())
     }
 
+    /// Says in a stripped response how its body, which came framed so, goes out to a client, to one of HTTP/1.0 or
+    /// to another; and whether the connection may be used again after it.
+    pub fn frame_response(&mut self, framing: Framing, old: bool) -> (Coding, bool) {
+        match framing {
+            // The end of the connection is the end of the body.
+            Framing::Chunked | Framing::UntilClose if old => (Coding::Plain, false),
+            Framing::Chunked | Framing::UntilClose => {
+                self.push(Known::TransferEncoding.name(), b"chunked");
+                (Coding::Chunked, true)
+            }
+            Framing::None | Framing::Length(_) => {
+                self.keep_one_length();
+                (Coding::Plain, true)
+            }
+        }
+    }
+
     /// Makes the length one field, where a body can have one at all.
-    pub fn keep_one_length(&mut self) {
+    fn keep_one_length(&mut self) {
         if self.status() < 200 || self.status() == 204 {
             self.remove(Known::ContentLength);
         } else if self.values(Known::ContentLength).nth(1).is_some() {
@@ -129,19 +146,6 @@ impl Head {
         self.lines.extend_from_slice(b"\r\n");
         self.remove(Known::ForwardedFor);
         self.note(at, at + name.len());
-    }
-
-    /// Applies a route's edits: remove, set, add.
-    pub fn edit(&mut self, edits: &HeaderEdits) {
-        for name in &edits.remove {
-            self.remove_named(name.as_str().as_bytes());
-        }
-        for (name, value) in &edits.set {
-            self.set(name, value.as_bytes());
-        }
-        for (name, value) in &edits.add {
-            self.push(name.as_str(), value.as_bytes());
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
-use crate::message::Known;
-use crate::message::read::{self, HeadLimits};
+use crate::Known;
+use crate::read::{self, HeadLimits};
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 65_536, headers: 100 };
 

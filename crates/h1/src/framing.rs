@@ -1,7 +1,7 @@
 //! Where a body ends.
 
 use super::{Head, Known};
-use crate::reason::Reason;
+use crate::Refused;
 
 /// How a body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,18 +20,18 @@ pub enum Framing {
 ///
 /// # Errors
 /// Where it is ambiguous, or one that the gateway can't pass on.
-pub fn of_request(head: &Head) -> Result<Framing, Reason> {
+pub fn of_request(head: &Head) -> Result<Framing, Refused> {
     if head.has(Known::TransferEncoding) {
         // RFC 9112 section 6.1 lets a server choose. Another party may have chosen otherwise.
         if head.has(Known::ContentLength) || head.is_old() {
-            return Err(Reason::BadRequest);
+            return Err(Refused::Malformed);
         }
         return transfer_coding(head).map(|()| Framing::Chunked);
     }
     if !head.has(Known::ContentLength) {
         return Ok(Framing::None);
     }
-    head.only(Known::ContentLength).and_then(length).map(of_length).ok_or(Reason::BadRequest)
+    head.only(Known::ContentLength).and_then(length).map(of_length).ok_or(Refused::Malformed)
 }
 
 fn of_length(length: u64) -> Framing {
@@ -39,7 +39,7 @@ fn of_length(length: u64) -> Framing {
 }
 
 /// Whether the coding is chunked and nothing else.
-fn transfer_coding(head: &Head) -> Result<(), Reason> {
+fn transfer_coding(head: &Head) -> Result<(), Refused> {
     if head.only(Known::TransferEncoding).is_some_and(is_chunked) {
         return Ok(());
     }
@@ -47,7 +47,7 @@ fn transfer_coding(head: &Head) -> Result<(), Reason> {
     let last_only =
         tokens().last().is_some_and(is_chunked) && tokens().filter(|t| is_chunked(t)).count() == 1;
     // Codings before it are HTTP, but not what this gateway does. Without it at the end, no end is known.
-    Err(if last_only { Reason::Unsupported } else { Reason::BadRequest })
+    Err(if last_only { Refused::Unsupported } else { Refused::Malformed })
 }
 
 fn is_chunked(coding: &[u8]) -> bool {

@@ -1,11 +1,14 @@
 //! Messages of HTTP as the gateway holds them, apart from all I/O: one head for requests and responses, how a
 //! body is framed, what a proxy changes of a head. HTTP/1.1 is read and written here; another version of HTTP
 //! fills and empties the same [`Head`], so that what is done to a head is written once.
+//!
+//! Everything here reads bytes of strangers, and nothing here does more: it is fuzzed alone, and beside hyper.
 
 pub mod body;
 pub mod chunked;
 pub mod framing;
 mod hop;
+mod host;
 mod known;
 pub mod read;
 mod target;
@@ -16,8 +19,22 @@ use std::ops::Range;
 use http::HeaderName;
 
 pub use self::hop::Announced;
+pub use self::host::{Host, parse_host};
 pub use self::known::Known;
 pub use self::target::Target;
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It breaks the rules of HTTP, or two parties could read it in two ways.
+    Malformed,
+    /// Its target is longer than is read.
+    TargetTooLong,
+    /// Its head has more bytes or headers than allowed.
+    HeadTooLarge,
+    /// It has a transfer coding other than chunked.
+    Unsupported,
+}
 
 /// The head of a request or a response. Its memory is used again: a head that has served once asks for none.
 #[derive(Debug, Default)]

@@ -2,11 +2,10 @@ use proptest::prelude::*;
 
 use super::read::{self, HeadLimits};
 use super::*;
-use crate::reason::Reason;
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 8_192, headers: 20 };
 
-fn request(bytes: &[u8]) -> Result<Option<(usize, Head)>, Reason> {
+fn request(bytes: &[u8]) -> Result<Option<(usize, Head)>, Refused> {
     let mut head = Head::default();
     Ok(read::request(bytes, LIMITS, &mut head)?.map(|len| (len, head)))
 }
@@ -87,7 +86,7 @@ fn what_two_parties_could_read_in_two_ways_is_refused() {
     ] {
         assert_eq!(
             request(bad.as_bytes()).map(|r| r.map(|(len, _)| len)),
-            Err(Reason::BadRequest),
+            Err(Refused::Malformed),
             "{bad:?}"
         );
     }
@@ -103,17 +102,17 @@ fn a_head_has_a_limit_of_bytes_and_of_fields() {
     let long = |n| format!("GET / HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "a".repeat(n));
     let fixed = long(0).len();
     assert!(request(long(LIMITS.bytes - fixed).as_bytes()).is_ok_and(|r| r.is_some()));
-    assert_eq!(request(long(LIMITS.bytes - fixed + 1).as_bytes()).err(), Some(Reason::HeadTooLarge));
+    assert_eq!(request(long(LIMITS.bytes - fixed + 1).as_bytes()).err(), Some(Refused::HeadTooLarge));
     let unfinished = long(LIMITS.bytes);
-    assert_eq!(request(&unfinished.as_bytes()[..LIMITS.bytes]).err(), Some(Reason::HeadTooLarge));
+    assert_eq!(request(&unfinished.as_bytes()[..LIMITS.bytes]).err(), Some(Refused::HeadTooLarge));
     assert!(request(&unfinished.as_bytes()[..LIMITS.bytes - 1]).is_ok_and(|r| r.is_none()));
     let target = format!("GET /{} HTTP/1.1\r\nhost: h\r\n\r\n", "a".repeat(LIMITS.bytes));
     for piece in [LIMITS.bytes, LIMITS.bytes + 1, target.len()] {
-        assert_eq!(request(&target.as_bytes()[..piece]).err(), Some(Reason::HeadTooLarge), "{piece}");
+        assert_eq!(request(&target.as_bytes()[..piece]).err(), Some(Refused::HeadTooLarge), "{piece}");
     }
     let many = |n| format!("GET / HTTP/1.1\r\nhost: h\r\n{}\r\n", "x: 1\r\n".repeat(n));
     assert!(request(many(LIMITS.headers - 1).as_bytes()).is_ok());
-    assert_eq!(request(many(LIMITS.headers).as_bytes()).err(), Some(Reason::HeadTooLarge));
+    assert_eq!(request(many(LIMITS.headers).as_bytes()).err(), Some(Refused::HeadTooLarge));
 }
 
 #[test]

@@ -1,8 +1,5 @@
-use hotswap_matcher::HeaderEdits;
-use http::{HeaderName, HeaderValue};
-
 use super::*;
-use crate::message::read::{self, HeadLimits};
+use crate::read::{self, HeadLimits};
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 65_536, headers: 100 };
 
@@ -100,19 +97,6 @@ fn a_request_without_a_host_claims_none() {
     let mut head = head("1.0", &[("x-forwarded-host", "liar")]);
     head.announce_request(Announced { client: "::1", scheme: "http" });
     assert!(!head.has(Known::ForwardedHost));
-}
-
-#[test]
-fn edits_are_applied_in_their_order() {
-    let mut head = head("1.1", &[("host", "h"), ("X-A", "1"), ("x-a", "2"), ("cookie", "c"), ("x-b", "1")]);
-    let (name, value) = (HeaderName::from_static, HeaderValue::from_static);
-    head.edit(&HeaderEdits {
-        remove: vec![http::header::COOKIE, name("x-b")],
-        set: vec![(name("x-a"), value("3"))],
-        add: vec![(name("x-b"), value("2")), (name("x-a"), value("4"))],
-    });
-    let want = [("host", "h"), ("x-a", "3"), ("x-a", "4"), ("x-b", "2")];
-    assert_eq!(lines(&head), want.map(|(n, v)| (n.to_owned(), v.to_owned())));
 }
 
 #[test]

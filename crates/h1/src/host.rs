@@ -1,18 +1,18 @@
-//! The Host of a request, read once for all engines.
+//! The host of a request.
 
 use std::borrow::Cow;
 
 /// The host of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::engine) struct Host<'a> {
+pub struct Host<'a> {
     /// In lower case, without port and trailing dot; empty: none.
-    pub(in crate::engine) name: Cow<'a, str>,
-    /// As written beside the name.
-    pub(in crate::engine) port: Option<u16>,
+    pub name: Cow<'a, str>,
+    /// The number beside the name.
+    pub port: Option<u16>,
 }
 
 /// Reads what stands in a Host header or an absolute target; `None`: it is no host.
-pub(in crate::engine) fn parse_host(text: &str) -> Option<Host<'_>> {
+pub fn parse_host(text: &str) -> Option<Host<'_>> {
     let (name, port) = match text.rsplit_once(':') {
         // An IPv6 address has colons of its own, in brackets.
         Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
