@@ -106,7 +106,8 @@ pub fn lasts(head: &Head) -> bool {
             if token.eq_ignore_ascii_case(b"close") {
                 return false;
             }
-            lasts |= token.eq_ignore_ascii_case(b"keep-alive");
+            // Among bytes that are no text, others see no word: where it is doubtful, the connection ends.
+            lasts |= token.eq_ignore_ascii_case(b"keep-alive") && value.is_ascii();
         }
     }
     lasts

@@ -116,5 +116,6 @@ fn a_connection_lasts_as_its_version_and_its_options_say() {
     assert!(closes("1.1 200 OK", &["connection: keep-alive", "connection: close"]));
     assert!(closes("1.0 200 OK", &[]));
     assert!(!closes("1.0 200 OK", &["connection: Keep-Alive"]));
+    assert!(closes("1.0 200 OK", &["connection: keep-alive, \u{e9}"]));
     assert!(!closes("1.1 200 OK", &["connection: closed"]));
 }

@@ -1,6 +1,7 @@
 //! The host of a request.
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 
 /// The host of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub fn parse_host(text: &str) -> Option<Host<'_>> {
     let inner = name.strip_prefix('[').map(|n| n.strip_suffix(']'));
     let sound = match inner {
         Some(None) => false,
-        Some(Some(v6)) => v6.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),
+        Some(Some(v6)) => v6.parse::<Ipv6Addr>().is_ok(),
         None => name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
     };
     if !sound {
@@ -50,7 +51,21 @@ mod tests {
         assert_eq!(of("[::1]"), Some(("[::1]".into(), None)));
         assert_eq!(of("a:"), Some(("a".into(), None)));
         assert_eq!(of(""), Some((String::new(), None)));
-        for bad in ["a b", "user@a", "a/b", "a:b", "a:99999", "a:+1", "::1", "[::1", "a,b", "a?b"] {
+        for bad in [
+            "a b",
+            "user@a",
+            "a/b",
+            "a:b",
+            "a:99999",
+            "a:+1",
+            "::1",
+            "[::1",
+            "a,b",
+            "a?b",
+            "[:1::2::3]",
+            "[fe80::1%1]",
+            "[]",
+        ] {
             assert_eq!(of(bad), None, "{bad}");
         }
     }

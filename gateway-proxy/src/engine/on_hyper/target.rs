@@ -50,6 +50,10 @@ pub(super) fn admit(parts: &mut Parts, seen: &mut Seen) -> Result<(), Reason> {
         return Err(Reason::BadRequest);
     }
     if let Some(authority) = parts.uri.authority() {
+        // Without a scheme it is a host alone, which only CONNECT asks for.
+        if !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
+            return Err(Reason::BadRequest);
+        }
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Reason::BadRequest)?;
         parts.headers.insert(HOST, host);
         seen.host = true;
@@ -106,6 +110,8 @@ mod tests {
         assert_eq!(refused("GET", "*", &["a"]), Some(Reason::BadRequest));
         assert_eq!(refused("GET", "/", &[]), Some(Reason::BadRequest));
         assert_eq!(refused("GET", "/", &["a", "a"]), Some(Reason::BadRequest));
+        assert_eq!(refused("GET", "a", &["a"]), Some(Reason::BadRequest));
+        assert_eq!(refused("GET", "ftp://a/", &["a"]), Some(Reason::BadRequest));
         assert_eq!(refused("CONNECT", "a:80", &["a"]), Some(Reason::Unsupported));
     }
 }
