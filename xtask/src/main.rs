@@ -3,6 +3,7 @@
 mod bench;
 mod codegen;
 mod docs;
+mod fuzz;
 mod layers;
 mod status;
 mod test;
@@ -38,6 +39,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Fuzzes everything that reads bytes of strangers.
+    Fuzz(fuzz::FuzzArgs),
     /// Checks who imports whom.
     CheckLayers,
     /// Lists which methods of the contract are built.
@@ -67,6 +70,7 @@ fn run() -> Result<()> {
         Command::Test(args) => test::run(&root, &args),
         Command::Codegen { check } => codegen::run(&root, check),
         Command::Docs { check } => docs::run(&root, check),
+        Command::Fuzz(args) => fuzz::run(&root, &args),
         Command::CheckLayers => layers::run(&root),
         Command::Status => status::run(&root),
         Command::Bench { args } => bench::run(args),
