@@ -56,6 +56,14 @@ pub fn tmux_program() -> Result<PathBuf, Unavailable> {
     on_path("tmux").ok_or(Unavailable::Missing { program: "tmux", package: "tmux" })
 }
 
+/// The program `varnishtest`, which runs scripts of clients and servers around a proxy.
+///
+/// # Errors
+/// [`Unavailable::Missing`] where there is none.
+pub fn varnishtest_program() -> Result<PathBuf, Unavailable> {
+    on_path("varnishtest").ok_or(Unavailable::Missing { program: "varnishtest", package: "varnish" })
+}
+
 /// Jaeger's `all-in-one`, where `HOTSWAP_TEST_JAEGER` says it is. No package brings it.
 ///
 /// # Errors

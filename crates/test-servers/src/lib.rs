@@ -22,15 +22,19 @@ mod postgres;
 mod process;
 mod prometheus;
 mod redis;
+mod required;
 mod user;
 
-pub use find::{jaeger_program, postgres_programs, prometheus_program, redis_program, tmux_program};
+pub use find::{
+    jaeger_program, postgres_programs, prometheus_program, redis_program, tmux_program, varnishtest_program,
+};
 pub use http::get as http_get;
 pub use jaeger::Jaeger;
 pub use postgres::{Postgres, PostgresOptions, sql};
 pub use process::Frozen;
 pub use prometheus::{Prometheus, lint_metrics, promtool};
 pub use redis::Redis;
+pub use required::required;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]

@@ -27,7 +27,6 @@
 mod authority;
 mod database;
 mod forge;
-mod required;
 mod server;
 mod wire;
 
@@ -36,8 +35,7 @@ pub use database::{TestDatabase, postgres};
 pub use forge::Forge;
 pub use hotswap_test_servers::{
     Frozen, Jaeger, Postgres, PostgresOptions, Prometheus, Redis, Unavailable, http_get, lint_metrics,
-    promtool, sql, tmux_program,
+    promtool, required, sql, tmux_program,
 };
-pub use required::required;
 pub use server::{Authed, TestServer};
 pub use wire::{Target, Wire};

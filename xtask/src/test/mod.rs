@@ -69,6 +69,7 @@ const STAGES: &[Stage] = &[
     ("redis", |job| job.services.redis()),
     ("prometheus", |job| job.services.prometheus()),
     ("tmux", |job| job.services.tmux()),
+    ("varnishtest", |job| job.services.varnishtest()),
     ("jaeger", |job| match job.tools.go(tools::JAEGER) {
         Ok(_) => Ok(Outcome::Passed),
         Err(why) => Ok(Outcome::Skipped(format!("jaeger can't be built: {why:#}"))),

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::Result;
 use hotswap_test_servers::{
     Postgres, PostgresOptions, Unavailable, postgres_programs, prometheus_program, redis_program,
-    tmux_program,
+    tmux_program, varnishtest_program,
 };
 use tempfile::NamedTempFile;
 
@@ -30,14 +30,15 @@ pub(super) struct Services {
     redis: OnceCell<Result<(), Unavailable>>,
     prometheus: OnceCell<Result<(), Unavailable>>,
     tmux: OnceCell<Result<(), Unavailable>>,
+    varnishtest: OnceCell<Result<(), Unavailable>>,
 }
 
 impl Services {
     /// None yet: each comes when it is first asked for.
     pub(super) fn new(require_all: bool) -> Result<Self> {
         let skips = NamedTempFile::with_prefix("hotswap-skips-")?;
-        let (postgres, redis, prometheus, tmux) = Default::default();
-        Ok(Self { require_all, skips, postgres, redis, prometheus, tmux })
+        let (postgres, redis, prometheus, tmux, varnishtest) = Default::default();
+        Ok(Self { require_all, skips, postgres, redis, prometheus, tmux, varnishtest })
     }
 
     /// Starts PostgreSQL, installed where it is missing.
@@ -67,11 +68,17 @@ impl Services {
         Ok(told(self.tmux.get_or_init(|| with_package(tmux_program).map(drop))))
     }
 
+    /// Sees to it that varnishtest is installed.
+    pub(super) fn varnishtest(&self) -> Result<Outcome> {
+        Ok(told(self.varnishtest.get_or_init(|| with_package(varnishtest_program).map(drop))))
+    }
+
     /// Tells a command that runs tests where everything is.
     pub(super) fn give(&self, command: &mut Command) -> Result<()> {
         self.redis()?;
         self.prometheus()?;
         self.tmux()?;
+        self.varnishtest()?;
         if let Ok(server) = self.started() {
             command.env(POSTGRES, server.url("postgres"));
         }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::thread;
 
-use hotswap_test_servers::Unavailable;
+use crate::Unavailable;
 
 /// What is needed, or `None` where it is not installed: the test then returns. That is told as "SKIPPED <test>:
 /// why" on the standard error and in the file that `HOTSWAP_SKIP_LOG` names.
