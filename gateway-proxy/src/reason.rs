@@ -7,12 +7,12 @@ use http::StatusCode;
 use crate::backend_state::Outcome;
 
 macro_rules! reasons {
-    ($( $(#[$doc:meta])* $variant:ident = $code:literal, $status:expr, $text:literal; )*) => {
+    ($( #[doc = $meaning:literal] $variant:ident = $code:literal, $status:expr, $text:literal, $remedy:literal; )*) => {
         /// A reason; each has a code, a status and a line for people.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(usize)]
         pub enum Reason {
-            $( $(#[$doc])* $variant, )*
+            $( #[doc = $meaning] $variant, )*
         }
 
         impl Reason {
@@ -29,6 +29,16 @@ macro_rules! reasons {
                 match self { $( Self::$variant => $status, )* }
             }
 
+            /// What it means, in a sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $( Self::$variant => $meaning.trim_ascii(), )* }
+            }
+
+            /// What to do about it, in a sentence.
+            pub const fn remedy(self) -> &'static str {
+                match self { $( Self::$variant => $remedy, )* }
+            }
+
             /// The body of the answer: one line, nothing of the inside.
             pub const fn text(self) -> &'static str {
                 match self { $( Self::$variant => concat!($text, "\n"), )* }
@@ -39,47 +49,68 @@ macro_rules! reasons {
 
 reasons! {
     /// The head breaks the rules of HTTP.
-    BadRequest = "BAD_REQUEST", StatusCode::BAD_REQUEST, "the request is malformed";
+    BadRequest = "BAD_REQUEST", StatusCode::BAD_REQUEST, "the request is malformed",
+        "Mend the client; the gateway takes nothing that two readers could read differently.";
     /// The path has a "." or ".." segment, plain or percent-encoded.
-    BadPath = "BAD_PATH", StatusCode::BAD_REQUEST, "the path has a dot segment";
+    BadPath = "BAD_PATH", StatusCode::BAD_REQUEST, "the path has a dot segment",
+        "Send the path without `.` and `..` segments.";
     /// The target is longer than the gateway reads.
-    UriTooLong = "URI_TOO_LONG", StatusCode::URI_TOO_LONG, "the request target is too long";
+    UriTooLong = "URI_TOO_LONG", StatusCode::URI_TOO_LONG, "the request target is too long",
+        "Send less in the target, as by moving the query into the body.";
     /// The head has more bytes or headers than allowed.
-    HeadTooLarge = "HEAD_TOO_LARGE", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large";
+    HeadTooLarge = "HEAD_TOO_LARGE", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large",
+        "Send fewer or smaller headers, most often cookies.";
     /// The body has more bytes than allowed.
-    BodyTooLarge = "BODY_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, "the body is too large";
+    BodyTooLarge = "BODY_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, "the body is too large",
+        "Send less, or let whoever runs the gateway raise `--max-body-bytes`.";
     /// The head did not arrive in time.
-    ClientTimeout = "CLIENT_TIMEOUT", StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time";
+    ClientTimeout = "CLIENT_TIMEOUT", StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time",
+        "Send the head at once; a slow network or a stalled client shows here.";
     /// The request asks for what the gateway does not do: CONNECT, a transfer coding other than chunked.
-    Unsupported = "UNSUPPORTED", StatusCode::NOT_IMPLEMENTED, "the gateway does not support this";
+    Unsupported = "UNSUPPORTED", StatusCode::NOT_IMPLEMENTED, "the gateway does not support this",
+        "Use another method or coding.";
     /// No route takes the request.
-    NoRoute = "NO_ROUTE", StatusCode::NOT_FOUND, "no route takes this request";
+    NoRoute = "NO_ROUTE", StatusCode::NOT_FOUND, "no route takes this request",
+        "`hotswap explain URL` tells which routes came near, and by what they missed.";
     /// The gateway has no configuration yet.
-    NoConfig = "NO_CONFIG", StatusCode::SERVICE_UNAVAILABLE, "the gateway has no configuration yet";
+    NoConfig = "NO_CONFIG", StatusCode::SERVICE_UNAVAILABLE, "the gateway has no configuration yet",
+        "Look at whether the control plane is there: `/readyz` of the gateway says what it waits for.";
     /// The route's pool does not exist.
-    PoolMissing = "POOL_MISSING", StatusCode::SERVICE_UNAVAILABLE, "the route has no pool";
+    PoolMissing = "POOL_MISSING", StatusCode::SERVICE_UNAVAILABLE, "the route has no pool",
+        "`hotswap fleet describe` tells what the gateway refuses; the pool is likely among it.";
     /// The pool has no backend that may take requests: none at all, or only drained ones and those of weight 0.
-    NoBackend = "NO_BACKEND", StatusCode::SERVICE_UNAVAILABLE, "no backend takes requests";
+    NoBackend = "NO_BACKEND", StatusCode::SERVICE_UNAVAILABLE, "no backend takes requests",
+        "Add a backend to the pool, give one a weight above 0, or enable one: `hotswap backend enable POOL ADDRESS`.";
     /// The pool has backends, but none is healthy, with a breaker that is closed.
-    NoHealthyBackend = "NO_HEALTHY_BACKEND", StatusCode::SERVICE_UNAVAILABLE, "no backend is healthy";
+    NoHealthyBackend = "NO_HEALTHY_BACKEND", StatusCode::SERVICE_UNAVAILABLE, "no backend is healthy",
+        "`/backends` on the gateway's admin address tells what is the matter with each; look at those backends.";
     /// No connection to the backend could be opened.
-    ConnectFailed = "CONNECT_FAILED", StatusCode::BAD_GATEWAY, "the backend can't be reached";
+    ConnectFailed = "CONNECT_FAILED", StatusCode::BAD_GATEWAY, "the backend can't be reached",
+        "Look at whether the backend runs and listens at the address in the pool.";
     /// The backend closed the connection before the head of its response.
-    BackendClosed = "BACKEND_CLOSED", StatusCode::BAD_GATEWAY, "the backend closed the connection";
+    BackendClosed = "BACKEND_CLOSED", StatusCode::BAD_GATEWAY, "the backend closed the connection",
+        "Look into the backend's log; where it closes idle connections early, let it wait longer.";
     /// What the backend sent is not HTTP/1.1.
-    BackendProtocol = "BACKEND_PROTOCOL", StatusCode::BAD_GATEWAY, "the backend's response is malformed";
+    BackendProtocol = "BACKEND_PROTOCOL", StatusCode::BAD_GATEWAY, "the backend's response is malformed",
+        "Look at what the backend sends: it must be HTTP/1.1.";
     /// No connection to the backend was open in time.
-    ConnectTimeout = "CONNECT_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the backend can't be reached in time";
+    ConnectTimeout = "CONNECT_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the backend can't be reached in time",
+        "Look at the network to the backend; `connect_timeout_ms` of the pool allows more time.";
     /// The head of the response did not come in time.
-    FirstByteTimeout = "FIRST_BYTE_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the backend did not answer in time";
+    FirstByteTimeout = "FIRST_BYTE_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the backend did not answer in time",
+        "Look at why the backend is slow; `timeouts.first_byte_ms` of the route allows more time.";
     /// The whole exchange took too long.
-    TotalTimeout = "TOTAL_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the exchange took too long";
+    TotalTimeout = "TOTAL_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the exchange took too long",
+        "Look at why it takes so long; `timeouts.total_ms` of the route allows more time.";
     /// A body stood still for too long.
-    IdleTimeout = "IDLE_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the exchange stood still for too long";
+    IdleTimeout = "IDLE_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the exchange stood still for too long",
+        "Look at which side stalls; `timeouts.idle_ms` of the route allows more time.";
     /// The backend cut its body short: the client's connection is cut as well.
-    BackendCut = "BACKEND_CUT", StatusCode::BAD_GATEWAY, "the backend cut its response short";
+    BackendCut = "BACKEND_CUT", StatusCode::BAD_GATEWAY, "the backend cut its response short",
+        "Look into the backend's log: it closed before its body was whole.";
     /// The client went away before the end; only the log and the metrics see it.
-    ClientGone = "CLIENT_GONE", StatusCode::BAD_REQUEST, "the client went away";
+    ClientGone = "CLIENT_GONE", StatusCode::BAD_REQUEST, "the client went away",
+        "Nothing, unless there are many: then clients wait less long than backends take.";
 }
 
 impl Reason {
@@ -134,6 +165,8 @@ mod tests {
         for (i, reason) in Reason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, i);
             assert_eq!(Reason::ALL.iter().filter(|r| r.code() == reason.code()).count(), 1);
+            assert!(reason.meaning().ends_with('.') && !reason.meaning().contains(['|', '\n']), "{reason:?}");
+            assert!(reason.remedy().ends_with('.') && !reason.remedy().contains(['|', '\n']), "{reason:?}");
             assert!(reason.text().ends_with('\n') && reason.status().as_u16() >= 400);
         }
     }

@@ -8,7 +8,11 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 /// The pages: where, and by which example of which crate.
-const PAGES: &[(&str, &str, &str)] = &[("docs/reference/permissions.md", "hotswap-auth", "permissions")];
+const PAGES: &[(&str, &str, &str)] = &[
+    ("docs/reference/permissions.md", "hotswap-auth", "permissions"),
+    ("docs/reference/errors.md", "hotswap", "errors"),
+    ("docs/reference/metrics.md", "hotswap", "metrics"),
+];
 
 /// Writes the pages, or with `check` proves that those committed are fresh.
 pub(crate) fn run(root: &Path, check: bool) -> Result<()> {

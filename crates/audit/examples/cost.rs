@@ -1,4 +1,5 @@
-//! What the audit log costs, for `cargo xtask bench audit`: a JSON object a line, `{"name", "unit", "values"}`.
+//! What the audit log costs, for `cargo xtask bench audit`: a JSON object a line, `{"name", "unit", "values"}`. Its
+//! arguments are the parts to measure: pieces, writes, flood, verify. Default: all.
 //!
 //! CPU is that of this process, all threads, user and system. The database lies in a folder of its own, which is
 //! taken away again; PostgreSQL is measured where it is installed.
@@ -13,7 +14,7 @@ use hotswap_audit::{
     AuditKey, AuditLog, AuditOptions, Caller, Chain, Diff, Entry, Event, ExportQuery, Format, Hash, Outcome,
     PublicKey, Trust, chained, verify_export,
 };
-use hotswap_core::{Clock, Ids, Revision, SystemClock, SystemIds};
+use hotswap_core::{Clock, Ids, Reason, Revision, SystemClock, SystemIds};
 use hotswap_store::{Database, Db, PostgresOptions};
 use hotswap_testkit::TestDatabase;
 use serde_json::{Value, json};
@@ -58,24 +59,46 @@ fn main() -> Result<(), Failure> {
 }
 
 async fn run() -> Result<(), Failure> {
+    let parts: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
     let dir = tempfile::tempdir()?;
     let sqlite = Database::Sqlite(dir.path().join("cost.db"));
     let (db, log) = open(&sqlite).await?;
-    pieces(&log)?;
-    writes("SQLite", &db, &log).await?;
-    flood(&log).await?;
-    verification("SQLite", &sqlite_anew(dir.path()), true).await?;
+    if wanted("pieces") {
+        pieces(&log)?;
+    }
+    if wanted("writes") {
+        writes("SQLite", &db, &log).await?;
+    }
+    if wanted("flood") {
+        flood(&log).await?;
+    }
+    if wanted("verify") {
+        verification("SQLite", &sqlite_anew(dir.path()), true).await?;
+    }
+    if wanted("writes") || wanted("verify") {
+        on_postgres(wanted("writes"), wanted("verify")).await
+    } else {
+        Ok(())
+    }
+}
+
+async fn on_postgres(with_writes: bool, with_verification: bool) -> Result<(), Failure> {
     match TestDatabase::create() {
         Err(why) => writeln!(std::io::stderr(), "PostgreSQL is not measured: {why}")?,
         Ok(server) => {
             let database = Database::Postgres(Box::new(PostgresOptions::parse(&server.url())?));
-            let (db, log) = open(&database).await?;
-            writes("PostgreSQL", &db, &log).await?;
-            db.close().await;
+            if with_writes {
+                let (db, log) = open(&database).await?;
+                writes("PostgreSQL", &db, &log).await?;
+                db.close().await;
+            }
             drop(server);
             let server = TestDatabase::create()?;
             let database = Database::Postgres(Box::new(PostgresOptions::parse(&server.url())?));
-            verification("PostgreSQL", &database, false).await?;
+            if with_verification {
+                verification("PostgreSQL", &database, false).await?;
+            }
         }
     }
     Ok(())
@@ -186,12 +209,12 @@ async fn turn(db: &Db, log: Option<&AuditLog>) -> Result<f64, Failure> {
 async fn flood(log: &AuditLog) -> Result<(), Failure> {
     let attempts = log.attempts();
     let caller = entry(1, Diff::default()).caller;
-    measured("a denied call like others", FLOOD, || attempts.denied(caller.clone(), "ROLE_MISSING"))?;
+    measured("a denied call like others", FLOOD, || attempts.denied(caller.clone(), Reason::RoleMissing))?;
     let mut n = 0_u64;
     measured("a denied call unlike others", FLOOD, || {
         n += 1;
         let from = Caller { source: format!("2001:db8::{n:x}"), ..caller.clone() };
-        attempts.denied(from, "ROLE_MISSING");
+        attempts.denied(from, Reason::RoleMissing);
     })?;
     let before = head(log).await?;
     log.write_attempts(true).await?;

@@ -13,11 +13,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hotswap_core::{Clock, Timestamp};
+use hotswap_core::{Clock, Reason, Revision, Timestamp};
 use hotswap_store::StoreError;
 use tokio::sync::Notify;
 
-use crate::{AuditLog, Caller, Chain, Entry, Outcome, event};
+use crate::metrics::{AuditMetrics, Task};
+use crate::{AuditLog, Caller, Chain, Diff, Entry, Outcome, event};
 
 /// Attempts alike are counted for so long, in µs.
 const WINDOW: i64 = 60_000_000;
@@ -30,8 +31,8 @@ const WAITING: usize = 1_000;
 /// Callers whose attempts are counted apart; those of more are counted together.
 const NAMED: usize = 8;
 
-/// The reason of an event that stands for attempts of many kinds.
-const TOO_MANY: &str = "TOO_MANY_ATTEMPTS";
+/// The reason of an event that stands for attempts of many kinds. No caller is told it.
+pub const TOO_MANY_ATTEMPTS: &str = "TOO_MANY_ATTEMPTS";
 
 /// Takes note of attempts; cheap to clone.
 #[derive(Clone)]
@@ -41,6 +42,7 @@ pub struct Attempts {
 
 struct Inner {
     clock: Arc<dyn Clock>,
+    metrics: AuditMetrics,
     noted: Mutex<Noted>,
     wake: Notify,
 }
@@ -72,7 +74,7 @@ struct Kind {
     method: String,
     resource: String,
     outcome: Outcome,
-    reason: String,
+    reason: &'static str,
     source: String,
 }
 
@@ -111,22 +113,23 @@ impl Class {
 }
 
 impl Attempts {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { inner: Arc::new(Inner { clock, noted: Mutex::default(), wake: Notify::new() }) }
+    pub(crate) fn new(clock: Arc<dyn Clock>, metrics: AuditMetrics) -> Self {
+        Self { inner: Arc::new(Inner { clock, metrics, noted: Mutex::default(), wake: Notify::new() }) }
     }
 
     /// A call was denied, for a reason that its caller was told.
-    pub fn denied(&self, caller: Caller, reason: &str) {
+    pub fn denied(&self, caller: Caller, reason: Reason) {
         self.note(Entry::refused(caller, "", Outcome::Denied, reason));
     }
 
     /// A call that would have changed a resource was refused or failed.
-    pub fn failed(&self, caller: Caller, resource: &str, reason: &str) {
+    pub fn failed(&self, caller: Caller, resource: &str, reason: Reason) {
         self.note(Entry::refused(caller, resource, Outcome::Failed, reason));
     }
 
     fn note(&self, entry: Entry) {
         let now = self.inner.clock.now();
+        self.inner.metrics.attempted(entry.outcome);
         let mut noted = self.lock();
         let kind = Kind::of(&entry);
         if let Some(again) = noted.kinds.get_mut(&kind) {
@@ -141,6 +144,7 @@ impl Attempts {
         }
         noted.kinds.insert(kind, 0);
         noted.waiting.push(entry);
+        self.inner.metrics.waiting.inc();
         drop(noted);
         self.inner.wake.notify_one();
     }
@@ -165,11 +169,18 @@ impl Attempts {
             counted.append(&mut noted.somebody.counted);
             for (actor, counted) in counted {
                 let caller = Caller { actor, ..Caller::default() };
-                let entry = Entry::refused(caller, "", Outcome::Denied, TOO_MANY);
-                noted.waiting.push(Entry { attempts: counted, ..entry });
+                let entry = Entry::done(caller, "", Revision::ZERO, Diff::default());
+                let (outcome, reason) = (Outcome::Denied, TOO_MANY_ATTEMPTS);
+                noted.waiting.push(Entry { outcome, reason, attempts: counted, ..entry });
             }
         }
         std::mem::take(&mut noted.waiting)
+    }
+
+    /// How many were written, or not: they are counted as long as they wait.
+    fn shown(&self) {
+        let waiting = self.lock().waiting.len();
+        self.inner.metrics.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
     /// What could not be written waits again.
@@ -200,7 +211,7 @@ impl Kind {
             method: method.clone(),
             resource: event::clean(&entry.resource, 512),
             outcome: entry.outcome,
-            reason: entry.reason.clone(),
+            reason: entry.reason,
             source: source.clone(),
         }
     }
@@ -208,7 +219,8 @@ impl Kind {
     fn counted(self, attempts: i64) -> Entry {
         let Self { actor, roles, tenant, method, resource, outcome, reason, source } = self;
         let caller = Caller { actor, roles, tenant, method, source, ..Caller::default() };
-        Entry { attempts, ..Entry::refused(caller, resource, outcome, reason) }
+        let entry = Entry::done(caller, resource, Revision::ZERO, Diff::default());
+        Entry { outcome, reason, attempts, ..entry }
     }
 }
 
@@ -223,10 +235,11 @@ impl AuditLog {
         if entries.is_empty() {
             return Ok(());
         }
-        let written = self.write_entries(&entries).await;
+        let written = self.inner.metrics.of(Task::Attempts, self.write_entries(&entries).await);
         if written.is_err() {
             attempts.put_back(entries);
         }
+        attempts.shown();
         written
     }
 
@@ -247,7 +260,7 @@ mod tests {
 
     fn attempts() -> (Arc<ManualClock>, Attempts) {
         let clock = Arc::new(ManualClock::at(Timestamp(1_000_000_000_000)));
-        (Arc::clone(&clock), Attempts::new(clock))
+        (Arc::clone(&clock), Attempts::new(clock, AuditMetrics::new().expect("metrics")))
     }
 
     fn from(actor: &str, source: &str) -> Caller {
@@ -258,13 +271,13 @@ mod tests {
     fn the_first_of_a_kind_is_told_and_the_others_are_counted() {
         let (clock, attempts) = attempts();
         for _ in 0..1_000 {
-            attempts.denied(from("-", "192.0.2.7"), "TOKEN_MISSING");
+            attempts.denied(from("-", "192.0.2.7"), Reason::TokenMissing);
         }
         let told: Vec<i64> = attempts.take(false).iter().map(|e| e.attempts).collect();
         assert_eq!(told, [1, 999], "the window before had no beginning");
-        attempts.denied(from("-", "192.0.2.7"), "TOKEN_MISSING");
-        attempts.denied(from("-", "192.0.2.7"), "TOKEN_MISSING");
-        attempts.failed(from("me", "192.0.2.7"), "routes/a", "NOT_FOUND");
+        attempts.denied(from("-", "192.0.2.7"), Reason::TokenMissing);
+        attempts.denied(from("-", "192.0.2.7"), Reason::TokenMissing);
+        attempts.failed(from("me", "192.0.2.7"), "routes/a", Reason::NotFound);
         assert_eq!(attempts.take(false).len(), 2);
         assert!(attempts.take(false).is_empty());
         clock.advance_micros(WINDOW);
@@ -279,9 +292,9 @@ mod tests {
         let mut stood_for = 0;
         for minute in 0..60 {
             for i in 0..5_000 {
-                attempts.denied(from("-", &format!("{minute}.{i}")), "TOKEN_MISSING");
+                attempts.denied(from("-", &format!("{minute}.{i}")), Reason::TokenMissing);
             }
-            attempts.failed(from("me", "::1"), "routes/a", "NOT_FOUND");
+            attempts.failed(from("me", "::1"), "routes/a", Reason::NotFound);
             clock.advance_micros(WINDOW);
             let told = attempts.take(false);
             assert!(told.iter().any(|e| e.caller.actor == "me"), "minute {minute}");
@@ -296,14 +309,19 @@ mod tests {
     fn who_floods_is_named_and_many_who_do_are_counted_together() {
         let (clock, attempts) = attempts();
         for i in 0..BURST {
-            attempts.failed(from("first", ""), &format!("routes/r{i}"), "NOT_FOUND");
+            attempts.failed(from("first", ""), &format!("routes/r{i}"), Reason::NotFound);
         }
         attempts.take(false);
         for i in 0..100 {
-            attempts.failed(from(&format!("user-{:02}", i % 20), ""), &format!("routes/s{i}"), "NOT_FOUND");
+            attempts.failed(
+                from(&format!("user-{:02}", i % 20), ""),
+                &format!("routes/s{i}"),
+                Reason::NotFound,
+            );
         }
         clock.advance_micros(WINDOW);
-        let told: Vec<_> = attempts.take(false).into_iter().filter(|e| e.reason == TOO_MANY).collect();
+        let told: Vec<_> =
+            attempts.take(false).into_iter().filter(|e| e.reason == TOO_MANY_ATTEMPTS).collect();
         let named: Vec<_> = told.iter().map(|e| (e.caller.actor.as_str(), e.attempts)).collect();
         assert_eq!((named[0], named[1], named.len()), (("", 60), ("user-00", 5), NAMED + 1));
     }
@@ -311,11 +329,11 @@ mod tests {
     #[test]
     fn what_could_not_be_written_waits_in_its_order() {
         let (_clock, attempts) = attempts();
-        attempts.failed(from("me", ""), "routes/a", "A");
+        attempts.failed(from("me", ""), "routes/a", Reason::NotFound);
         let taken = attempts.take(false);
-        attempts.failed(from("me", ""), "routes/b", "B");
+        attempts.failed(from("me", ""), "routes/b", Reason::StaleEtag);
         attempts.put_back(taken);
         let reasons: Vec<_> = attempts.take(true).into_iter().map(|e| e.reason).collect();
-        assert_eq!(reasons, ["A", "B"]);
+        assert_eq!(reasons, ["NOT_FOUND", "STALE_ETAG"]);
     }
 }

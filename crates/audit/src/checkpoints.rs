@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use hotswap_store::{Lease, Row, StoreError, Tx};
 
+use crate::log::Inner;
 use crate::merkle::Frontier;
+use crate::metrics::Task;
 use crate::walk::Walk;
 use crate::{AuditError, AuditLog, Chain, Checkpoint, Hash, PublicKey, row, sql};
 
@@ -96,31 +98,50 @@ impl AuditLog {
     /// # Errors
     /// As the store or the anchors say; every chain is looked after all the same.
     pub(crate) async fn round(&self, which: Which, retain: bool) -> Result<(), AuditError> {
-        let db = &self.inner.db;
-        let lease = db.acquire_lease(LEASE, &self.inner.holder, EVERY * 2).await?;
+        let outcome = self.in_turn(which, retain).await;
+        outcome.and(self.inner.metrics.of(Task::Upkeep, self.look().await))
+    }
+
+    async fn in_turn(&self, which: Which, retain: bool) -> Result<(), AuditError> {
+        let Inner { db, holder, metrics, .. } = &*self.inner;
+        let lease = metrics.of(Task::Upkeep, db.acquire_lease(LEASE, holder, EVERY * 2).await)?;
         let Some(lease) = lease else { return self.anchor_all().await };
         let mut outcome = self.sign_and_anchor(which, Some(&lease)).await;
         if retain {
             outcome = outcome.and(self.retain_under(Some(&lease)).await);
         }
-        db.release_lease(&lease).await?;
+        metrics.of(Task::Upkeep, db.release_lease(&lease).await)?;
         outcome
+    }
+
+    /// Shows how far the checkpoints are behind, whoever makes them.
+    async fn look(&self) -> Result<(), AuditError> {
+        let mut tx = self.inner.db.read().await?;
+        let row = tx.fetch_opt(sql::UNSIGNED, &[]).await?;
+        let unsigned = row.map(|row| row.int("unsigned")).transpose()?.unwrap_or(0);
+        let last = last(&mut tx, &Chain::Platform).await?;
+        let opened = last.and_then(|c| c.open(&Chain::Platform, c.size, &self.inner.trusted).ok());
+        self.inner.metrics.looked(unsigned, opened.map(|(checkpoint, _)| checkpoint.at));
+        Ok(())
     }
 
     async fn sign_and_anchor(&self, which: Which, lease: Option<&Lease>) -> Result<(), AuditError> {
         self.looked_after();
         let mut outcome = Ok(());
-        for chain in self.known_chains().await? {
-            outcome = outcome.and(self.sign_checkpoint(&chain, which, lease).await.map(drop));
-            outcome = outcome.and(self.anchor(&chain).await);
+        let metrics = &self.inner.metrics;
+        for chain in metrics.of(Task::Upkeep, self.known_chains().await)? {
+            let signed = self.sign_checkpoint(&chain, which, lease).await;
+            outcome = outcome.and(metrics.of(Task::Checkpoint, signed).map(drop));
+            outcome = outcome.and(metrics.of(Task::Anchor, self.anchor(&chain).await));
         }
         outcome
     }
 
     async fn anchor_all(&self) -> Result<(), AuditError> {
         let mut outcome = Ok(());
-        for chain in self.known_chains().await? {
-            outcome = outcome.and(self.anchor(&chain).await);
+        let metrics = &self.inner.metrics;
+        for chain in metrics.of(Task::Upkeep, self.known_chains().await)? {
+            outcome = outcome.and(metrics.of(Task::Anchor, self.anchor(&chain).await));
         }
         outcome
     }
@@ -231,6 +252,7 @@ impl AuditLog {
         let values = [name.into(), checkpoint.size.into(), frontier.into(), note.into()];
         tx.execute(sql::PUT_CHECKPOINT, &values).await?;
         tx.commit().await?;
+        self.inner.metrics.checkpoints.inc();
         Ok(true)
     }
 

@@ -54,6 +54,9 @@ pub enum AuditError {
     /// The anchors can't be read or written.
     #[error("the anchors can't be used")]
     Anchors(#[source] std::io::Error),
+    /// What is counted can't be declared.
+    #[error("the metrics of the audit log can't be declared")]
+    Metrics(#[from] prometheus::Error),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),

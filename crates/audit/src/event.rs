@@ -1,6 +1,6 @@
 //! What an event holds.
 
-use hotswap_core::{Revision, Timestamp};
+use hotswap_core::{Reason, Revision, Timestamp};
 use uuid::Uuid;
 
 use crate::{Chain, Change, Diff, Hash};
@@ -72,7 +72,7 @@ pub struct Entry {
     /// How it ended.
     pub outcome: Outcome,
     /// Why it did not end well: the reason that the caller was told. Empty where it did.
-    pub reason: String,
+    pub(crate) reason: &'static str,
     /// What it changed.
     pub diff: Diff,
     /// How many attempts alike this entry stands for; 1, but for those that were counted and not told one by one.
@@ -87,21 +87,16 @@ impl Entry {
             resource: resource.into(),
             revision,
             outcome: Outcome::Done,
-            reason: String::new(),
+            reason: "",
             diff,
             attempts: 1,
         }
     }
 
     /// Something that was not done.
-    pub fn refused(
-        caller: Caller,
-        resource: impl Into<String>,
-        outcome: Outcome,
-        reason: impl Into<String>,
-    ) -> Self {
+    pub fn refused(caller: Caller, resource: impl Into<String>, outcome: Outcome, reason: Reason) -> Self {
         let done = Self::done(caller, resource, Revision::ZERO, Diff::default());
-        Self { outcome, reason: reason.into(), ..done }
+        Self { outcome, reason: reason.name(), ..done }
     }
 }
 
@@ -157,7 +152,7 @@ impl Event {
             resource: name(&resource),
             revision,
             outcome,
-            reason: word(&reason),
+            reason: word(reason),
             before: diff.before,
             after: diff.after,
             changes: diff.changes,
@@ -201,7 +196,7 @@ mod tests {
         assert_eq!(clean("äää", 3), "ä");
         assert_eq!(clean("abc", 3), "abc");
         let caller = Caller { actor: "x".repeat(9_999), roles: vec!["a,b\r".into()], ..Caller::default() };
-        let entry = Entry::refused(caller, "r".repeat(9_999), Outcome::Denied, "R");
+        let entry = Entry::refused(caller, "r".repeat(9_999), Outcome::Denied, Reason::RoleMissing);
         let event = Event::new(Chain::Platform, 1, Uuid::nil(), Timestamp(0), entry);
         assert_eq!((event.caller.actor.len(), event.resource.len()), (MAX_NAME, MAX_NAME));
         assert_eq!(event.caller.roles, ["ab\u{fffd}"]);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hotswap_core::{Clock, Ids};
 use hotswap_store::{Db, StoreError, Tx};
+use prometheus::Registry;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 
@@ -14,6 +15,7 @@ use crate::anchors::Anchors;
 use crate::attempts::Attempts;
 use crate::checkpoints::EVENTS;
 use crate::diff::{Diff, Masker};
+use crate::metrics::AuditMetrics;
 use crate::note::{AuditKey, PublicKey};
 use crate::{AuditError, Chain, Entry, Event, Hash, Sealed, encode, row, sql};
 
@@ -62,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) readers: Semaphore,
     pub(crate) exports: Arc<Semaphore>,
     pub(crate) attempts: Attempts,
+    pub(crate) metrics: AuditMetrics,
     /// Who this process is where it takes a lease.
     pub(crate) holder: String,
     masker: Masker,
@@ -92,9 +95,11 @@ impl AuditLog {
         let trusted: Vec<PublicKey> = std::iter::once(key.public()).chain(earlier_keys).collect();
         let anchors = Anchors::open(anchors, &trusted).map_err(AuditError::Anchors)?;
         let masker = Masker::new(&key.masking_key());
+        let metrics = AuditMetrics::new()?;
         let inner = Inner {
             db,
-            attempts: Attempts::new(Arc::clone(&clock)),
+            attempts: Attempts::new(Arc::clone(&clock), metrics.clone()),
+            metrics,
             holder: ids.uuid().to_string(),
             clock,
             ids,
@@ -109,6 +114,14 @@ impl AuditLog {
             due: Notify::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Shows what is counted ([`METRICS`](crate::METRICS)).
+    ///
+    /// # Errors
+    /// [`AuditError::Metrics`] where a log shows its counts there already.
+    pub fn register(&self, registry: &Registry) -> Result<(), AuditError> {
+        Ok(self.inner.metrics.register(registry)?)
     }
 
     /// What differs between two contents as JSON; `None`: there was or is none. Values that sound secret are
@@ -141,6 +154,7 @@ impl AuditLog {
         let sealed = Sealed { event, previous, hash };
         tx.execute(sql::INSERT, &row::values(&sealed)).await?;
         tx.execute(sql::SET_HEAD, &[name.into(), hash.to_string().into()]).await?;
+        inner.metrics.recorded(sealed.event.outcome);
         if inner.written.fetch_add(1, Ordering::Relaxed) + 1 >= EVENTS {
             inner.due.notify_one();
         }

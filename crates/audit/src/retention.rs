@@ -12,6 +12,7 @@ use hotswap_store::{Lease, Row, StoreError};
 use uuid::Uuid;
 
 use crate::checkpoints::Stored;
+use crate::metrics::Task;
 use crate::{AuditError, AuditLog, Caller, Chain, Change, Diff, Entry, event, sql};
 
 /// The method of the events that tell of a drop; their revision is the new floor.
@@ -52,8 +53,10 @@ impl AuditLog {
     /// As for one; the others are looked after all the same.
     pub(crate) async fn retain_under(&self, lease: Option<&Lease>) -> Result<(), AuditError> {
         let mut outcome = Ok(());
-        for chain in self.known_chains().await? {
-            outcome = outcome.and(self.retain_chain(&chain, lease).await.map(drop));
+        let metrics = &self.inner.metrics;
+        for chain in metrics.of(Task::Upkeep, self.known_chains().await)? {
+            let retained = self.retain_chain(&chain, lease).await;
+            outcome = outcome.and(metrics.of(Task::Retention, retained).map(drop));
         }
         outcome
     }
@@ -126,6 +129,7 @@ impl AuditLog {
         tx.execute(sql::RAISE_FLOOR, &[name.as_str().into(), size.into()]).await?;
         let dropped = tx.execute(sql::DROP, &[name.into(), size.into()]).await?;
         tx.commit().await?;
+        self.inner.metrics.dropped.inc_by(dropped);
         Ok(dropped)
     }
 

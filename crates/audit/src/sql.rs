@@ -12,6 +12,10 @@ pub(crate) const LOCK: &str =
 pub(crate) const CHAIN: &str = "SELECT sequence, hash, floor FROM audit_chains WHERE chain = $1";
 pub(crate) const CHAINS: &str =
     "SELECT chain FROM audit_chains UNION SELECT DISTINCT chain FROM audit_events ORDER BY chain";
+/// Events behind the newest checkpoint of their chain.
+pub(crate) const UNSIGNED: &str = "SELECT CAST(COALESCE(SUM(c.sequence - \
+     COALESCE((SELECT MAX(p.size) FROM audit_checkpoints p WHERE p.chain = c.chain), 0)), 0) AS BIGINT) AS unsigned \
+     FROM audit_chains c";
 pub(crate) const ENDS: &str =
     "SELECT MIN(sequence) AS first, MAX(sequence) AS last FROM audit_events WHERE chain = $1";
 pub(crate) const RAISE_FLOOR: &str = "UPDATE audit_chains SET floor = $2 WHERE chain = $1";
@@ -122,6 +126,7 @@ pub(crate) const ALL: &[&str] = &[
     LOCK,
     CHAIN,
     CHAINS,
+    UNSIGNED,
     ENDS,
     RAISE_FLOOR,
     INSERT,

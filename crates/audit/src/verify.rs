@@ -18,6 +18,7 @@ use hotswap_store::{Row, StoreError, Tx};
 use crate::anchors::{AnchorSet, Anchored};
 use crate::checkpoints::Stored;
 use crate::merkle::Frontier;
+use crate::metrics::Verified;
 use crate::walk::{FaultKind, Faults, Walk};
 use crate::{AuditError, AuditLog, Chain, Event, Hash, Outcome, retention, row, sql};
 
@@ -60,6 +61,21 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError::Busy`], [`AuditError::Moved`], or as the store says. A log that is not intact is no error.
     pub async fn verify(&self, chain: Option<&Chain>) -> Result<Vec<ChainReport>, AuditError> {
+        let outcome = self.compare(chain).await;
+        let metrics = &self.inner.metrics;
+        metrics.verified(match &outcome {
+            Ok(reports) if reports.iter().all(ChainReport::is_intact) => Verified::Intact,
+            Ok(_) => Verified::NotIntact,
+            Err(_) => Verified::Error,
+        });
+        if let (None, Ok(reports)) = (chain, &outcome) {
+            let faults = reports.iter().map(|report| report.faults.count()).sum();
+            metrics.verified_all(faults, self.inner.clock.now());
+        }
+        outcome
+    }
+
+    async fn compare(&self, chain: Option<&Chain>) -> Result<Vec<ChainReport>, AuditError> {
         let inner = &self.inner;
         let _turn = inner.readers.try_acquire().map_err(|_| AuditError::Busy)?;
         // The anchors first: what is anchored later may lie behind what is read now.

@@ -95,7 +95,7 @@ fn entry(i: i64) -> Entry {
     };
     let change = Change { path: "hosts[0]".into(), old_json: Some("\"a\\u001f\"".into()), new_json: None };
     let diff = Diff { before: Some(Hash::of(b"a")), after: Some(Hash::of(b"b")), changes: vec![change] };
-    Entry { reason: "R".into(), ..Entry::done(caller, format!("routes/r{i}"), Revision(i), diff) }
+    Entry { reason: "R", ..Entry::done(caller, format!("routes/r{i}"), Revision(i), diff) }
 }
 
 /// A chain of `n` events, its tree, and the rows as stored.

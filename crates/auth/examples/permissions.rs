@@ -16,6 +16,9 @@ Who may call which method. A call carries its token as `authorization: Bearer TO
 `ROLE_MISSING`, which names the roles that would do. Both go for the opening of a stream too, and a stream ends with
 its token. `cargo xtask status` tells which methods are built; one that is not asks for its role all the same.
 
+A method in *italics* changes something, or leaves a trace as an export does: a call of it that fails stands in the
+[audit log](../guides/audit.md), too. Of the others only those that are denied do.
+
 ";
 
 fn main() -> std::io::Result<()> {
@@ -39,7 +42,8 @@ fn page() -> String {
             }
             let _ = writeln!(page, "\n|---|{}", ":-:|".repeat(Role::ALL.len()));
         }
-        let _ = writeln!(page, "| {method} |{}", cells(row));
+        let mark = if row.writes { "*" } else { "" };
+        let _ = writeln!(page, "| {mark}{method}{mark} |{}", cells(row));
     }
     page
 }

@@ -1,5 +1,7 @@
 //! Why a call is not let through.
 
+use hotswap_core::Reason;
+
 /// A call without a valid token, or without the role it needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
@@ -36,18 +38,18 @@ pub enum AuthError {
 }
 
 impl AuthError {
-    /// The stable reason that goes into `google.rpc.ErrorInfo`.
-    pub fn reason(&self) -> &'static str {
+    /// The reason that the caller is told, and the audit log.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::TokenMissing => "TOKEN_MISSING",
-            Self::TokenMalformed(_) => "TOKEN_MALFORMED",
-            Self::TokenAlgorithm => "TOKEN_ALGORITHM",
-            Self::TokenSignature => "TOKEN_SIGNATURE",
-            Self::TokenAudience => "TOKEN_AUDIENCE",
-            Self::TokenIssuer => "TOKEN_ISSUER",
-            Self::TokenNotYetValid => "TOKEN_NOT_YET_VALID",
-            Self::TokenExpired => "TOKEN_EXPIRED",
-            Self::RoleMissing { .. } => "ROLE_MISSING",
+            Self::TokenMissing => Reason::TokenMissing,
+            Self::TokenMalformed(_) => Reason::TokenMalformed,
+            Self::TokenAlgorithm => Reason::TokenAlgorithm,
+            Self::TokenSignature => Reason::TokenSignature,
+            Self::TokenAudience => Reason::TokenAudience,
+            Self::TokenIssuer => Reason::TokenIssuer,
+            Self::TokenNotYetValid => Reason::TokenNotYetValid,
+            Self::TokenExpired => Reason::TokenExpired,
+            Self::RoleMissing { .. } => Reason::RoleMissing,
         }
     }
 }

@@ -17,7 +17,7 @@ mod role;
 mod table;
 mod token;
 
-pub use context::OpContext;
+pub use context::{Aim, OpContext};
 pub use error::AuthError;
 pub use key::{KeyError, LocalKey};
 pub use provider::{Provider, ProviderError};

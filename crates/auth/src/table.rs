@@ -20,6 +20,9 @@ pub struct Row {
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// Whether it changes something, or leaves a trace as an export does: then a call of it that fails stands in the
+    /// audit log, too.
+    pub writes: bool,
 }
 
 const PEOPLE: Access =
@@ -29,70 +32,76 @@ const ADMINS: Access = Access::Roles(&[Role::Admin]);
 const PROXIES: Access = Access::Roles(&[Role::Gateway, Role::Admin]);
 
 macro_rules! table {
-    ($($service:literal { $($method:literal => $access:expr),+ $(,)? })+) => {
-        &[$($(Row { path: concat!("/", $service, "/", $method), access: $access }),+),+]
+    ($($service:literal { $($effect:ident $method:literal => $access:expr),+ $(,)? })+) => {
+        &[$($(Row {
+            path: concat!("/", $service, "/", $method),
+            access: $access,
+            writes: table!(@ $effect),
+        }),+),+]
     };
+    (@ read) => { false };
+    (@ write) => { true };
 }
 
 /// Every RPC and who may call it.
 pub const TABLE: &[Row] = table! {
     "hotswap.route.v1.RouteService" {
-        "CreateRoute" => OPERATORS,
-        "GetRoute" => PEOPLE,
-        "ListRoutes" => PEOPLE,
-        "UpdateRoute" => OPERATORS,
-        "DeleteRoute" => ADMINS,
-        "ListRouteRevisions" => PEOPLE,
-        "DiffRouteRevisions" => PEOPLE,
-        "CreatePool" => OPERATORS,
-        "GetPool" => PEOPLE,
-        "ListPools" => PEOPLE,
-        "UpdatePool" => OPERATORS,
-        "DeletePool" => ADMINS,
-        "ListPoolRevisions" => PEOPLE,
-        "DiffPoolRevisions" => PEOPLE,
-        "ExplainRequest" => PEOPLE,
-        "SetBackendState" => OPERATORS,
+        write "CreateRoute" => OPERATORS,
+        read "GetRoute" => PEOPLE,
+        read "ListRoutes" => PEOPLE,
+        write "UpdateRoute" => OPERATORS,
+        write "DeleteRoute" => ADMINS,
+        read "ListRouteRevisions" => PEOPLE,
+        read "DiffRouteRevisions" => PEOPLE,
+        write "CreatePool" => OPERATORS,
+        read "GetPool" => PEOPLE,
+        read "ListPools" => PEOPLE,
+        write "UpdatePool" => OPERATORS,
+        write "DeletePool" => ADMINS,
+        read "ListPoolRevisions" => PEOPLE,
+        read "DiffPoolRevisions" => PEOPLE,
+        read "ExplainRequest" => PEOPLE,
+        write "SetBackendState" => OPERATORS,
     }
     "hotswap.gateway.v1.ConfigDistributionService" {
-        "WatchConfig" => PROXIES,
+        read "WatchConfig" => PROXIES,
     }
     "hotswap.gateway.v1.FleetService" {
-        "ListProxies" => PEOPLE,
-        "GetProxy" => PEOPLE,
-        "WaitForRevision" => PEOPLE,
+        read "ListProxies" => PEOPLE,
+        read "GetProxy" => PEOPLE,
+        read "WaitForRevision" => PEOPLE,
     }
     "hotswap.rollout.v1.RolloutService" {
-        "CreateRollout" => OPERATORS,
-        "GetRollout" => PEOPLE,
-        "ListRollouts" => PEOPLE,
-        "WatchRollout" => PEOPLE,
-        "PromoteRollout" => OPERATORS,
-        "PauseRollout" => OPERATORS,
-        "ResumeRollout" => OPERATORS,
-        "RollbackRollout" => OPERATORS,
-        "ApproveRollout" => OPERATORS,
-        "RejectRollout" => OPERATORS,
-        "ListMeasurements" => PEOPLE,
-        "ListPendingApprovals" => PEOPLE,
+        write "CreateRollout" => OPERATORS,
+        read "GetRollout" => PEOPLE,
+        read "ListRollouts" => PEOPLE,
+        read "WatchRollout" => PEOPLE,
+        write "PromoteRollout" => OPERATORS,
+        write "PauseRollout" => OPERATORS,
+        write "ResumeRollout" => OPERATORS,
+        write "RollbackRollout" => OPERATORS,
+        write "ApproveRollout" => OPERATORS,
+        write "RejectRollout" => OPERATORS,
+        read "ListMeasurements" => PEOPLE,
+        read "ListPendingApprovals" => PEOPLE,
     }
     "hotswap.audit.v1.AuditService" {
-        "ListEvents" => OPERATORS,
-        "ExportEvents" => ADMINS,
-        "VerifyLog" => OPERATORS,
-        "CreateLegalHold" => ADMINS,
-        "ListLegalHolds" => OPERATORS,
-        "ReleaseLegalHold" => ADMINS,
+        read "ListEvents" => OPERATORS,
+        write "ExportEvents" => ADMINS,
+        read "VerifyLog" => OPERATORS,
+        write "CreateLegalHold" => ADMINS,
+        read "ListLegalHolds" => OPERATORS,
+        write "ReleaseLegalHold" => ADMINS,
     }
     "grpc.reflection.v1.ServerReflection" {
-        "ServerReflectionInfo" => Access::Authenticated,
+        read "ServerReflectionInfo" => Access::Authenticated,
     }
     "grpc.reflection.v1alpha.ServerReflection" {
-        "ServerReflectionInfo" => Access::Authenticated,
+        read "ServerReflectionInfo" => Access::Authenticated,
     }
     "grpc.health.v1.Health" {
-        "Check" => Access::Open,
-        "Watch" => Access::Open,
+        read "Check" => Access::Open,
+        read "Watch" => Access::Open,
     }
 };
 

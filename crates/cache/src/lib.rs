@@ -58,7 +58,7 @@ mod wire;
 pub use buckets::{Buckets, BucketsLink, Taken};
 pub use cache::Cache;
 pub use maintenance::{ChangeSource, Changes, Maintenance};
-pub use metrics::CacheMetrics;
+pub use metrics::{CacheMetrics, METRICS};
 pub use options::{CacheOptions, InvalidRedisUrl, RedisOptions};
 
 use bytes::Bytes;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use hotswap_core::{LabelDef, MetricDef};
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
@@ -23,15 +24,37 @@ pub(crate) enum LearnedBy {
     Source,
 }
 
+const CACHE: LabelDef = LabelDef { name: "cache", values: "the caches of the process: `route`" };
+const HITS: MetricDef =
+    MetricDef::counter("cache_hits_total", "look-ups", "Look-ups answered from a tier of the cache.")
+        .by(&[CACHE, LabelDef { name: "tier", values: "`memory`, `redis`" }]);
+const MISSES: MetricDef = MetricDef::counter(
+    "cache_misses_total",
+    "look-ups",
+    "Look-ups that were loaded, or waited for another's load.",
+)
+.by(&[CACHE]);
+const NEWS: MetricDef = MetricDef::counter(
+    "cache_invalidations_total",
+    "changes",
+    "Changes that were news to this node, by the way they came.",
+)
+.by(&[CACHE, LabelDef { name: "by", values: "`write`, `hint`, `source`" }]);
+const ERRORS: MetricDef = MetricDef::counter(
+    "cache_redis_errors_total",
+    "calls",
+    "Calls of Redis that failed, attempts to connect among them.",
+)
+.by(&[CACHE]);
+const CONNECTED: MetricDef =
+    MetricDef::gauge("cache_redis_connected", "0 or 1", "Whether there is a connection to Redis.")
+        .by(&[CACHE]);
+
+/// What caches declare, and the buckets of limits in Redis.
+pub const METRICS: &[MetricDef] =
+    &[HITS, MISSES, NEWS, ERRORS, CONNECTED, crate::buckets::CONNECTED, crate::buckets::ERRORS];
+
 /// The metrics of one cache; cheap to clone. Each carries the label `cache`.
-///
-/// | name | labels | counts |
-/// |---|---|---|
-/// | `cache_hits_total` | `tier` = `memory`, `redis` | look-ups answered from a tier |
-/// | `cache_misses_total` | | look-ups that were loaded or waited for another's load |
-/// | `cache_invalidations_total` | `by` = `write`, `hint`, `source` | changes that were news to this node |
-/// | `cache_redis_errors_total` | | calls of Redis that failed, attempts to connect among them |
-/// | `cache_redis_connected` | | 1 while there is a connection to Redis |
 #[derive(Clone, Debug)]
 pub struct CacheMetrics {
     memory_hits: IntCounter,
@@ -48,19 +71,15 @@ impl CacheMetrics {
     /// # Errors
     /// Where they are declared already.
     pub fn register(name: &str, registry: &Registry) -> Result<Self, prometheus::Error> {
-        let options = |metric: &str, help: &str| {
-            let label = HashMap::from([("cache".to_owned(), name.to_owned())]);
-            Opts::new(metric, help).const_labels(label)
+        let options = |def: MetricDef| {
+            let label = HashMap::from([(CACHE.name.to_owned(), name.to_owned())]);
+            Opts::new(def.name, def.meaning).const_labels(label)
         };
-        let hits = options("cache_hits_total", "Look-ups answered from a tier of the cache.");
-        let hits = IntCounterVec::new(hits, &["tier"])?;
-        let misses = IntCounter::with_opts(options("cache_misses_total", "Look-ups that were loaded."))?;
-        let news = options("cache_invalidations_total", "Changes that were news to this node, by their way.");
-        let invalidations = IntCounterVec::new(news, &["by"])?;
-        let errors = options("cache_redis_errors_total", "Calls of Redis that failed.");
-        let redis_errors = IntCounter::with_opts(errors)?;
-        let connected = options("cache_redis_connected", "Whether there is a connection to Redis.");
-        let redis_connected = IntGauge::with_opts(connected)?;
+        let hits = IntCounterVec::new(options(HITS), &["tier"])?;
+        let misses = IntCounter::with_opts(options(MISSES))?;
+        let invalidations = IntCounterVec::new(options(NEWS), &["by"])?;
+        let redis_errors = IntCounter::with_opts(options(ERRORS))?;
+        let redis_connected = IntGauge::with_opts(options(CONNECTED))?;
         let collectors: [Box<dyn Collector>; 5] = [
             Box::new(hits.clone()),
             Box::new(misses.clone()),

@@ -1,31 +1,37 @@
 //! The words that every part of HotSwap shares: resource names, revisions, etags, page tokens, filters,
-//! field violations, the configuration digest, and time and identity as parameters.
+//! field violations, reasons of errors, the configuration digest, and time and identity as parameters.
 //!
 //! Nothing here does I/O, reads the clock on its own or knows a transport, so everything else may import it.
 //!
 //! ```text
 //!   names      "routes/checkout"  ── RouteName, PoolName, ProxyName
 //!   revision   one commit, one number ── Revision, Etag, StoreId
+//!   reason     why a call fails, in stable words ── Reason, RefusalReason
 //!   violation  every fault of an input at once ── Violations
 //!   page       keyset paging ── PageSize, PageToken
 //!   filter     the AIP-160 subset that List methods take ── Filter
 //!   digest     a sum over (name, version) that a change updates in place ── SetDigest
+//!   metric     what a process counts, declared ── MetricDef
 //!   clock      Clock, Ids: passed in, never reached for
 //! ```
 
 mod clock;
 mod digest;
 mod filter;
+mod metric;
 mod names;
 mod page;
+mod reason;
 mod revision;
 mod violation;
 
 pub use clock::{Clock, Ids, ManualClock, SequentialIds, SystemClock, SystemIds, Timestamp};
 pub use digest::SetDigest;
 pub use filter::{Comparison, Filter, Operator};
+pub use metric::{LabelDef, MetricDef, MetricKind};
 pub use names::{InvalidName, PoolName, ProxyName, ResourceName, RouteName, check_id};
 pub use page::{PageSize, PageToken};
+pub use reason::{Reason, RefusalReason, StatusCode};
 pub use revision::{Etag, Revision, StoreId};
 pub use violation::{Violation, Violations};
 

@@ -1,7 +1,8 @@
 //! Targets and hosts: what is taken, other libraries take as the same.
 
 use hotswap_gateway::decide::path::has_dot_segment;
-use hotswap_h1::{Target, parse_host};
+use hotswap_h1::Target;
+use hotswap_matcher::parse_host;
 use http::Uri;
 use http::uri::{Authority, PathAndQuery};
 

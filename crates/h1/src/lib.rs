@@ -8,7 +8,6 @@ pub mod body;
 pub mod chunked;
 pub mod framing;
 mod hop;
-mod host;
 mod known;
 pub mod read;
 mod target;
@@ -19,7 +18,6 @@ use std::ops::Range;
 use http::HeaderName;
 
 pub use self::hop::Announced;
-pub use self::host::{Host, parse_host};
 pub use self::known::Known;
 pub use self::target::Target;
 

@@ -31,6 +31,7 @@
 mod draft;
 mod explain;
 mod head;
+mod host;
 mod spec;
 mod table;
 
@@ -43,6 +44,7 @@ pub use draft::{
 };
 pub use explain::{Explanation, NearMiss, Taken, explain};
 pub use head::{RequestHead, Routed};
+pub use host::{Host, parse_host};
 pub use spec::{
     Action, Address, Backend, Backends, Balancing, CircuitBreaker, FailureRate, Forward, HashKey, HashSource,
     HeaderEdits, HeaderMatch, HeaderRules, HealthCheck, HostPattern, LoadBalancing, OutlierEjection,

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use hotswap_audit::Attempts;
-use hotswap_auth::{Access, AuthError, OpContext, Principal, Verifier, authorize, row};
-use hotswap_core::{Clock, Ids, Timestamp};
+use hotswap_auth::{Access, AuthError, OpContext, Principal, Row, Verifier, authorize, row};
+use hotswap_core::{Clock, Ids, Reason, Timestamp};
 use hotswap_telemetry::GrpcMetrics;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::body::Body;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::audit::caller;
 use crate::expiry::ExpiringBody;
-use crate::{WireError, span};
+use crate::{WireError, answer, span};
 
 const REQUEST_ID: &str = "x-request-id";
 
@@ -84,13 +84,14 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let state = Arc::clone(&self.state);
         let started = Instant::now();
-        let path = request.uri().path().to_owned();
         let request_id = request_id(request.headers()).unwrap_or_else(|| state.ids.uuid());
+        let row = row(request.uri().path());
         // Paths that are no RPC share one name: callers must not choose how many there are.
-        let label = row(&path).map_or("/unknown", |row| row.path);
+        let label = row.map_or("/unknown", |row| row.path);
         let span = span::server(label, request.headers(), request_id);
-        let admitted = state.admit(&mut request, &path, request_id).map_err(|denied| {
-            if let Some(attempts) = &self.attempts {
+        let attempts = self.attempts.clone();
+        let admitted = state.admit(&request, row, label, request_id).map_err(|denied| {
+            if let Some(attempts) = &attempts {
                 denied.note(attempts, label, request_id, source(&request));
             }
             refusal(&denied.error)
@@ -99,12 +100,23 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let call = async move {
-            let mut response = match admitted {
-                Ok(None) => inner.call(request).await?,
-                Ok(Some(expires)) => state.bounded(inner.call(request).await?, expires),
-                Err(error) => Status::from(error).into_http(),
+            let (mut response, failed) = match admitted {
+                Ok(None) => reasoned(inner.call(request).await?, row),
+                Ok(Some(context)) => {
+                    request.extensions_mut().insert(context.clone());
+                    let (response, failed) = reasoned(inner.call(request).await?, row);
+                    if let (Some(attempts), Some(failed)) = (&attempts, &failed) {
+                        answer::note(attempts, &context, row, failed);
+                    }
+                    (state.bounded(response, context.principal.expires), failed)
+                }
+                Err(error) => {
+                    let status = Status::from(error);
+                    (status.clone().into_http(), Some(status))
+                }
             };
-            state.close(label, request_id, started, &mut response);
+            let code = failed.map_or(Code::Ok, |status| status.code());
+            state.close(label, request_id, started, code, &mut response);
             Ok(response)
         };
         Box::pin(call.instrument(span))
@@ -112,14 +124,14 @@ where
 }
 
 impl State {
-    /// When the caller's token ends, where the RPC needs one.
+    /// Who calls, where the RPC asks for that.
     fn admit(
         &self,
-        request: &mut Request<Body>,
-        path: &str,
+        request: &Request<Body>,
+        row: Option<&Row>,
+        label: &'static str,
         request_id: Uuid,
-    ) -> Result<Option<Timestamp>, Denied> {
-        let row = row(path);
+    ) -> Result<Option<OpContext>, Denied> {
         if row.is_some_and(|r| r.access == Access::Open) {
             return Ok(None);
         }
@@ -131,11 +143,7 @@ impl State {
         {
             return Err(Denied { error, principal: Some(principal) });
         }
-        let expires = principal.expires;
-        let source = source(request);
-        let context = OpContext { principal, request_id, method: path.to_owned(), source };
-        request.extensions_mut().insert(context);
-        Ok(Some(expires))
+        Ok(Some(OpContext::new(principal, request_id, label, source(request))))
     }
 
     /// The response, ended with the token.
@@ -145,16 +153,31 @@ impl State {
         response.map(|body| Body::new(ExpiringBody::new(body, Duration::from_micros(left), over)))
     }
 
-    fn close(&self, label: &str, request_id: Uuid, started: Instant, response: &mut Response<Body>) {
+    fn close(
+        &self,
+        label: &str,
+        request_id: Uuid,
+        started: Instant,
+        code: Code,
+        response: &mut Response<Body>,
+    ) {
         if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
         span::close(&Span::current(), code);
         self.metrics.observe(label, code_name(code), started.elapsed().as_secs_f64());
         if code != Code::Ok {
             tracing::info!(code = code_name(code), "call failed");
         }
+    }
+}
+
+/// An answer, and the error that it is, if it is one. Every error has a reason from here on.
+fn reasoned(response: Response<Body>, row: Option<&Row>) -> (Response<Body>, Option<Status>) {
+    let Some(status) = answer::error_of(&response) else { return (response, None) };
+    match answer::completed(&status, row) {
+        Some(completed) => (completed.clone().into_http(), Some(completed)),
+        None => (response, Some(status)),
     }
 }
 
@@ -182,18 +205,7 @@ fn source(request: &Request<Body>) -> Option<SocketAddr> {
 }
 
 fn refusal(error: &AuthError) -> WireError {
-    let code = match error {
-        AuthError::TokenMissing
-        | AuthError::TokenMalformed(_)
-        | AuthError::TokenAlgorithm
-        | AuthError::TokenSignature
-        | AuthError::TokenAudience
-        | AuthError::TokenIssuer
-        | AuthError::TokenNotYetValid
-        | AuthError::TokenExpired => Code::Unauthenticated,
-        AuthError::RoleMissing { .. } => Code::PermissionDenied,
-    };
-    WireError::new(code, error.reason(), error.to_string())
+    WireError::new(error.reason(), error.to_string())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -234,10 +246,6 @@ fn code_name(code: Code) -> &'static str {
 /// INTERNAL where the service is not behind the layer.
 pub fn op_context<T>(request: &tonic::Request<T>) -> Result<OpContext, Status> {
     request.extensions().get::<OpContext>().cloned().ok_or_else(|| {
-        Status::from(WireError::new(
-            Code::Internal,
-            "INTERNAL",
-            "the call did not pass the authorization layer",
-        ))
+        Status::from(WireError::new(Reason::Internal, "the call did not pass the authorization layer"))
     })
 }

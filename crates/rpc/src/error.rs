@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use hotswap_core::{ERROR_DOMAIN, Violations};
+use hotswap_core::{ERROR_DOMAIN, Reason, Violations};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 /// An error as a caller sees it. A service maps each variant of its own error to one of these, by name.
 #[derive(Clone, Debug)]
 pub struct WireError {
-    code: Code,
-    reason: &'static str,
+    reason: Reason,
     message: String,
     metadata: HashMap<String, String>,
     violations: Violations,
@@ -19,10 +18,9 @@ pub struct WireError {
 }
 
 impl WireError {
-    /// An error with a status code, a stable reason in UPPER_SNAKE_CASE, and a sentence for people.
-    pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+    /// An error with a reason, which brings its status code, and a sentence for people.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
-            code,
             reason,
             message: message.into(),
             metadata: HashMap::new(),
@@ -34,13 +32,13 @@ impl WireError {
     /// INVALID_ARGUMENT with every fault of the input.
     pub fn invalid(violations: Violations) -> Self {
         let message = format!("the request is not valid: {violations}");
-        Self { violations, ..Self::new(Code::InvalidArgument, "INVALID_INPUT", message) }
+        Self { violations, ..Self::new(Reason::InvalidInput, message) }
     }
 
     /// UNIMPLEMENTED: the contract has it, this build does not.
     pub fn feature_not_built(field: &str, what: &str) -> Self {
         let message = format!("{field}: {what} are not built yet");
-        Self::new(Code::Unimplemented, "FEATURE_NOT_BUILT", message).with("field", field)
+        Self::new(Reason::FeatureNotBuilt, message).with("field", field)
     }
 
     /// INTERNAL: a fault of the server. The cause goes to the log, not to the caller.
@@ -52,12 +50,12 @@ impl WireError {
             source = inner.source();
         }
         tracing::error!(cause = chain, "internal error");
-        Self::new(Code::Internal, "INTERNAL", "an internal error; the server's log has the cause")
+        Self::new(Reason::Internal, "an internal error; the server's log has the cause")
     }
 
     /// UNAVAILABLE: what the server builds on does not answer; the same call may succeed after `retry_after`.
     pub fn unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
-        let error = Self::new(Code::Unavailable, "UNAVAILABLE", message);
+        let error = Self::new(Reason::Unavailable, message);
         Self { retry_after: Some(retry_after), ..error }
     }
 
@@ -76,7 +74,7 @@ impl WireError {
 impl From<WireError> for Status {
     fn from(error: WireError) -> Self {
         let mut details = ErrorDetails::new();
-        details.set_error_info(error.reason, ERROR_DOMAIN, error.metadata);
+        details.set_error_info(error.reason.name(), ERROR_DOMAIN, error.metadata);
         if !error.violations.is_empty() {
             let violations = error.violations.iter().map(|v| FieldViolation::new(&v.field, &v.message));
             details.set_bad_request(violations.collect::<Vec<_>>());
@@ -84,14 +82,19 @@ impl From<WireError> for Status {
         if error.retry_after.is_some() {
             details.set_retry_info(error.retry_after);
         }
-        Status::with_error_details(error.code, error.message, details)
+        Status::with_error_details(code_of(error.reason), error.message, details)
     }
+}
+
+/// The status code of a reason, as tonic has it.
+pub(crate) fn code_of(reason: Reason) -> Code {
+    Code::from_i32(reason.code().number())
 }
 
 /// The answer of an RPC that the contract has and this build does not.
 pub fn not_built(method: &str) -> Status {
     let message = format!("{method} is not built yet");
-    WireError::new(Code::Unimplemented, "METHOD_NOT_BUILT", message).with("method", method).into()
+    WireError::new(Reason::MethodNotBuilt, message).with("method", method).into()
 }
 
 #[cfg(test)]
@@ -114,6 +117,16 @@ mod tests {
     fn an_internal_error_keeps_its_cause_to_itself() {
         let status = Status::from(WireError::internal(&std::io::Error::other("secret")));
         assert!(!format!("{status:?}").contains("secret"));
+    }
+
+    #[test]
+    fn every_reason_goes_over_the_wire_with_its_code() {
+        for reason in Reason::ALL {
+            let status = Status::from(WireError::new(*reason, "m"));
+            let name = format!("{:?}", status.code()).to_uppercase();
+            assert_eq!(name, reason.code().name().replace('_', ""), "{reason}");
+            assert_eq!(ClientError::from(&status).reason, reason.name());
+        }
     }
 
     #[test]

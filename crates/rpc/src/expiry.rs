@@ -75,14 +75,20 @@ use std::future::Future as _;
 mod tests {
     use http_body_util::BodyExt as _;
 
+    use hotswap_core::Reason;
+
     use super::*;
+    use crate::WireError;
+
+    fn over() -> Status {
+        WireError::new(Reason::TokenExpired, "over").into()
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_waiting_stream_ends_with_the_status_at_its_deadline() {
         let endless =
             http_body_util::StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Status>>());
-        let body =
-            ExpiringBody::new(Body::new(endless), Duration::from_secs(60), Status::unauthenticated("over"));
+        let body = ExpiringBody::new(Body::new(endless), Duration::from_secs(60), over());
         let started = Instant::now();
         let trailers = body.collect().await.expect("ends").trailers().cloned().expect("trailers");
         assert_eq!(started.elapsed().as_secs(), 60);
@@ -92,7 +98,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_is_there_passes_unchanged() {
         let inner = Body::new(http_body_util::Full::new(Bytes::from_static(b"abc")));
-        let body = ExpiringBody::new(inner, Duration::ZERO, Status::unauthenticated("over"));
+        let body = ExpiringBody::new(inner, Duration::ZERO, over());
         assert_eq!(body.collect().await.expect("body").to_bytes(), "abc");
     }
 }

@@ -10,6 +10,7 @@
 //! all its field violations at once (docs/adr/0001-errors-on-the-wire.md). Calls that the layer denies go to the audit
 //! log; its AuditService is here too, since every server has it.
 
+mod answer;
 mod audit;
 mod auth_layer;
 mod client;

@@ -20,3 +20,11 @@ pub use logging::{LogFormat, LogOptions};
 pub use metrics::{Metrics, MetricsError};
 pub use start::{Process, TelemetryError, start};
 pub use trace::{TraceOptions, Traces};
+
+use hotswap_core::MetricDef;
+
+/// What every server declares.
+pub const SERVER_METRICS: &[MetricDef] = &[grpc::REQUESTS, grpc::DURATION];
+
+/// What every process declares.
+pub const PROCESS_METRICS: &[MetricDef] = &[trace::SPANS];

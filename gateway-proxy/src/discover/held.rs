@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use hotswap_api::gateway::v1::{Delta, Resource, ResourceError, ResumeToken, SnapshotChunk};
-use hotswap_core::{PoolName, ResourceName, RouteName, SetDigest};
+use hotswap_core::{PoolName, RefusalReason, ResourceName, RouteName, SetDigest};
 
 use super::parse::{Content, parse};
 use crate::config::{Catalog, Compiled};
@@ -96,10 +96,10 @@ impl Misfit {
     /// The stable reason.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Place => "PLACE_MISMATCH",
-            Self::Digest => "DIGEST_MISMATCH",
-            Self::MassDelete => "MASS_DELETE",
-            Self::Malformed => "MALFORMED",
+            Self::Place => RefusalReason::PlaceMismatch.name(),
+            Self::Digest => RefusalReason::DigestMismatch.name(),
+            Self::MassDelete => RefusalReason::MassDelete.name(),
+            Self::Malformed => RefusalReason::Malformed.name(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hotswap_api::gateway::v1::resource::Spec;
 use hotswap_api::gateway::v1::{Resource, ResourceError};
-use hotswap_core::{PoolName, ResourceName, RouteName, Violations};
+use hotswap_core::{PoolName, RefusalReason, ResourceName, RouteName, Violations};
 use hotswap_matcher::{PoolSpec, RouteSpec};
 use hotswap_route_wire::{Unfit, pool_from_wire, route_from_wire};
 
@@ -16,23 +16,24 @@ pub(super) enum Content {
 
 /// Every fault at once.
 pub(super) fn parse(resource: &Resource) -> Result<Content, Vec<ResourceError>> {
-    let error = |field: &str, reason: &str, message: String| ResourceError {
+    let error = |field: &str, reason: RefusalReason, message: String| ResourceError {
         name: resource.name.clone(),
         version: resource.version,
         field: field.to_owned(),
-        reason: reason.to_owned(),
+        reason: reason.name().to_owned(),
         message,
     };
     let invalid = |violations: Violations| -> Vec<ResourceError> {
-        violations.iter().map(|v| error(&v.field, "INVALID_INPUT", v.message.clone())).collect()
+        violations.iter().map(|v| error(&v.field, RefusalReason::InvalidInput, v.message.clone())).collect()
     };
     let unfit = |unfit: Unfit| match unfit {
         Unfit::Invalid(violations) => invalid(violations),
         Unfit::NotBuilt(n) => {
-            vec![error(&n.field, "FEATURE_NOT_BUILT", format!("{} are not built yet", n.what))]
+            vec![error(&n.field, RefusalReason::FeatureNotBuilt, format!("{} are not built yet", n.what))]
         }
     };
-    let misnamed = |e: hotswap_core::InvalidName| vec![error("name", "INVALID_INPUT", e.to_string())];
+    let misnamed =
+        |e: hotswap_core::InvalidName| vec![error("name", RefusalReason::InvalidInput, e.to_string())];
     match &resource.spec {
         Some(Spec::Route(route)) => {
             let name = RouteName::parse(&resource.name).map_err(misnamed)?;
@@ -44,6 +45,10 @@ pub(super) fn parse(resource: &Resource) -> Result<Content, Vec<ResourceError>> 
             let draft = pool_from_wire(pool).map_err(unfit)?;
             Ok(Content::Pool(name, Box::new(PoolSpec::parse(&draft).map_err(invalid)?)))
         }
-        None => Err(vec![error("spec", "FEATURE_NOT_BUILT", "this build does not know the kind".into())]),
+        None => Err(vec![error(
+            "spec",
+            RefusalReason::FeatureNotBuilt,
+            "this build does not know the kind".into(),
+        )]),
     }
 }

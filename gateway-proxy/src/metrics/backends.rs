@@ -2,10 +2,11 @@
 
 use hotswap_matcher::Address;
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Counter, Gauge, Metric, MetricFamily};
 use tokio::sync::watch;
 
 use super::collector::{family, pair};
+use super::declared;
 use crate::backend_state::{BreakerState, Hold, States, View, clock};
 use crate::config::Live;
 
@@ -84,7 +85,7 @@ fn count(counts: &mut [u64; CONDITIONS.len()], view: &View) {
 
 impl Series {
     fn add(&mut self, pool: &str, address: &Address, view: &View) {
-        let labels = || vec![pair(("backend", address.as_str())), pair(("pool", pool))];
+        let labels = || vec![pair("backend", address.as_str()), pair("pool", pool)];
         let gauge = |value: f64| {
             let mut gauge = Gauge::default();
             gauge.set_value(value);
@@ -120,33 +121,19 @@ fn families(counts: [u64; CONDITIONS.len()], series: Series) -> Vec<MetricFamily
         let mut gauge = Gauge::default();
         gauge.set_value(count as f64);
         let mut metric = Metric::from_gauge(gauge);
-        metric.set_label(vec![pair(("condition", condition))]);
+        metric.set_label(vec![pair("condition", condition)]);
         metric
     });
     vec![
-        family(
-            "gateway_backends",
-            "Backends of pools that have checks, breakers, ejection or a backend that is held, by condition.",
-            MetricType::GAUGE,
-            conditions.collect(),
-        ),
-        family(
-            "gateway_circuit_breaker_state",
-            "0: closed, 1: half-open, 2: open; of the first 1,000 backends with a breaker.",
-            MetricType::GAUGE,
-            series.breaker,
-        ),
-        family(
-            "gateway_circuit_breaker_opened_total",
-            "Times that the breaker was opened; of the first 1,000 backends with a breaker.",
-            MetricType::COUNTER,
-            series.opened,
-        ),
-        family(
-            "gateway_backend_healthy",
-            "1: active checks say so, 0: they do not; of the first 1,000 backends that are checked.",
-            MetricType::GAUGE,
-            series.healthy,
-        ),
+        family(declared::BACKENDS, conditions.collect()),
+        family(declared::BREAKER_STATE, series.breaker),
+        family(declared::BREAKER_OPENED, series.opened),
+        family(declared::HEALTHY, series.healthy),
     ]
+}
+
+/// The families without any series but the sums.
+#[cfg(test)]
+pub(super) fn empty() -> Vec<MetricFamily> {
+    families([0; CONDITIONS.len()], Series::default())
 }

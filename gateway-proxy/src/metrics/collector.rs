@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use hotswap_core::{MetricDef, MetricKind};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::{BUCKETS_US, CLASSES, ControlMetrics, CoreMetrics, Count, GatewayMetrics, Latency};
+use super::{BUCKETS_US, CLASSES, ControlMetrics, CoreMetrics, Count, GatewayMetrics, Latency, declared};
 use crate::reason::Reason;
 
 /// Adds the cores up when it is asked.
@@ -40,52 +41,34 @@ impl Collector for Collected {
 }
 
 fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
-    let one = |name, help, of: fn(&CoreMetrics) -> &Count| counter(name, help, vec![(None, m.sum(of))]);
+    let one = |def, of: fn(&CoreMetrics) -> &Count| counter(def, vec![(None, m.sum(of))]);
     let classes = CLASSES.iter().enumerate().map(|(i, class)| {
         let sum = m.cores.iter().filter_map(|core| core.classes.get(i)).map(Count::get).sum();
-        (Some(("class", *class)), sum)
+        (Some(*class), sum)
     });
     let reasons = Reason::ALL.iter().map(|reason| {
         let of = |core: &CoreMetrics| core.failed.get(*reason as usize).map_or(0, Count::get);
-        (Some(("reason", reason.code())), m.cores.iter().map(|core| of(core)).sum())
+        (Some(reason.code()), m.cores.iter().map(|core| of(core)).sum())
     });
-    let connects = vec![
-        (Some(("result", "ok")), m.sum(|c| &c.connects)),
-        (Some(("result", "failed")), m.sum(|c| &c.connect_failures)),
-    ];
+    let connects =
+        vec![(Some("ok"), m.sum(|c| &c.connects)), (Some("failed"), m.sum(|c| &c.connect_failures))];
     let mut all = vec![
-        counter("gateway_requests_total", "Exchanges ended, by the class of the status.", classes.collect()),
-        counter(
-            "gateway_requests_failed_total",
-            "Exchanges that the gateway answered by itself or had to cut, by reason code.",
-            reasons.collect(),
-        ),
-        duration(
-            m,
-            "gateway_request_duration_seconds",
-            "From the head of the request to the last byte of the response.",
-            |core| &core.requests,
-        ),
-        duration(
-            m,
-            "gateway_backend_duration_seconds",
-            "From the choice of a backend to the head of its response.",
-            |core| &core.backends,
-        ),
-        gauge("gateway_active_connections", "Client connections open.", m.sum(|c| &c.active) as f64),
-        one("gateway_connections_total", "Client connections accepted.", |c| &c.accepted),
-        counter("gateway_upstream_connects_total", "Connections to backends, by result.", connects),
-        one("gateway_upstream_reuses_total", "Exchanges on a backend connection that was open.", |c| {
-            &c.reuses
-        }),
-        one("gateway_upstream_retries_total", "Exchanges sent anew on a fresh connection.", |c| &c.retries),
+        counter(declared::REQUESTS, classes.collect()),
+        counter(declared::FAILED, reasons.collect()),
+        duration(m, declared::DURATION, |core| &core.requests),
+        duration(m, declared::BACKEND_DURATION, |core| &core.backends),
+        gauge(declared::ACTIVE, m.sum(|c| &c.active) as f64),
+        one(declared::ACCEPTED, |c| &c.accepted),
+        counter(declared::CONNECTS, connects),
+        one(declared::REUSES, |c| &c.reuses),
+        one(declared::RETRIES, |c| &c.retries),
     ];
     let retries = vec![
-        (Some(("outcome", "sent")), m.sum(|c| &c.tries)),
-        (Some(("outcome", "saved")), m.sum(|c| &c.tries_saved)),
-        (Some(("outcome", "over_budget")), m.sum(|c| &c.tries_refused)),
+        (Some("sent"), m.sum(|c| &c.tries)),
+        (Some("saved"), m.sum(|c| &c.tries_saved)),
+        (Some("over_budget"), m.sum(|c| &c.tries_refused)),
     ];
-    all.push(counter("gateway_retries_total", "Tries after the first, by what came of them.", retries));
+    all.push(counter(declared::TRIES, retries));
     all.extend(of_control(&m.control));
     all
 }
@@ -94,64 +77,45 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
 fn of_control(c: &ControlMetrics) -> Vec<MetricFamily> {
     let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
     let revision = |n: &AtomicI64| n.load(Ordering::Relaxed) as f64;
-    let total = |name, help, n: &AtomicU64| counter(name, help, vec![(None, load(n))]);
+    let total = |def, n: &AtomicU64| counter(def, vec![(None, load(n))]);
     vec![
-        gauge("gateway_config_revision", "Revision that is served; 0: none yet.", revision(&c.revision)),
-        total("gateway_config_applied_total", "Snapshots and deltas applied.", &c.applied),
-        total("gateway_config_refused_total", "Resources refused.", &c.refused),
-        gauge(
-            "gateway_config_stale",
-            "1: what is served comes from disk, and the control plane has not confirmed it yet.",
-            load(&c.stale) as f64,
-        ),
-        gauge(
-            "gateway_state_revision",
-            "Revision that is safe on disk; 0: none.",
-            revision(&c.state_revision),
-        ),
-        total(
-            "gateway_state_write_errors_total",
-            "Times that the configuration could not be kept on disk.",
-            &c.state_write_errors,
-        ),
-        gauge("gateway_control_plane_connected", "1: the watch is connected.", load(&c.connected) as f64),
+        gauge(declared::REVISION, revision(&c.revision)),
+        total(declared::APPLIED, &c.applied),
+        total(declared::REFUSED, &c.refused),
+        gauge(declared::STALE, load(&c.stale) as f64),
+        gauge(declared::STATE_REVISION, revision(&c.state_revision)),
+        total(declared::STATE_ERRORS, &c.state_write_errors),
+        gauge(declared::CONNECTED, load(&c.connected) as f64),
         counter(
-            "gateway_health_checks_total",
-            "Active checks of backends, by result.",
-            vec![
-                (Some(("result", "ok")), load(&c.checks_ok)),
-                (Some(("result", "failed")), load(&c.checks_failed)),
-            ],
+            declared::CHECKS,
+            vec![(Some("ok"), load(&c.checks_ok)), (Some("failed"), load(&c.checks_failed))],
         ),
-        total(
-            "gateway_access_log_dropped_total",
-            "Lines of the access log that were dropped.",
-            &c.log_dropped,
-        ),
+        total(declared::LOG_DROPPED, &c.log_dropped),
     ]
 }
 
-type Sample = (Option<(&'static str, &'static str)>, u64);
+/// The value of the label, where the metric has one, and the count.
+type Sample = (Option<&'static str>, u64);
 
-fn counter(name: &str, help: &str, samples: Vec<Sample>) -> MetricFamily {
-    let metrics = samples.into_iter().map(|(label, value)| {
+fn counter(def: MetricDef, samples: Vec<Sample>) -> MetricFamily {
+    let metrics = samples.into_iter().map(|(of, value)| {
         let mut counter = Counter::default();
         counter.set_value(value as f64);
         let mut metric = Metric::default();
         metric.set_counter(counter);
-        metric.set_label(label.into_iter().map(pair).collect());
+        metric.set_label(def.labels.iter().zip(of).map(|(label, value)| pair(label.name, value)).collect());
         metric
     });
-    family(name, help, MetricType::COUNTER, metrics.collect())
+    family(def, metrics.collect())
 }
 
-fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
+fn gauge(def: MetricDef, value: f64) -> MetricFamily {
     let mut gauge = Gauge::default();
     gauge.set_value(value);
-    family(name, help, MetricType::GAUGE, vec![Metric::from_gauge(gauge)])
+    family(def, vec![Metric::from_gauge(gauge)])
 }
 
-fn duration(m: &GatewayMetrics, name: &str, help: &str, of: fn(&CoreMetrics) -> &Latency) -> MetricFamily {
+fn duration(m: &GatewayMetrics, def: MetricDef, of: fn(&CoreMetrics) -> &Latency) -> MetricFamily {
     let in_bucket =
         |i: usize| m.cores.iter().filter_map(|c| of(c).buckets.get(i)).map(Count::get).sum::<u64>();
     let mut cumulative = 0;
@@ -170,19 +134,23 @@ fn duration(m: &GatewayMetrics, name: &str, help: &str, of: fn(&CoreMetrics) -> 
     histogram.set_bucket(buckets);
     let mut metric = Metric::default();
     metric.set_histogram(histogram);
-    family(name, help, MetricType::HISTOGRAM, vec![metric])
+    family(def, vec![metric])
 }
 
-pub(super) fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+pub(super) fn family(def: MetricDef, metrics: Vec<Metric>) -> MetricFamily {
     let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
+    family.set_name(def.name.to_owned());
+    family.set_help(def.meaning.to_owned());
+    family.set_field_type(match def.kind {
+        MetricKind::Counter => MetricType::COUNTER,
+        MetricKind::Gauge => MetricType::GAUGE,
+        MetricKind::Histogram => MetricType::HISTOGRAM,
+    });
     family.set_metric(metrics);
     family
 }
 
-pub(super) fn pair((name, value): (&str, &str)) -> LabelPair {
+pub(super) fn pair(name: &str, value: &str) -> LabelPair {
     let mut pair = LabelPair::default();
     pair.set_name(name.to_owned());
     pair.set_value(value.to_owned());
@@ -196,6 +164,15 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+
+    #[test]
+    fn every_family_is_declared_and_every_declaration_is_a_family() {
+        let mut families = families(&GatewayMetrics::new(1));
+        families.extend(super::super::backends::empty());
+        let shown: Vec<_> = families.iter().map(|f| f.name().to_owned()).collect();
+        let declared: Vec<_> = declared::METRICS.iter().map(|def| def.name).collect();
+        assert_eq!(shown, declared);
+    }
 
     #[test]
     fn a_scrape_adds_the_cores_up() {

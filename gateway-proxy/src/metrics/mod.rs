@@ -1,33 +1,8 @@
 //! Counting. Each core counts for itself, in memory that no other core writes; a scrape adds the cores up.
-//!
-//! | metric | kind | labels | meaning |
-//! |---|---|---|---|
-//! | `gateway_requests_total` | counter | `class` | exchanges ended, by the class of the status ("2xx" …, "none": the client went away before one) |
-//! | `gateway_requests_failed_total` | counter | `reason` | exchanges that the gateway answered by itself or had to cut, by reason code |
-//! | `gateway_request_duration_seconds` | histogram | | from the head of the request to the last byte of the response |
-//! | `gateway_backend_duration_seconds` | histogram | | from the choice of a backend to the head of its response, each try by itself |
-//! | `gateway_active_connections` | gauge | | client connections open |
-//! | `gateway_connections_total` | counter | | client connections accepted |
-//! | `gateway_upstream_connects_total` | counter | `result` | connections to backends opened ("ok") and failed ("failed") |
-//! | `gateway_upstream_reuses_total` | counter | | exchanges on a backend connection that was open already |
-//! | `gateway_upstream_retries_total` | counter | | exchanges sent anew, because the backend had closed an idle connection |
-//! | `gateway_retries_total` | counter | `outcome` | tries after the first ("sent"), requests that one of them answered with a status below 500 ("saved"), tries that the budget did not allow ("over_budget") |
-//! | `gateway_config_revision` | gauge | | revision that is served; 0: none yet |
-//! | `gateway_config_applied_total` | counter | | snapshots and deltas applied |
-//! | `gateway_config_refused_total` | counter | | resources refused |
-//! | `gateway_config_stale` | gauge | | 1: what is served comes from disk, and the control plane has not confirmed it yet |
-//! | `gateway_state_revision` | gauge | | revision that is safe on disk; 0: none |
-//! | `gateway_state_write_errors_total` | counter | | times that the configuration could not be kept on disk |
-//! | `gateway_control_plane_connected` | gauge | | 1: the watch is connected |
-//! | `gateway_backends` | gauge | `condition` | backends of pools that have checks, breakers, ejection or a backend that an operator holds: all of them, and those that are "out", "unhealthy", "ejected", "open", "half_open", "held" |
-//! | `gateway_circuit_breaker_state` | gauge | `pool`, `backend` | 0: closed, 1: half-open, 2: open; of the first 1,000 backends with a breaker |
-//! | `gateway_circuit_breaker_opened_total` | counter | `pool`, `backend` | times that the breaker was opened; of the same |
-//! | `gateway_backend_healthy` | gauge | `pool`, `backend` | 1: active checks say so, 0: they do not; of the first 1,000 backends that are checked |
-//! | `gateway_health_checks_total` | counter | `result` | active checks that succeeded ("ok") and failed ("failed") |
-//! | `gateway_access_log_dropped_total` | counter | | lines of the access log that were dropped, because the writer was behind |
 
 mod backends;
 mod collector;
+mod declared;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -37,6 +12,7 @@ use http::StatusCode;
 
 pub use backends::CollectedBackends;
 pub use collector::Collected;
+pub use declared::METRICS;
 
 use crate::reason::Reason;
 

@@ -1,5 +1,9 @@
 //! The gateway on real sockets.
-#![expect(clippy::expect_used, reason = "a test fails by panicking, and spawns what it likes")]
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, spawns what it likes, and plays the control plane"
+)]
 
 mod balancing;
 mod clients;

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::process::ExitCode;
 
+use hotswap_core::Reason;
 use hotswap_rpc::ClientError;
 use hotswap_runtime::StartError;
 use tonic::{Code, Status};
@@ -170,7 +171,7 @@ impl From<Status> for Failure {
             exit: exit_of(error.code),
             message: message.to_owned(),
             violations: error.violations.iter().map(|v| (v.field.clone(), v.message.clone())).collect(),
-            hint: retry.or_else(|| hint_for(error.code, &error.reason).map(str::to_owned)),
+            hint: retry.or_else(|| hint_for(error.code, &error.reason)),
             reason: some(error.reason),
             request_id: some(error.request_id),
         }))
@@ -222,27 +223,45 @@ fn exit_of(code: Code) -> Exit {
     }
 }
 
-/// What to do about a failure of this kind. Where the message says it, there is none.
-fn hint_for(code: Code, reason: &str) -> Option<&'static str> {
-    match (code, reason) {
-        (_, "STALE_ETAG") => {
-            Some("look at what has changed with `hotswap get` or `hotswap history`, and try again")
+/// What to do about a failure of this kind: what this program offers against it, or else what the reason says itself.
+/// `None`: it is told already, or nobody knows.
+fn hint_for(code: Code, reason: &str) -> Option<String> {
+    let hint = match (code, Reason::parse(reason)) {
+        // Each field that is wrong says what would be right.
+        (_, Some(Reason::InvalidInput)) => return None,
+        (_, Some(Reason::NotFound)) => "`hotswap get`, `fleet list` and `audit hold list` show what is there",
+        (_, Some(Reason::RevisionNotFound)) => "`hotswap history` shows the revisions that it has",
+        (_, Some(Reason::StaleEtag)) => {
+            "look at what has changed with `hotswap get` or `hotswap history`, and try again"
         }
-        (_, "POOL_IN_USE") => Some("move or delete these routes first"),
-        (_, "ROLE_MISSING") => Some("use the token of somebody who may; `hotswap token --role` makes one"),
-        (_, "METHOD_NOT_BUILT" | "FEATURE_NOT_BUILT") => Some("a later release of the control plane has it"),
-        (Code::Unauthenticated, _) => {
-            Some("give a valid token with --token-file or HOTSWAP_TOKEN; `hotswap token` makes one")
+        (_, Some(Reason::RoleMissing)) => {
+            "use the token of somebody who may; `hotswap token --role` makes one"
         }
-        (Code::Unavailable, _) => {
-            Some("is the control plane running? `hotswap up` starts it; --server says where it is")
+        (_, Some(Reason::TokenMissing | Reason::TokenMalformed | Reason::TokenExpired))
+        | (Code::Unauthenticated, None) => {
+            "give a valid token with --token-file or HOTSWAP_TOKEN; `hotswap token` makes one"
         }
-        (Code::DeadlineExceeded, _) => Some("--timeout allows it more time"),
-        _ => None,
-    }
+        (_, Some(Reason::MethodNotBuilt | Reason::FeatureNotBuilt)) => {
+            "a later release of the control plane has it"
+        }
+        (_, Some(reason)) => return Some(fragment(reason.remedy())),
+        (Code::Unavailable, None) => {
+            "is the control plane running? `hotswap up` starts it; --server says where it is"
+        }
+        (Code::DeadlineExceeded, None) => "--timeout allows it more time",
+        (_, None) => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// A sentence as a hint: without its capital and its full stop.
+fn fragment(sentence: &str) -> String {
+    let mut chars = sentence.trim_end_matches('.').chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "answers of others have no reason")]
 mod tests {
     use hotswap_core::Violations;
     use hotswap_rpc::WireError;
@@ -263,6 +282,19 @@ mod tests {
              route.hosts[0]: must be a host name\n  route.priority: must be at most 1,000,000\n  \
              request id: 0190-1"
         );
+    }
+
+    #[test]
+    fn every_reason_has_a_hint_unless_its_fields_say_it_all() {
+        for reason in Reason::ALL {
+            let failure = Failure::from(Status::from(WireError::new(*reason, "m"))).to_string();
+            let hint = failure.lines().find_map(|line| line.strip_prefix("  hint: "));
+            assert_eq!(hint.is_none(), *reason == Reason::InvalidInput, "{failure}");
+            assert!(
+                hint.is_none_or(|h| !h.ends_with('.') && !h.starts_with(char::is_uppercase)),
+                "{failure}"
+            );
+        }
     }
 
     #[test]

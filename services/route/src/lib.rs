@@ -18,5 +18,6 @@ mod server;
 mod store;
 
 pub use app::Error;
+pub use metrics::METRICS;
 pub use rpc::not_built::NOT_BUILT;
 pub use server::{RouteOptions, RouteServer};

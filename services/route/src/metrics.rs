@@ -1,7 +1,37 @@
 //! What the service counts. Names and labels are few and fixed: no proxy and no route is a label.
 
+use hotswap_core::{LabelDef, MetricDef};
 use hotswap_telemetry::{Metrics, MetricsError};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts};
+
+const REVISION: MetricDef = MetricDef::gauge(
+    "hotswap_gateway_config_revision",
+    "revision",
+    "Newest revision of the gateway configuration that is distributed.",
+);
+const RESOURCES: MetricDef =
+    MetricDef::gauge("hotswap_gateway_config_resources", "resources", "Routes and pools.");
+const STREAMS: MetricDef =
+    MetricDef::gauge("hotswap_watch_streams", "streams", "Proxies whose stream this process holds.");
+const DELTAS: MetricDef =
+    MetricDef::counter("hotswap_watch_deltas_total", "messages", "Changes sent to proxies.");
+const RESETS: MetricDef =
+    MetricDef::counter("hotswap_watch_resets_total", "resets", "Proxies that had to start anew.").by(&[
+        LabelDef {
+            name: "why",
+            values: "`compacted`, `foreign`, `future`, `digest_mismatch`, `unspecified`",
+        },
+    ]);
+const REFUSALS: MetricDef =
+    MetricDef::counter("hotswap_watch_refusals_total", "resources", "Resources that proxies refused.");
+const RETRIES: MetricDef = MetricDef::counter(
+    "hotswap_store_retries_total",
+    "attempts",
+    "Work beside the calls that the store refused, and that is tried again.",
+);
+
+/// What is declared here.
+pub const METRICS: &[MetricDef] = &[REVISION, RESOURCES, STREAMS, DELTAS, RESETS, REFUSALS, RETRIES];
 
 /// The service's metrics; cheap to clone.
 #[derive(Clone, Debug)]
@@ -28,23 +58,16 @@ impl RouteMetrics {
     /// # Errors
     /// Where they are declared already.
     pub(crate) fn register(metrics: &Metrics) -> Result<Self, MetricsError> {
+        let gauge = |def: MetricDef| IntGauge::new(def.name, def.meaning);
+        let counter = |def: MetricDef| IntCounter::new(def.name, def.meaning);
         let this = Self {
-            revision: IntGauge::new(
-                "hotswap_gateway_config_revision",
-                "Newest revision of the gateway configuration that is distributed.",
-            )?,
-            resources: IntGauge::new("hotswap_gateway_config_resources", "Routes and pools.")?,
-            streams: IntGauge::new("hotswap_watch_streams", "Proxies whose stream this process holds.")?,
-            deltas: IntCounter::new("hotswap_watch_deltas_total", "Changes sent to proxies.")?,
-            resets: IntCounterVec::new(
-                Opts::new("hotswap_watch_resets_total", "Proxies that had to start anew."),
-                &["why"],
-            )?,
-            refusals: IntCounter::new("hotswap_watch_refusals_total", "Resources that proxies refused.")?,
-            store_errors: IntCounter::new(
-                "hotswap_store_retries_total",
-                "Work beside the calls that the store refused, and that is tried again.",
-            )?,
+            revision: gauge(REVISION)?,
+            resources: gauge(RESOURCES)?,
+            streams: gauge(STREAMS)?,
+            deltas: counter(DELTAS)?,
+            resets: IntCounterVec::new(Opts::new(RESETS.name, RESETS.meaning), &RESETS.label_names())?,
+            refusals: counter(REFUSALS)?,
+            store_errors: counter(RETRIES)?,
         };
         metrics.register(this.revision.clone())?;
         metrics.register(this.resources.clone())?;

@@ -111,6 +111,7 @@ impl RouteServer {
         let audit =
             AuditLog::open(db.clone(), options.audit.clone(), key, Arc::clone(&clock), Arc::clone(&ids));
         let audit = audit.map_err(|e| StartError::failed("opening the audit log")(e.into()))?;
+        audit.register(registry).map_err(|e| StartError::failed("registering metrics")(e.into()))?;
         let app = App { db, clock, ids, metrics, cache, audit };
         app.maintain_cache(maintenance, supervisor);
         let unread = |e: Error| StartError::failed("reading the gateway configuration")(e.into());

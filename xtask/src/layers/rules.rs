@@ -62,7 +62,7 @@ const ROWS: &[(&str, May, &str)] = &[
     ),
     (
         "hotswap-fuzz",
-        May::Only(&["hotswap-core", "hotswap-h1", "hotswap-api", "hotswap-gateway"]),
+        May::Only(&["hotswap-core", "hotswap-h1", "hotswap-matcher", "hotswap-api", "hotswap-gateway"]),
         "what is fuzzed, and nothing that is not",
     ),
     ("hotswap", May::All, "puts everything into one process"),

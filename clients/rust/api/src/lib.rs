@@ -10,6 +10,7 @@
 //! `bytes::Bytes` and share their buffer.
 
 #[allow(
+    clippy::disallowed_methods,
     clippy::large_enum_variant,
     clippy::doc_lazy_continuation,
     reason = "generated: the shape is the contract's, the words are its comments"

@@ -4,6 +4,7 @@
 mod exports;
 mod guards;
 mod lists;
+mod metrics;
 mod retention;
 mod support;
 mod tampering;

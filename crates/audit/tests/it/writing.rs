@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use hotswap_audit::{Chain, Entry, Outcome};
-use hotswap_core::Revision;
+use hotswap_core::{Reason, Revision};
 
 use crate::support::{PLATFORM, Place, TestKey, caller, entry, on_both, run, verified, write};
 
@@ -47,10 +47,10 @@ on_both! {
 
     async fn an_event_comes_back_as_it_was_recorded_and_secrets_never_went_in(place) {
         let (_db, log) = place.log().await;
-        let mut wanted = entry(&log, 7);
-        wanted.caller.actor = "a\0b\u{1F980}'; DROP TABLE audit_events; --".into();
-        wanted.reason = "R".into();
-        wanted.outcome = Outcome::Failed;
+        let Entry { diff, revision, .. } = entry(&log, 7);
+        let actor = caller("a\0b\u{1F980}'; DROP TABLE audit_events; --");
+        let mut wanted = Entry::refused(actor, "routes/r2", Outcome::Failed, Reason::StaleEtag);
+        (wanted.diff, wanted.revision) = (diff, revision);
         let written = log.record_alone(&PLATFORM, wanted).await.expect("recorded");
         let query = hotswap_audit::ListQuery {
             chain: PLATFORM, page_size: 0, page_token: String::new(), filter: String::new(),
@@ -125,9 +125,9 @@ on_both! {
         let (_db, log) = place.log().await;
         let attempts = log.attempts();
         for _ in 0..10_000 {
-            attempts.denied(caller("-"), "TOKEN_MISSING");
+            attempts.denied(caller("-"), Reason::TokenMissing);
         }
-        attempts.failed(caller("me"), "routes/\0", "NOT_FOUND");
+        attempts.failed(caller("me"), "routes/\0", Reason::NotFound);
         log.write_attempts(true).await.expect("written");
         let report = verified(&log).await;
         assert!(report.is_intact(), "{:?}", report.faults);
@@ -144,7 +144,7 @@ async fn the_upkeep_writes_attempts_and_signs_by_itself_until_it_is_told_to_stop
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let attempts = log.attempts();
     let watched = async {
-        attempts.denied(caller("-"), "TOKEN_MISSING");
+        attempts.denied(caller("-"), Reason::TokenMissing);
         while verified(&log).await.head < 1 {
             tokio::task::yield_now().await;
         }
@@ -162,7 +162,7 @@ async fn the_upkeep_writes_attempts_and_signs_by_itself_until_it_is_told_to_stop
 async fn a_database_that_is_away_loses_no_attempt() {
     let place = Place::sqlite();
     let (db, log) = place.log().await;
-    log.attempts().failed(caller("me"), "routes/a", "NOT_FOUND");
+    log.attempts().failed(caller("me"), "routes/a", Reason::NotFound);
     run(
         &db,
         "CREATE TRIGGER away BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'away'); END".into(),

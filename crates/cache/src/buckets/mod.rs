@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use hotswap_core::MetricDef;
 use prometheus::{IntCounter, IntGauge, Registry};
 use redis::aio::MultiplexedConnection;
 use tokio::sync::Notify;
@@ -34,10 +35,17 @@ pub struct Buckets {
     state: Arc<State>,
 }
 
-/// | metric | kind | meaning |
-/// |---|---|---|
-/// | `limits_redis_connected` | gauge | 1 while there is a connection to Redis |
-/// | `limits_redis_errors_total` | counter | calls of Redis that failed, attempts to connect among them |
+pub(crate) const CONNECTED: MetricDef = MetricDef::gauge(
+    "limits_redis_connected",
+    "0 or 1",
+    "Whether the limits have their connection to Redis.",
+);
+pub(crate) const ERRORS: MetricDef = MetricDef::counter(
+    "limits_redis_errors_total",
+    "calls",
+    "Calls of Redis for limits that failed, attempts to connect among them.",
+);
+
 #[derive(Debug)]
 struct State {
     redis: RedisOptions,
@@ -54,9 +62,8 @@ impl Buckets {
     /// # Errors
     /// Where the metrics are declared already.
     pub fn new(redis: RedisOptions, registry: &Registry) -> Result<(Self, BucketsLink), prometheus::Error> {
-        let help = "Whether the limits have their connection to Redis.";
-        let connected = IntGauge::new("limits_redis_connected", help)?;
-        let errors = IntCounter::new("limits_redis_errors_total", "Calls of Redis for limits that failed.")?;
+        let connected = IntGauge::new(CONNECTED.name, CONNECTED.meaning)?;
+        let errors = IntCounter::new(ERRORS.name, ERRORS.meaning)?;
         registry.register(Box::new(connected.clone()))?;
         registry.register(Box::new(errors.clone()))?;
         let (connection, lost) = (ArcSwapOption::empty(), Notify::new());

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use hotswap_api::audit::v1 as wire;
 use hotswap_audit::{AuditError, ChainReport, Fault, Hash, LegalHold, Outcome, Sealed};
-use hotswap_core::Timestamp;
-use tonic::{Code, Status};
+use hotswap_core::{Reason, Timestamp};
+use tonic::Status;
 
 use crate::WireError;
 
@@ -100,32 +100,23 @@ pub(super) fn status(error: AuditError) -> Status {
     let wire = match error {
         AuditError::Invalid(violations) => WireError::invalid(violations),
         AuditError::OtherTenant { chain } => {
-            WireError::new(Code::PermissionDenied, OTHER_TENANT, message).with("chain", chain.to_string())
+            WireError::new(Reason::OtherTenant, message).with("chain", chain.to_string())
         }
-        AuditError::Damaged { chain, sequence, .. } => {
-            WireError::new(Code::DataLoss, "AUDIT_LOG_DAMAGED", message)
-                .with("chain", chain.to_string())
-                .with("sequence", sequence.to_string())
-        }
+        AuditError::Damaged { chain, sequence, .. } => WireError::new(Reason::AuditLogDamaged, message)
+            .with("chain", chain.to_string())
+            .with("sequence", sequence.to_string()),
         AuditError::Moved { chain } => {
-            WireError::new(Code::Aborted, "AUDIT_LOG_MOVED", message).with("chain", chain.to_string())
+            WireError::new(Reason::AuditLogMoved, message).with("chain", chain.to_string())
         }
-        AuditError::Busy => {
-            WireError::new(Code::ResourceExhausted, "AUDIT_LOG_BUSY", message).retry_after(RETRY_WHEN_BUSY)
-        }
-        AuditError::HoldNotFound { name } => {
-            WireError::new(Code::NotFound, "NOT_FOUND", message).with("name", name)
-        }
-        AuditError::HoldReleased { name } => {
-            WireError::new(Code::FailedPrecondition, "HOLD_RELEASED", message).with("name", name)
-        }
+        AuditError::Busy => WireError::new(Reason::AuditLogBusy, message).retry_after(RETRY_WHEN_BUSY),
+        AuditError::HoldNotFound { name } => WireError::new(Reason::NotFound, message).with("name", name),
+        AuditError::HoldReleased { name } => WireError::new(Reason::HoldReleased, message).with("name", name),
         AuditError::Store(_) if unavailable => {
             WireError::unavailable("the database is not available", RETRY_AFTER)
         }
-        AuditError::Key | AuditError::Anchors(_) | AuditError::Store(_) => WireError::internal(&error),
+        AuditError::Key | AuditError::Anchors(_) | AuditError::Metrics(_) | AuditError::Store(_) => {
+            WireError::internal(&error)
+        }
     };
     wire.into()
 }
-
-/// The reason of a denial that only the request's content tells.
-pub(super) const OTHER_TENANT: &str = "OTHER_TENANT";

@@ -67,6 +67,6 @@ pub(crate) fn caller(
 }
 
 /// Who calls a use case.
-fn caller_of(ctx: &OpContext) -> Caller {
-    caller(Some(&ctx.principal), &ctx.method, ctx.request_id, ctx.source)
+pub(crate) fn caller_of(ctx: &OpContext) -> Caller {
+    caller(Some(&ctx.principal), ctx.method, ctx.request_id, ctx.source)
 }

@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hotswap_auth::{OpContext, row};
+use hotswap_core::Reason;
 use http::{Request, Response};
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::table::Table;
@@ -112,7 +113,7 @@ impl State {
     }
 
     fn refuse(&self, context: &OpContext, rule: &Rule, wait: Duration) -> WireError {
-        let method = row(&context.method).map_or("/unknown", |row| row.path);
+        let method = row(context.method).map_or("/unknown", |row| row.path);
         self.metrics.refused(method, rule.limit);
         tracing::debug!(method, limit = rule.limit, actor = context.actor(), "call over its limit");
         let whose = match rule.limit {
@@ -124,7 +125,7 @@ impl State {
         let wait =
             Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1));
         let message = format!("{whose} more often than {}; come back in {} ms", rule.rate, wait.as_millis());
-        WireError::new(Code::ResourceExhausted, "RATE_LIMITED", message)
+        WireError::new(Reason::RateLimited, message)
             .with("limit", rule.limit)
             .with("rate", rule.rate.to_string())
             .retry_after(wait)
@@ -161,19 +162,16 @@ mod tests {
     use hotswap_auth::Principal;
     use hotswap_core::Timestamp;
     use hotswap_telemetry::Metrics;
+    use tonic::Code;
     use uuid::Uuid;
 
     use super::*;
     use crate::ClientError;
 
-    fn context(subject: &str, tenant: Option<&str>, method: &str) -> OpContext {
+    fn context(subject: &str, tenant: Option<&str>, method: &'static str) -> OpContext {
         let tenant = tenant.map(str::to_owned);
-        OpContext {
-            principal: Principal { subject: subject.into(), roles: vec![], tenant, expires: Timestamp(0) },
-            request_id: Uuid::nil(),
-            method: method.into(),
-            source: None,
-        }
+        let principal = Principal { subject: subject.into(), roles: vec![], tenant, expires: Timestamp(0) };
+        OpContext::new(principal, Uuid::nil(), method, None)
     }
 
     fn state(limits: Limits) -> (State, Metrics) {

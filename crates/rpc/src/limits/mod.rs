@@ -24,7 +24,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use layer::{LimitLayer, LimitService};
-pub use metrics::LimitMetrics;
+pub use metrics::{LimitMetrics, METRICS};
 pub use rate::{MethodRate, Rate};
 
 /// How often somebody may call.

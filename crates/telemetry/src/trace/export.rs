@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use hotswap_core::{LabelDef, MetricDef};
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{ExporterBuildError, WithExportConfig as _};
@@ -37,6 +38,13 @@ pub enum TraceError {
     Metrics(#[from] MetricsError),
 }
 
+pub(crate) const SPANS: MetricDef = MetricDef::counter(
+    "hotswap_trace_spans_total",
+    "spans",
+    "Spans handed to the collector, or lost because it did not take them.",
+)
+.by(&[LabelDef { name: "outcome", values: "`sent`, `lost`" }]);
+
 /// The spans of a process on their way to a collector; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Traces {
@@ -51,8 +59,7 @@ impl Traces {
         options: &TraceOptions,
         process: &Process,
     ) -> Result<(Self, Option<SdkTracer>), TraceError> {
-        let help = "Spans handed to the collector, or lost because it did not take them.";
-        let spans = IntCounterVec::new(Opts::new("hotswap_trace_spans_total", help), &["outcome"])
+        let spans = IntCounterVec::new(Opts::new(SPANS.name, SPANS.meaning), &SPANS.label_names())
             .map_err(MetricsError::from)?;
         let Some(endpoint) = &options.otlp_endpoint else {
             return Ok((Self { provider: None, requests: None, spans }, None));

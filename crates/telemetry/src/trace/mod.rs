@@ -15,6 +15,7 @@ mod options;
 mod request;
 
 pub use context::{TraceContext, current, follow, follow_all, trace_id};
+pub(crate) use export::SPANS;
 pub use export::{TraceError, Traces};
 pub use options::{SampleRatio, TraceOptions};
 pub use request::{Attribute, RequestTrace, RequestTraces};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hotswap_h1::{Host, parse_host};
+use hotswap_matcher::{Host, parse_host};
 use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};

@@ -4,7 +4,8 @@
 use std::task::{Context, Poll};
 
 use hotswap_h1::framing::{self, Framing};
-use hotswap_h1::{Announced, Head, Known, parse_host, read};
+use hotswap_h1::{Announced, Head, Known, read};
+use hotswap_matcher::parse_host;
 
 use super::client::{Client, Step};
 use super::edit;

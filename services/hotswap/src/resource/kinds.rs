@@ -7,6 +7,8 @@ use hotswap_api::route::v1::{
     ListPoolsRequest, ListRouteRevisionsRequest, ListRoutesRequest, Pool, PoolRevision, Route, RouteRevision,
     UpdatePoolRequest, UpdateRouteRequest, forward, route,
 };
+use hotswap_core::Reason;
+use hotswap_rpc::WireError;
 use prost_types::{FieldMask, Timestamp};
 use tonic::Status;
 
@@ -20,7 +22,7 @@ use crate::style::Cell;
 
 /// An answer without the resource it promises.
 fn hollow() -> Status {
-    Status::internal("the server's answer holds no resource")
+    WireError::new(Reason::Internal, "the server's answer holds no resource").into()
 }
 
 /// Takes out what the server adds to a backend. A state that somebody has set stays: it is a change worth telling.

@@ -1,9 +1,11 @@
 //! Traces and metrics, as a real collector and a real Prometheus see them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use hotswap_api::route::v1 as api;
 use hotswap_api::route::v1::route_service_client::RouteServiceClient;
+use hotswap_core::MetricDef;
 use hotswap_testkit::{Jaeger, Prometheus, http_get, lint_metrics, required};
 use serde_json::Value;
 use tonic::Request;
@@ -178,6 +180,70 @@ pub(crate) fn admin_pages(suite: &Server) -> [SocketAddr; 2] {
     let addresses = pages.map(|(_, url)| url.trim_start_matches("http://").trim_end_matches("/metrics"));
     let addresses: Vec<_> = addresses.map(|a| a.parse().expect("an address")).collect();
     addresses.try_into().expect("two pages")
+}
+
+/// What the control plane, and what the gateway declares.
+fn declared() -> [Vec<MetricDef>; 2] {
+    let both = hotswap_telemetry::PROCESS_METRICS;
+    let plane = [
+        hotswap_telemetry::SERVER_METRICS,
+        hotswap_rpc::limits::METRICS,
+        hotswap_route::METRICS,
+        hotswap_audit::METRICS,
+        hotswap_cache::METRICS,
+        both,
+    ];
+    [plane.concat(), [hotswap_gateway::metrics::METRICS, both].concat()]
+}
+
+#[test]
+fn each_metric_is_declared_once_and_by_the_rules() {
+    let all = declared().concat();
+    let faults: Vec<_> = all.iter().filter_map(MetricDef::fault).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+    for list in declared() {
+        let names: BTreeSet<_> = list.iter().map(|def| def.name).collect();
+        assert_eq!(names.len(), list.len(), "a name is there twice");
+    }
+}
+
+/// A name without what a histogram puts behind it, and its labels.
+fn series(line: &str) -> (&str, Vec<&str>) {
+    let (name, rest) = line.split_once(['{', ' ']).expect("a series");
+    let labels = rest.rsplit_once('}').map(|(labels, _)| labels).unwrap_or_default();
+    // No value of ours has a comma or an equals sign in it.
+    let names = labels.split(',').filter_map(|label| label.split_once('=')).map(|(name, _)| name);
+    (name, names.filter(|name| *name != "le").collect())
+}
+
+#[test]
+fn whatever_is_shown_is_declared_with_its_kind_its_words_and_its_labels() {
+    let folder = folder();
+    let suite = Server::suite(folder.path());
+    suite.apply("control plane", &shop(backend("blue")), &[]).ok();
+    suite.client("control plane", &["get", "routes/none"]).fails(4);
+    for (page, declared) in admin_pages(&suite).into_iter().zip(declared()) {
+        let text = http_get(page, "/metrics").expect("metrics");
+        let body = text.split_once("\r\n\r\n").map_or(text.as_str(), |(_, body)| body);
+        let find = |name: &str| declared.iter().find(|def| def.name == name);
+        let mut kinds = 0;
+        for line in body.lines() {
+            if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|l| l.split_once(' ')) {
+                assert_eq!(find(name).map(|def| def.kind.as_str()), Some(kind), "{line}");
+                kinds += 1;
+            } else if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' ')) {
+                assert_eq!(find(name).map(|def| def.meaning), Some(help), "{line}");
+            } else if !line.is_empty() {
+                let (name, labels) = series(line);
+                let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+                let def = find(name).or_else(|| base.and_then(find)).unwrap_or_else(|| panic!("{line}"));
+                let undeclared: Vec<_> =
+                    labels.iter().filter(|label| !def.label_names().contains(label)).collect();
+                assert!(undeclared.is_empty(), "{line}: {undeclared:?}");
+            }
+        }
+        assert!(kinds > 10, "{text}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use hotswap_core::Revision;
 use hotswap_runtime::{Supervisor, TaskKind};
 use hotswap_store::Tx;
 
-use super::{App, Error, WriteOptions};
+use super::{App, Error};
 use crate::domain::{Content, to_json};
 
 /// A change of one resource.
@@ -35,23 +35,6 @@ impl App {
         let entry = Entry::done(caller(ctx), changed.name, changed.revision, diff);
         self.audit.record(tx, &Chain::Platform, entry).await?;
         Ok(())
-    }
-
-    /// Takes note of a change that was refused or failed, and gives the outcome back.
-    pub(super) fn noted<T>(
-        &self,
-        ctx: &OpContext,
-        name: &str,
-        options: &WriteOptions,
-        outcome: Result<T, Error>,
-    ) -> Result<T, Error> {
-        // What was only to be checked was no attempt to change.
-        if let Err(error) = &outcome
-            && !options.validate_only
-        {
-            self.audit.attempts().failed(caller(ctx), name, error.reason());
-        }
-        outcome
     }
 
     /// Looks after the audit log beside the calls.

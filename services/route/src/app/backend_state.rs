@@ -26,16 +26,6 @@ impl App {
         ctx: &OpContext,
         input: SetBackendState,
     ) -> Result<Revision, Error> {
-        let (name, options) = (input.pool.clone(), input.options.clone());
-        let outcome = self.try_set_backend_state(ctx, input).await;
-        self.noted(ctx, &name, &options, outcome)
-    }
-
-    async fn try_set_backend_state(
-        &self,
-        ctx: &OpContext,
-        input: SetBackendState,
-    ) -> Result<Revision, Error> {
         let mut v = Violations::new();
         let name = v.take("pool", PoolName::parse(&input.pool));
         if input.address.is_empty() {

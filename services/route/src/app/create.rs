@@ -25,13 +25,6 @@ impl App {
         ctx: &OpContext,
         input: Create<C>,
     ) -> Result<Resource<C>, Error> {
-        let name = format!("{}/{}", C::Name::COLLECTION, input.id);
-        let options = input.options.clone();
-        let outcome = self.try_create(ctx, input).await;
-        self.noted(ctx, &name, &options, outcome)
-    }
-
-    async fn try_create<C: Content>(&self, ctx: &OpContext, input: Create<C>) -> Result<Resource<C>, Error> {
         let key = input.options.key(ctx);
         let mut tx = self.db.write(store::SCOPE).await?;
         if let Some(done) = self.repeated_write(&mut tx, key.as_ref()).await? {

@@ -24,12 +24,6 @@ pub(crate) struct Delete {
 impl App {
     /// Gives the revision without it; where nothing was to be done, the current one.
     pub(crate) async fn delete<C: Content>(&self, ctx: &OpContext, input: Delete) -> Result<Revision, Error> {
-        let (name, options) = (input.name.clone(), input.options.clone());
-        let outcome = self.try_delete::<C>(ctx, input).await;
-        self.noted(ctx, &name, &options, outcome)
-    }
-
-    async fn try_delete<C: Content>(&self, ctx: &OpContext, input: Delete) -> Result<Revision, Error> {
         let name = C::Name::parse(&input.name).map_err(|e| Violations::one("name", e.to_string()))?;
         let key = input.options.key(ctx);
         let mut tx = self.db.write(store::SCOPE).await?;

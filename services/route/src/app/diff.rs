@@ -38,9 +38,16 @@ impl App {
         let Some(name) = name.filter(|_| v.is_empty()) else { return Err(Error::Invalid(v)) };
 
         let mut tx = self.db.read().await?;
+        let head = tx.revision(store::SCOPE).await?;
+        if Revision(input.to) > head {
+            return Err(Error::RevisionUnknown { revision: input.to, newest: head.0 });
+        }
         let newest = if input.to == 0 { Revision(i64::MAX - 1) } else { Revision(input.to) };
         let to = store::revision_at::<C>(&mut tx, &name, newest).await?;
-        let to = to.ok_or_else(|| Error::RevisionNotFound { name: name.to_string(), revision: input.to })?;
+        let to = to.ok_or_else(|| match (name.to_string(), input.to) {
+            (name, 0) => Error::NotFound { name },
+            (name, revision) => Error::RevisionNotFound { name, revision },
+        })?;
         let earlier = if input.from == 0 { Revision(to.revision.0 - 1) } else { Revision(input.from) };
         let from = store::revision_at::<C>(&mut tx, &name, earlier).await?;
         // Before its first revision a resource was not there, which is a fine thing to compare with.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hotswap_core::Violations;
+use hotswap_core::{Reason, Violations};
 use hotswap_store::StoreError;
 
 /// A refusal, with what the caller needs to mend it.
@@ -32,6 +32,14 @@ pub enum Error {
         name: String,
         /// The revision asked for.
         revision: i64,
+    },
+    /// The revision was not made yet.
+    #[error("there is no revision {revision} yet: the newest is {newest}")]
+    RevisionUnknown {
+        /// The revision asked for.
+        revision: i64,
+        /// The newest of all.
+        newest: i64,
     },
     /// The name is taken.
     #[error("{name} exists already")]
@@ -67,19 +75,19 @@ pub enum Error {
 }
 
 impl Error {
-    /// The stable reason that the caller is told, and the audit log.
-    pub fn reason(&self) -> &'static str {
+    /// The reason that the caller is told, and the audit log.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Invalid(_) => "INVALID_INPUT",
-            Self::NotFound { .. } => "NOT_FOUND",
-            Self::NoSuchBackend { .. } => "BACKEND_NOT_FOUND",
-            Self::RevisionNotFound { .. } => "REVISION_NOT_FOUND",
-            Self::AlreadyExists { .. } => "ALREADY_EXISTS",
-            Self::StaleEtag { .. } => "STALE_ETAG",
-            Self::PoolInUse { .. } => "POOL_IN_USE",
-            Self::RequestIdReused { .. } => "REQUEST_ID_REUSED",
-            Self::Store(error) if matches!(**error, StoreError::Unavailable(_)) => "UNAVAILABLE",
-            Self::Store(_) => "INTERNAL",
+            Self::Invalid(_) => Reason::InvalidInput,
+            Self::NotFound { .. } => Reason::NotFound,
+            Self::NoSuchBackend { .. } => Reason::BackendNotFound,
+            Self::RevisionNotFound { .. } | Self::RevisionUnknown { .. } => Reason::RevisionNotFound,
+            Self::AlreadyExists { .. } => Reason::AlreadyExists,
+            Self::StaleEtag { .. } => Reason::StaleEtag,
+            Self::PoolInUse { .. } => Reason::PoolInUse,
+            Self::RequestIdReused { .. } => Reason::RequestIdReused,
+            Self::Store(error) if matches!(**error, StoreError::Unavailable(_)) => Reason::Unavailable,
+            Self::Store(_) => Reason::Internal,
         }
     }
 }

@@ -30,12 +30,6 @@ impl App {
         ctx: &OpContext,
         input: Update<C>,
     ) -> Result<Resource<C>, Error> {
-        let (name, options) = (input.name.clone(), input.options.clone());
-        let outcome = self.try_update(ctx, input).await;
-        self.noted(ctx, &name, &options, outcome)
-    }
-
-    async fn try_update<C: Content>(&self, ctx: &OpContext, input: Update<C>) -> Result<Resource<C>, Error> {
         let mut v = Violations::new();
         let name = v.take(&format!("{}.name", C::FIELD), C::Name::parse(&input.name));
         let mask = Mask::parse::<C>(input.mask).map_err(|e| v.nest("", e)).ok();

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use hotswap_api::gateway::v1::Resource;
 use hotswap_api::gateway::v1::resource::Spec;
 use hotswap_api::route::v1 as wire;
-use hotswap_core::{PoolName, ResourceName as _, RouteName, Violations};
-use hotswap_matcher::{Action, Backends, PoolSpec, RequestHead, RouteSpec, Routed, Target, explain};
+use hotswap_core::{PoolName, Reason, ResourceName as _, RouteName, Violations};
+use hotswap_matcher::{
+    Action, Backends, PoolSpec, RequestHead, RouteSpec, Routed, Target, explain, parse_host,
+};
 use hotswap_route_wire::{pool_from_wire, route_from_wire};
 use hotswap_rpc::WireError;
 use http::HeaderName;
-use tonic::{Code, Status};
+use tonic::Status;
 
 /// Near misses that an answer has at most.
 const NEAR_MISSES: usize = 20;
@@ -69,14 +71,15 @@ impl Described {
                 Err(_) => v.add(format!("headers[{i}].name"), "is not a valid header name"),
             }
         }
+        let host =
+            v.take("host", parse_host(&m.host).ok_or("is not a host, as \"shop.example\" or \"[::1]:8080\""));
         v.into_result().map_err(WireError::invalid)?;
         let (path, query) = match m.path.split_once('?') {
             Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
             None => (m.path, None),
         };
-        let host = m.host.to_ascii_lowercase();
-        let host = host.split_once(':').map_or(host.as_str(), |(name, _)| name);
-        Ok(Self { method, host: host.trim_end_matches('.').to_owned(), path, query, headers })
+        let host = host.map(|host| host.name.into_owned()).unwrap_or_default();
+        Ok(Self { method, host, path, query, headers })
     }
 }
 
@@ -99,9 +102,8 @@ pub(super) async fn run(
     resources: Vec<Arc<Resource>>,
 ) -> Result<wire::ExplainRequestResponse, Status> {
     let work = tokio::task::spawn_blocking(move || explained(&described, revision, &resources));
-    work.await.map_err(|_| {
-        Status::from(WireError::new(Code::Internal, "INTERNAL", "the request could not be explained"))
-    })
+    work.await
+        .map_err(|_| Status::from(WireError::new(Reason::Internal, "the request could not be explained")))
 }
 
 fn explained(
@@ -155,5 +157,33 @@ fn only(backends: &Backends) -> Option<String> {
     match (enabled.next(), enabled.next()) {
         (Some(one), None) => Some(one.address.as_str().to_owned()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(host: &str) -> Option<String> {
+        let request =
+            wire::ExplainRequestRequest { host: host.into(), path: "/".into(), ..Default::default() };
+        Described::parse(request).map(|d| d.host).ok()
+    }
+
+    #[test]
+    fn a_host_is_read_as_the_gateway_reads_it() {
+        for (host, name) in [
+            ("", ""),
+            ("Shop.Example.", "shop.example"),
+            ("shop.example:8080", "shop.example"),
+            ("192.0.2.7:80", "192.0.2.7"),
+            ("[::1]:8080", "[::1]"),
+            ("[2001:DB8::7]", "[2001:db8::7]"),
+        ] {
+            assert_eq!(described(host).as_deref(), Some(name), "{host}");
+        }
+        for bad in ["::1", "[::1", "a b", "shop.example:http", "user@shop.example"] {
+            assert_eq!(described(bad), None, "{bad}");
+        }
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use hotswap_api::gateway::v1 as wire;
 use hotswap_api::gateway::v1::fleet_service_server::FleetService;
-use hotswap_core::{PageSize, PageToken, ProxyName, ResourceName as _, Violations};
+use hotswap_core::{PageSize, PageToken, ProxyName, Reason, ResourceName as _, Violations};
 use hotswap_rpc::WireError;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::convert::time;
 use super::watch::Feed;
@@ -54,8 +54,7 @@ impl FleetService for FleetRpc {
         let parsed = ProxyName::parse(&name)
             .map_err(|e| WireError::invalid(Violations::one("name", e.to_string())))?;
         let proxy = self.fleet.get(parsed.id()).map(|p| self.shown(p)).ok_or_else(|| {
-            WireError::new(Code::NotFound, "NOT_FOUND", format!("{name} has never connected"))
-                .with("name", &name)
+            WireError::new(Reason::NotFound, format!("{name} has never connected")).with("name", &name)
         })?;
         Ok(Response::new(wire::GetProxyResponse { proxy: Some(proxy) }))
     }

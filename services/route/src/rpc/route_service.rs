@@ -48,6 +48,7 @@ impl RouteService for RouteRpc {
         request: Request<wire::CreateRouteRequest>,
     ) -> Result<Response<wire::CreateRouteResponse>, Status> {
         let (ctx, mut message) = parts(request)?;
+        ctx.aims_at(format!("routes/{}", message.route_id), message.validate_only);
         let id = std::mem::take(&mut message.request_id);
         let options = options(message.landing, message.validate_only, &id, &message)?;
         let content = content::<RouteDraft>(message.route.as_ref())?;
@@ -82,6 +83,8 @@ impl RouteService for RouteRpc {
         request: Request<wire::UpdateRouteRequest>,
     ) -> Result<Response<wire::UpdateRouteResponse>, Status> {
         let (ctx, mut message) = parts(request)?;
+        let name = message.route.as_ref().map(|r| r.name.clone());
+        ctx.aims_at(name.unwrap_or_default(), message.validate_only);
         let id = std::mem::take(&mut message.request_id);
         let options = options(message.landing, message.validate_only, &id, &message)?;
         let patch = content::<RouteDraft>(message.route.as_ref())?;
@@ -103,6 +106,7 @@ impl RouteService for RouteRpc {
         request: Request<wire::DeleteRouteRequest>,
     ) -> Result<Response<wire::DeleteRouteResponse>, Status> {
         let (ctx, mut message) = parts(request)?;
+        ctx.aims_at(&message.name, message.validate_only);
         let id = std::mem::take(&mut message.request_id);
         let options = options(0, message.validate_only, &id, &message)?;
         let input =
@@ -142,6 +146,7 @@ impl RouteService for RouteRpc {
         request: Request<wire::CreatePoolRequest>,
     ) -> Result<Response<wire::CreatePoolResponse>, Status> {
         let (ctx, mut message) = parts(request)?;
+        ctx.aims_at(format!("pools/{}", message.pool_id), message.validate_only);
         let id = std::mem::take(&mut message.request_id);
         let options = options(message.landing, message.validate_only, &id, &message)?;
         let content = content::<PoolDraft>(message.pool.as_ref())?;
@@ -176,6 +181,8 @@ impl RouteService for RouteRpc {
         request: Request<wire::UpdatePoolRequest>,
     ) -> Result<Response<wire::UpdatePoolResponse>, Status> {
         let (ctx, mut message) = parts(request)?;
+        let name = message.pool.as_ref().map(|r| r.name.clone());
+        ctx.aims_at(name.unwrap_or_default(), message.validate_only);
         let id = std::mem::take(&mut message.request_id);
         let options = options(message.landing, message.validate_only, &id, &message)?;
         let patch = content::<PoolDraft>(message.pool.as_ref())?;
@@ -197,6 +204,7 @@ impl RouteService for RouteRpc {
         request: Request<wire::DeletePoolRequest>,
     ) -> Result<Response<wire::DeletePoolResponse>, Status> {
         let (ctx, mut message) = parts(request)?;
+        ctx.aims_at(&message.name, message.validate_only);
         let id = std::mem::take(&mut message.request_id);
         let options = options(0, message.validate_only, &id, &message)?;
         let input =

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hotswap_route_wire::Unfit;
 use hotswap_rpc::WireError;
 use hotswap_store::StoreError;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::app::Error;
 
@@ -16,24 +16,23 @@ pub(super) fn status(error: Error) -> Status {
     let (message, reason) = (error.to_string(), error.reason());
     let wire = match error {
         Error::Invalid(violations) => WireError::invalid(violations),
-        Error::NotFound { name } => WireError::new(Code::NotFound, reason, message).with("name", name),
+        Error::NotFound { name } => WireError::new(reason, message).with("name", name),
         Error::NoSuchBackend { pool, address } => {
-            WireError::new(Code::NotFound, reason, message).with("name", pool).with("address", address)
+            WireError::new(reason, message).with("name", pool).with("address", address)
         }
-        Error::RevisionNotFound { name, .. } => {
-            WireError::new(Code::NotFound, reason, message).with("name", name)
+        Error::RevisionNotFound { name, .. } => WireError::new(reason, message).with("name", name),
+        Error::RevisionUnknown { newest, .. } => {
+            WireError::new(reason, message).with("newest", newest.to_string())
         }
-        Error::AlreadyExists { name } => {
-            WireError::new(Code::AlreadyExists, reason, message).with("name", name)
-        }
+        Error::AlreadyExists { name } => WireError::new(reason, message).with("name", name),
         Error::StaleEtag { name, current } => {
-            WireError::new(Code::Aborted, reason, message).with("name", name).with("etag", current)
+            WireError::new(reason, message).with("name", name).with("etag", current)
         }
-        Error::PoolInUse { name, users } => WireError::new(Code::FailedPrecondition, reason, message)
-            .with("name", name)
-            .with("routes", users.join(",")),
+        Error::PoolInUse { name, users } => {
+            WireError::new(reason, message).with("name", name).with("routes", users.join(","))
+        }
         Error::RequestIdReused { request_id } => {
-            WireError::new(Code::AlreadyExists, reason, message).with("request_id", request_id)
+            WireError::new(reason, message).with("request_id", request_id)
         }
         Error::Store(error) => store(&error),
     };

@@ -174,6 +174,78 @@ async fn denied_and_failed_calls_are_recorded_and_a_flood_of_them_is_counted() {
 }
 
 #[tokio::test]
+async fn what_fails_before_it_reaches_a_use_case_is_recorded_too() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, _) = with_route(dir.path()).await;
+    let mut routes = server.routes().await;
+    // Not a UUID, no route, a value that no landing has, a name that can't be: each is refused as the request is read.
+    let create = create_route("a", "pools/p", "/a");
+    let id = wire::CreateRouteRequest { request_id: "me".into(), ..create.clone() };
+    let empty = wire::CreateRouteRequest { route: None, route_id: "b".into(), ..create.clone() };
+    let landing = wire::CreateRouteRequest { landing: 99, route_id: "c".into(), ..create.clone() };
+    for bad in [id, empty, landing] {
+        assert_eq!(routes.create_route(bad).await.expect_err("bad").code(), Code::InvalidArgument);
+    }
+    let checked = wire::CreateRouteRequest { route: None, validate_only: true, ..create };
+    routes.create_route(checked).await.expect_err("bad, and only to be checked");
+    let delete =
+        wire::DeletePoolRequest { name: "pools/p".into(), request_id: "me".into(), ..Default::default() };
+    routes.delete_pool(delete).await.expect_err("bad");
+    routes.set_backend_state(wire::SetBackendStateRequest::default()).await.expect_err("not built");
+    routes.get_route(wire::GetRouteRequest { name: "nonsense".into() }).await.expect_err("reads nothing");
+
+    let mut client = server.audit(Role::Admin).await;
+    let empty = audit::CreateLegalHoldRequest::default();
+    client.create_legal_hold(empty).await.expect_err("empty");
+    let told = events_in_time(&mut client, "outcome = failed", 6).await;
+    let told: Vec<_> = told
+        .iter()
+        .map(|e| (e.method.rsplit('/').next().unwrap_or_default(), e.resource.as_str(), e.reason.as_str()))
+        .collect();
+    let expected = [
+        ("CreateLegalHold", "legalHolds/", "INVALID_INPUT"),
+        ("SetBackendState", "", "METHOD_NOT_BUILT"),
+        ("DeletePool", "pools/p", "INVALID_INPUT"),
+        ("CreateRoute", "routes/c", "INVALID_INPUT"),
+        ("CreateRoute", "routes/b", "INVALID_INPUT"),
+        ("CreateRoute", "routes/a", "INVALID_INPUT"),
+    ];
+    assert_eq!(told, expected);
+}
+
+/// What a method says to another message than its own: its first field is a number, where theirs are texts or messages.
+async fn other_message(server: &Server, method: &str) -> tonic::Status {
+    let mut client = tonic::client::Grpc::new(server.authed(Role::Admin).await);
+    client.ready().await.expect("ready");
+    let other = wire::DiffRouteRevisionsResponse { from: 5, ..Default::default() };
+    let path = format!("/hotswap.route.v1.RouteService/{method}").parse().expect("a path");
+    let codec = tonic_prost::ProstCodec::<wire::DiffRouteRevisionsResponse, wire::Route>::default();
+    client.unary(tonic::Request::new(other), path, codec).await.expect_err("not its message")
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_message_are_refused_with_a_reason_and_recorded() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, _) = with_route(dir.path()).await;
+    for (method, reason, code) in [
+        ("CreateRoute", "MESSAGE_MALFORMED", Code::InvalidArgument),
+        ("GetRoute", "MESSAGE_MALFORMED", Code::InvalidArgument),
+        ("CreateNothing", "METHOD_UNKNOWN", Code::Unimplemented),
+    ] {
+        let refused = other_message(&server, method).await;
+        assert_eq!(
+            (refused.code(), error(&refused).reason.as_str()),
+            (code, reason),
+            "{method}: {refused:?}"
+        );
+    }
+    let mut client = server.audit(Role::Admin).await;
+    let told = events_in_time(&mut client, "outcome = failed", 1).await;
+    let told: Vec<_> = told.iter().map(|e| (e.method.as_str(), e.reason.as_str())).collect();
+    assert_eq!(told, [("hotswap.route.v1.RouteService/CreateRoute", "MESSAGE_MALFORMED")]);
+}
+
+#[tokio::test]
 async fn an_export_proves_itself_with_the_servers_public_key() {
     let dir = tempfile::tempdir().expect("dir");
     let (server, _) = with_route(dir.path()).await;

@@ -88,6 +88,10 @@ impl Server {
         self.inner.channel().await
     }
 
+    pub(crate) async fn authed(&self, role: Role) -> Authed {
+        self.inner.authed(role).await
+    }
+
     pub(crate) async fn routes(&self) -> RouteServiceClient<Authed> {
         RouteServiceClient::new(self.inner.authed(Role::Admin).await)
     }

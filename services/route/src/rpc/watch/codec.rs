@@ -4,6 +4,7 @@
 
 use hotswap_api::gateway::v1::watch_config_response::Message as ToProxy;
 use hotswap_api::gateway::v1::{WatchConfigRequest, WatchConfigResponse};
+use hotswap_rpc::WireError;
 use prost::bytes::{BufMut, Bytes};
 use prost::{EncodeError, Message as _};
 use tonic::Status;
@@ -79,7 +80,7 @@ impl Encoder for FrameEncoder {
     type Error = Status;
 
     fn encode(&mut self, frame: Frame, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        frame.write(to).map_err(|_| Status::internal("a message did not fit"))
+        frame.write(to).map_err(|e| WireError::internal(&e).into())
     }
 
     fn buffer_settings(&self) -> BufferSettings {

@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 
 use hotswap_api::gateway::v1::WatchConfigRequest;
 use hotswap_api::gateway::v1::config_distribution_service_server::SERVICE_NAME;
+use hotswap_core::Reason;
+use hotswap_rpc::WireError;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -50,7 +52,8 @@ impl Service<http::Request<Body>> for WatchServer {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         if request.uri().path() != WATCH_CONFIG {
-            let unknown = Status::unimplemented("there is no such method").into_http();
+            let unknown = WireError::new(Reason::MethodUnknown, "there is no such method");
+            let unknown = Status::from(unknown).into_http();
             return Box::pin(std::future::ready(Ok(unknown)));
         }
         let (method, limit) = (WatchConfig(Arc::clone(&self.rpc)), self.max_decoding_message_size);

@@ -8,12 +8,12 @@ use hotswap_api::gateway::v1::ack::Stage;
 use hotswap_api::gateway::v1::watch_config_request::Message as FromProxy;
 use hotswap_api::gateway::v1::watch_config_response::Message as ToProxy;
 use hotswap_api::gateway::v1::{Reset, reset::Why};
-use hotswap_core::{Revision, Violations, check_id};
+use hotswap_core::{Reason, RefusalReason, Revision, Violations, check_id};
 use hotswap_rpc::WireError;
 use hotswap_runtime::CancellationToken;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use super::codec::{Body, Frame};
 use super::feed::{Feed, Step};
@@ -26,8 +26,6 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(10);
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 /// How long a proxy may read nothing while something waits for it.
 const READ_WITHIN: Duration = Duration::from_secs(60);
-/// The reason of a refusal that a reset would not mend.
-const MASS_DELETE: &str = "MASS_DELETE";
 
 /// Backends that are kept of a report.
 const MAX_CONDITIONS: usize = 1_000;
@@ -98,7 +96,7 @@ impl Session {
     }
 
     async fn hello(&self, inbound: &mut Streaming<wire::WatchConfigRequest>) -> Result<wire::Hello, Status> {
-        let late = || WireError::new(Code::DeadlineExceeded, "HELLO_MISSING", "no hello within 10 s");
+        let late = || WireError::new(Reason::HelloMissing, "no hello within 10 s");
         let first = timeout(HELLO_WITHIN, inbound.message()).await.map_err(|_| late())??;
         let Some(FromProxy::Hello(hello)) = first.and_then(|m| m.message) else {
             return Err(WireError::invalid(Violations::one("hello", "must be the first message")).into());
@@ -290,7 +288,8 @@ impl Session {
                 "proxy refuses a resource"
             );
         }
-        let mass_delete = refusal.errors.iter().any(|e| e.reason == MASS_DELETE);
+        // A reset would not mend it.
+        let mass_delete = refusal.errors.iter().any(|e| e.reason == RefusalReason::MassDelete.name());
         let refusals = refusal.errors.into_iter().map(refused).collect();
         self.fleet.refused(&speaker.proxy, speaker.session, refusals);
         // Of the open change, or of a bookmark; a refusal of what was reset since counts no more.
@@ -315,19 +314,23 @@ impl Session {
         let frame = match self.out.try_send(Ok(Frame { nonce, body })) {
             Ok(()) => return Ok(nonce),
             Err(TrySendError::Full(frame)) => frame,
-            Err(TrySendError::Closed(_)) => return Err(Status::cancelled("the proxy left")),
+            Err(TrySendError::Closed(_)) => return Err(gone()),
         };
         let place = tokio::select! {
             place = timeout(READ_WITHIN, self.out.reserve()) => place,
             // What waits can't be had by a proxy that does not read; it comes back elsewhere.
             () = self.shutdown.cancelled(), if self.out.capacity() == 0 => {
-                return Err(Status::unavailable("the control plane ends"));
+                return Err(WireError::new(Reason::ShuttingDown, "the control plane ends").into());
             }
         };
-        let late = |_| WireError::new(Code::DeadlineExceeded, "SLOW_READER", "nothing was read for 60 s");
-        place.map_err(late)?.map_err(|_| Status::cancelled("the proxy left"))?.send(frame);
+        let late = |_| WireError::new(Reason::SlowReader, "nothing was read for 60 s");
+        place.map_err(late)?.map_err(|_| gone())?.send(frame);
         Ok(nonce)
     }
+}
+
+fn gone() -> Status {
+    WireError::new(Reason::CallerGone, "the proxy left").into()
 }
 
 /// The reason of a reset, as a label.

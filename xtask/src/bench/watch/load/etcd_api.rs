@@ -6,7 +6,7 @@ pub(crate) mod mvccpb {
 }
 
 /// The calls.
-#[expect(unused_qualifications, reason = "generated")]
+#[expect(unused_qualifications, clippy::disallowed_methods, reason = "generated")]
 pub(crate) mod etcdserverpb {
     include!("../gen/etcdserverpb.rs");
 }

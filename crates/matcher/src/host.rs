@@ -1,4 +1,4 @@
-//! The host of a request.
+//! The Host of a request, read the same way wherever a request is matched.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 pub struct Host<'a> {
     /// In lower case, without port and trailing dot; empty: none.
     pub name: Cow<'a, str>,
-    /// The number beside the name.
+    /// As written beside the name.
     pub port: Option<u16>,
 }
 

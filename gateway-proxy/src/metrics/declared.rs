@@ -1,0 +1,119 @@
+//! What is shown, each declared once; `docs/reference/metrics.md` is printed from here.
+
+use hotswap_core::{LabelDef, MetricDef};
+
+/// Whose metric it is.
+const BACKEND: &[LabelDef] = &[
+    LabelDef { name: "backend", values: "an address of the pool" },
+    LabelDef { name: "pool", values: "the pool, or the route that has its backends inline" },
+];
+
+macro_rules! metrics {
+    ($( $name:ident = $def:expr; )+) => {
+        $( pub(super) const $name: MetricDef = $def; )+
+
+        /// All of them.
+        pub const METRICS: &[MetricDef] = &[$( $name ),+];
+    };
+}
+
+metrics! {
+    REQUESTS = MetricDef::counter(
+        "gateway_requests_total",
+        "exchanges",
+        "Exchanges ended, by the class of the status.",
+    )
+    .by(&[LabelDef {
+        name: "class",
+        values: "`1xx` to `5xx`, and `none`: the client went away before a status",
+    }]);
+    FAILED = MetricDef::counter(
+        "gateway_requests_failed_total",
+        "exchanges",
+        "Exchanges that the gateway answered by itself or had to cut, by reason code.",
+    )
+    .by(&[LabelDef { name: "reason", values: "the [reasons of the gateway](errors.md#what-the-gateway-answers)" }]);
+    DURATION = MetricDef::seconds(
+        "gateway_request_duration_seconds",
+        "From the head of the request to the last byte of the response.",
+    );
+    BACKEND_DURATION = MetricDef::seconds(
+        "gateway_backend_duration_seconds",
+        "From the choice of a backend to the head of its response, each try by itself.",
+    );
+    ACTIVE = MetricDef::gauge("gateway_active_connections", "connections", "Client connections open.");
+    ACCEPTED = MetricDef::counter("gateway_connections_total", "connections", "Client connections accepted.");
+    CONNECTS = MetricDef::counter(
+        "gateway_upstream_connects_total",
+        "connections",
+        "Connections to backends, by result.",
+    )
+    .by(&[LabelDef { name: "result", values: "`ok`, `failed`" }]);
+    REUSES = MetricDef::counter(
+        "gateway_upstream_reuses_total",
+        "exchanges",
+        "Exchanges on a backend connection that was open.",
+    );
+    RETRIES = MetricDef::counter(
+        "gateway_upstream_retries_total",
+        "exchanges",
+        "Exchanges sent anew, because the backend had closed an idle connection.",
+    );
+    TRIES = MetricDef::counter("gateway_retries_total", "tries", "Tries after the first, by what came of them.")
+        .by(&[LabelDef {
+            name: "outcome",
+            values: "`sent`: all of them; `saved`: one answered with a status below 500; `over_budget`: not allowed",
+        }]);
+    REVISION =
+        MetricDef::gauge("gateway_config_revision", "revision", "Revision that is served; 0: none yet.");
+    APPLIED = MetricDef::counter("gateway_config_applied_total", "messages", "Snapshots and deltas applied.");
+    REFUSED = MetricDef::counter("gateway_config_refused_total", "resources", "Resources refused.");
+    STALE = MetricDef::gauge(
+        "gateway_config_stale",
+        "0 or 1",
+        "1: what is served comes from disk, and the control plane has not confirmed it yet.",
+    );
+    STATE_REVISION =
+        MetricDef::gauge("gateway_state_revision", "revision", "Revision that is safe on disk; 0: none.");
+    STATE_ERRORS = MetricDef::counter(
+        "gateway_state_write_errors_total",
+        "writes",
+        "Times that the configuration could not be kept on disk.",
+    );
+    CONNECTED =
+        MetricDef::gauge("gateway_control_plane_connected", "0 or 1", "1: the watch is connected.");
+    CHECKS = MetricDef::counter("gateway_health_checks_total", "checks", "Active checks of backends, by result.")
+        .by(&[LabelDef { name: "result", values: "`ok`, `failed`" }]);
+    LOG_DROPPED = MetricDef::counter(
+        "gateway_access_log_dropped_total",
+        "lines",
+        "Lines of the access log that were dropped, because the writer was behind.",
+    );
+    BACKENDS = MetricDef::gauge(
+        "gateway_backends",
+        "backends",
+        "Backends of pools that have checks, breakers, ejection or a backend that is held, by condition.",
+    )
+    .by(&[LabelDef {
+        name: "condition",
+        values: "`all`, `out`, `unhealthy`, `ejected`, `open`, `half_open`, `held`",
+    }]);
+    BREAKER_STATE = MetricDef::gauge(
+        "gateway_circuit_breaker_state",
+        "0, 1 or 2",
+        "0: closed, 1: half-open, 2: open; of the first 1,000 backends with a breaker.",
+    )
+    .by(BACKEND);
+    BREAKER_OPENED = MetricDef::counter(
+        "gateway_circuit_breaker_opened_total",
+        "times",
+        "Times that the breaker was opened; of the first 1,000 backends with a breaker.",
+    )
+    .by(BACKEND);
+    HEALTHY = MetricDef::gauge(
+        "gateway_backend_healthy",
+        "0 or 1",
+        "1: active checks say so, 0: they do not; of the first 1,000 backends that are checked.",
+    )
+    .by(BACKEND);
+}
