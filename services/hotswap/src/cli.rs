@@ -18,7 +18,10 @@ use hotswap_store::PostgresOptions;
 use hotswap_telemetry::{LogFormat, LogOptions, TraceOptions};
 
 use self::audit::AuditArgs;
-pub(crate) use self::audit::{Audit, AuditAction, AuditExport, AuditList, AuditVerify, ExportForm};
+pub(crate) use self::audit::{
+    Audit, AuditAction, AuditExport, AuditList, AuditVerify, ExportForm, HoldAction, HoldList, HoldPlace,
+    HoldRelease,
+};
 pub(crate) use self::backend::{Backend, BackendAction};
 pub(crate) use self::client::{
     Apply, Completion, Context, ContextAction, ContextSet, Delete, Describe, Diff, Documents, Explain, Fleet,

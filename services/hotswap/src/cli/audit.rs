@@ -37,6 +37,11 @@ pub(crate) enum AuditAction {
                             hotswap audit verify"
     )]
     Verify(AuditVerify),
+    /// Legal holds: while one stands, retention drops no event of its chain
+    Hold {
+        #[command(subcommand)]
+        action: HoldAction,
+    },
     /// Show the public key that signs the log of a data folder
     Keys {
         /// The data folder that holds the key
@@ -94,6 +99,54 @@ pub(crate) struct AuditExport {
     pub(crate) filter: String,
     #[command(flatten)]
     pub(crate) chain: ChainArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// What to do with legal holds.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HoldAction {
+    /// Place one
+    #[command(after_help = "Example:\n  hotswap audit hold place --reason 'case 7'")]
+    Place(HoldPlace),
+    /// Show them, those that are released too
+    List(HoldList),
+    /// Release one; a chain without another one is dropped from again
+    Release(HoldRelease),
+}
+
+/// `audit hold place`.
+#[derive(Args, Debug)]
+pub(crate) struct HoldPlace {
+    /// Why, in 1 to 512 bytes: the number of a case, the name of who asks
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `audit hold list`.
+#[derive(Args, Debug)]
+pub(crate) struct HoldList {
+    /// Show only those that are not released
+    #[arg(long)]
+    pub(crate) standing: bool,
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `audit hold release`.
+#[derive(Args, Debug)]
+pub(crate) struct HoldRelease {
+    /// `legalHolds/ID`, or its id alone
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

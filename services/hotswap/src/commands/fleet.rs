@@ -5,18 +5,16 @@ use std::time::{Duration, Instant};
 use hotswap_api::gateway::v1::{
     GetProxyRequest, ListProxiesRequest, Proxy, ResourceError, ResumeToken, WaitForRevisionRequest, proxy,
 };
-use hotswap_api::route::v1::{Pool, Route};
 use hotswap_core::{Clock as _, SystemClock};
 use prost_types::Duration as ProtoDuration;
 
-use super::describe;
+use super::{describe, revision};
 use crate::cli::{Fleet, FleetAction, FleetWait};
 use crate::client::Api;
 use crate::columns::{age, labels, refused};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Show};
 use crate::proto_json::Document;
-use crate::resource::{Query, Resource};
 use crate::style::{self, Cell, Tone, paint};
 use crate::words;
 
@@ -80,8 +78,8 @@ impl Show for Proxy {
         let mut row = vec![
             self.name.clone().into(),
             sync(self),
-            revision(self.active.as_ref()).into(),
-            revision(self.sent.as_ref()).into(),
+            revision_of(self.active.as_ref()).into(),
+            revision_of(self.sent.as_ref()).into(),
             refused(self.refusals.len()),
             self.build_version.clone().into(),
             age(self.last_seen_time.as_ref(), now).into(),
@@ -109,7 +107,7 @@ fn sync(proxy: &Proxy) -> Cell {
     }
 }
 
-fn revision(place: Option<&ResumeToken>) -> String {
+fn revision_of(place: Option<&ResumeToken>) -> String {
     place.map_or("-".to_owned(), |place| place.revision.to_string())
 }
 
@@ -176,14 +174,9 @@ async fn wait(args: &FleetWait) -> Result<(), Failure> {
     }
 }
 
-/// The newest revision that wrote a route or a pool. A deletion leaves no trace in the lists.
+/// The newest revision that wrote a route or a pool.
 async fn newest(api: &Api) -> Result<i64, Failure> {
-    async fn of<R: Resource>(api: &Api) -> Result<i64, Failure> {
-        let order_by = "revision desc".to_owned();
-        let (page, _) = R::list(api, Query { order_by, page_size: 1, ..Query::default() }).await?;
-        Ok(page.first().map_or(0, Resource::revision))
-    }
-    let newest = of::<Route>(api).await?.max(of::<Pool>(api).await?);
+    let newest = revision::newest_written(api).await?;
     if newest == 0 {
         return Err(Failure::usage(
             "there is neither a route nor a pool to wait for; --revision names a revision",

@@ -15,6 +15,7 @@ mod get;
 mod history;
 mod past;
 mod prune;
+mod revision;
 mod rollback;
 mod serve;
 mod store;

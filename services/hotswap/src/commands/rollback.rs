@@ -6,6 +6,7 @@ use hotswap_core::{Ids as _, SystemIds};
 use tonic::Code;
 
 use super::past;
+use super::revision;
 use super::target::Target;
 use crate::changes::{self, Change};
 use crate::cli::Rollback;
@@ -21,6 +22,7 @@ pub(super) async fn run(args: &Rollback) -> Result<(), Failure> {
         return Err(Failure::usage("one resource at a time is rolled back"));
     };
     let api = args.client.connect().await?;
+    revision::check(&api, args.to).await?;
     match kind {
         ResourceKind::Route => back::<Route>(&api, name, args).await,
         ResourceKind::Pool => back::<Pool>(&api, name, args).await,

@@ -85,3 +85,28 @@ fn an_export_is_proved_without_the_server_and_a_changed_one_is_refused() {
     let untrusted = offline(folder, &["audit", "verify", "log.csv"]).fails(2);
     assert!(untrusted.contains("hotswap audit keys"), "{untrusted}");
 }
+
+#[test]
+fn legal_holds_are_placed_listed_and_released() {
+    let folder = folder();
+    let plane = plane(folder.path());
+    let hold = |args: &[&str]| plane.client(PLANE, &[&["audit", "hold"], args].concat());
+    let placed = hold(&["place", "--reason", "case 7"]).ok();
+    let name = placed.split_whitespace().next().expect("a name").to_owned();
+    assert_eq!(placed, format!("{name} placed: no event of platform is dropped until it is released\n"));
+    hold(&["place", "--reason", "case 8", "--chain", "tenants/acme"]).ok();
+    line_with(&hold(&["list"]).ok(), &[&name, "platform", "admin", "case 7"]);
+    let listed = hold(&["list", "--chain", "tenants/acme", "-o", "json"]).ok();
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!((&listed[0]["kind"], &listed[0]["reason"]), (&"LegalHold".into(), &"case 8".into()));
+
+    let id = name.trim_start_matches("legalHolds/");
+    let released = hold(&["release", id]).ok();
+    assert_eq!(released, format!("{name} released: it held platform for \"case 7\"\n"));
+    let again = hold(&["release", &name]).fails(3);
+    assert!(again.contains("reason: HOLD_RELEASED") && again.contains("hint: "), "{again}");
+    assert_eq!(hold(&["list", "--standing", "-o", "name"]).ok(), "");
+    assert_eq!(hold(&["list", "-o", "name"]).ok(), format!("{name}\n"));
+    hold(&["place", "--reason", " "]).fails(2);
+    hold(&["release", "legalHolds/none"]).fails(4);
+}

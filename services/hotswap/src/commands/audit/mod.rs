@@ -1,6 +1,7 @@
 //! `hotswap audit`: the log of who did what, and its proof.
 
 mod export;
+mod hold;
 mod list;
 mod verify;
 
@@ -18,6 +19,7 @@ pub(super) async fn run(args: &Audit) -> Result<(), Failure> {
         AuditAction::List(args) => list::run(args).await,
         AuditAction::Export(args) => export::run(args).await,
         AuditAction::Verify(args) => verify::run(args).await,
+        AuditAction::Hold { action } => hold::run(action).await,
         AuditAction::Keys { data_dir } => keys(data_dir),
     }
 }

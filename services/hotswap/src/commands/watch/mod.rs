@@ -11,6 +11,7 @@ use hotswap_api::route::v1::{Pool, Route};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::look::Looker;
+use super::revision;
 use super::target::Target as Words;
 use crate::cli::Watch;
 use crate::client::Api;
@@ -82,6 +83,9 @@ struct Watcher<'a> {
 impl Watcher<'_> {
     /// Follows until nobody reads any more, or something is wrong that time does not mend.
     async fn follow<R: Resource>(&mut self, names: Option<Vec<String>>) -> Result<(), Failure> {
+        if let Some(since) = self.args.since {
+            revision::check(&self.api, since).await?;
+        }
         let mut looker = Looker::<R>::start(&self.api, names, self.args.since).await?;
         output::remark(&format!("watching {} from revision {}; Ctrl-C ends it", looker.what(), looker.at()));
         let mut trouble = Trouble::default();
