@@ -56,6 +56,15 @@ enum Area {
     /// Writes the client of etcd that `watch` speaks through.
     #[command(hide = true)]
     WatchCodegen,
+    /// Authentication, authorization, audit, limits and tracing: what each adds to a get and to a write.
+    Overhead {
+        /// Times that everything is measured; what is compared takes turns.
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=101))]
+        rounds: u32,
+        /// The file for the table. Default: docs/bench/overhead.md.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// The audit log: what it adds to a write, and how fast it is verified.
     Audit {
         /// The file for the table. Default: docs/bench/audit.md.
@@ -154,6 +163,11 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
             Area::Routes(args) => until_interrupted(routes::run(args)).await,
             Area::Watch(args) => until_interrupted(watch::run(args)).await,
             Area::WatchCodegen => watch::codegen::run(&crate::root()?),
+            Area::Overhead { rounds, out } => {
+                let root = crate::root()?;
+                let out = out.unwrap_or_else(|| root.join("docs/bench/overhead.md"));
+                until_interrupted(audit::overhead(&root, rounds, &out)).await
+            }
             Area::Audit { out } => {
                 let root = crate::root()?;
                 let out = out.unwrap_or_else(|| root.join("docs/bench/audit.md"));

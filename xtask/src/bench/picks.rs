@@ -5,9 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::audit::{Line, figures, program, shown};
+use super::audit::{Line, Program, figures, measured, shown};
 use super::facts::Facts;
-use super::process::say;
 use super::report;
 use super::stats::Figure;
 
@@ -21,8 +20,8 @@ better one.";
 /// Runs it.
 pub(crate) async fn run(root: &Path, out: &Path) -> Result<()> {
     let facts = Facts::gather().await?;
-    say("building and running the picks (release)");
-    let text = table(&facts.lines(), &program(root, "hotswap-gateway", "picks").await?)?;
+    let picks = Program { package: "hotswap-gateway", example: "picks", args: &[] };
+    let text = table(&facts.lines(), &measured(root, &picks).await?)?;
     report::publish(&text, out)
 }
 
