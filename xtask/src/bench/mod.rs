@@ -9,6 +9,7 @@
 mod audit;
 mod backend;
 mod facts;
+mod judge;
 mod measure;
 mod peers;
 mod picks;
@@ -74,6 +75,12 @@ enum Area {
     /// What choosing a backend costs, by strategy and size of the pool.
     Picks {
         /// The file for the table. Default: docs/bench/picks.md.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// The judge of rollouts beside a plain threshold and a rank test, on the same simulated rollouts.
+    Judge {
+        /// The file for the tables. Default: docs/bench/judge.md.
         #[arg(long)]
         out: Option<PathBuf>,
     },
@@ -167,6 +174,11 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
                 let root = crate::root()?;
                 let out = out.unwrap_or_else(|| root.join("docs/bench/overhead.md"));
                 until_interrupted(audit::overhead(&root, rounds, &out)).await
+            }
+            Area::Judge { out } => {
+                let root = crate::root()?;
+                let out = out.unwrap_or_else(|| root.join("docs/bench/judge.md"));
+                until_interrupted(judge::run(&root, &out)).await
             }
             Area::Audit { out } => {
                 let root = crate::root()?;

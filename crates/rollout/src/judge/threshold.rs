@@ -22,17 +22,19 @@ pub(crate) fn verdict(
                 .is_some_and(|(candidate, baseline)| candidate - baseline > limit.above(baseline))
         })
     };
-    let (mut in_a_row, mut good) = (0, 0);
-    for window in windows.closed.iter().filter(told) {
-        if is_beyond(window) {
-            in_a_row += 1;
-            if in_a_row >= failures {
-                return Verdict::Fail;
-            }
-        } else {
-            in_a_row = 0;
-            good += 1;
-        }
+    let told: Vec<&Window> = windows.closed.iter().filter(told).collect();
+    let in_a_row = told.iter().rev().take_while(|window| is_beyond(window)).count();
+    if in_a_row >= whole(failures) {
+        return Verdict::Fail;
     }
-    if good >= successes { Verdict::Pass } else { Verdict::Inconclusive }
+    let good = || told.iter().filter(|window| !is_beyond(window)).count();
+    if told.len() >= whole(successes) && good() >= whole(successes) {
+        Verdict::Pass
+    } else {
+        Verdict::Inconclusive
+    }
+}
+
+fn whole(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }

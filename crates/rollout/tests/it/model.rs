@@ -42,6 +42,7 @@ struct Setup {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::large_enum_variant, reason = "a few of them")]
 enum Worker {
     Idle,
     /// It has read the rollout.
