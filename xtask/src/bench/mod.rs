@@ -83,6 +83,9 @@ enum Area {
         /// The file for the tables. Default: docs/bench/judge.md.
         #[arg(long)]
         out: Option<PathBuf>,
+        /// Lines that the simulation printed before, to make the tables of; without it they are made anew.
+        #[arg(long)]
+        results: Option<PathBuf>,
     },
     /// The backend of a run.
     #[command(hide = true)]
@@ -175,10 +178,10 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
                 let out = out.unwrap_or_else(|| root.join("docs/bench/overhead.md"));
                 until_interrupted(audit::overhead(&root, rounds, &out)).await
             }
-            Area::Judge { out } => {
+            Area::Judge { out, results } => {
                 let root = crate::root()?;
                 let out = out.unwrap_or_else(|| root.join("docs/bench/judge.md"));
-                until_interrupted(judge::run(&root, &out)).await
+                until_interrupted(judge::run(&root, &out, results.as_deref())).await
             }
             Area::Audit { out } => {
                 let root = crate::root()?;

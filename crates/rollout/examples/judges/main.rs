@@ -1,6 +1,6 @@
 //! Judges beside each other on the same simulated rollouts, for `cargo xtask bench judge`: a JSON object a line.
 //!
-//! A rollout has a tenth of the requests for half an hour. It is measured each second in the first minute and each five
+//! A rollout has a tenth of the requests for half an hour. It is measured each second in the first minute and each ten
 //! seconds from then on; all judges see the same measurements. The first "fail" is a rollback. Who has not failed after
 //! half an hour promotes, if it says pass; ours may also be undecided. Everything follows from the seeds.
 
@@ -21,7 +21,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// Rollouts without a regression, and of those the ones that peers are tuned on.
 const SOUND: u64 = 2_000;
-const TUNED_ON: u64 = 500;
+const TUNED_ON: u64 = 400;
 /// Rollouts of each regression.
 const SICK: u64 = 500;
 /// The most rollbacks without cause that a peer may have: as many as ours, and at most this.
@@ -109,7 +109,7 @@ fn tuned(setting: Setting, candidates: Vec<Judge>, sizes: &Sizes, most: f64) -> 
 }
 
 fn thresholds() -> Vec<Judge> {
-    let windows = [1, 5, 10, 15, 30, 60, 120, 300];
+    let windows = [1, 5, 10, 20, 30, 60, 120, 300];
     let of = |seconds: u64| {
         [1, 2, 3, 5].map(|failures| {
             Judge::of(Method::Threshold { window_ms: Millis(seconds * 1_000), failures, successes: 1_000 })
@@ -120,7 +120,7 @@ fn thresholds() -> Vec<Judge> {
 
 fn rank_tests() -> Vec<Judge> {
     let mut judges = Vec::new();
-    for seconds in [10, 30, 60] {
+    for seconds in [20, 60] {
         for min_windows in [8, 15, 50].into_iter().filter(|windows| u64::from(*windows) * seconds <= 1_800) {
             for level_bp in [200, 20, 2] {
                 let window_ms = Millis(seconds * 1_000);

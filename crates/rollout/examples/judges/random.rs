@@ -78,7 +78,8 @@ impl Random {
         if p > 0.5 {
             return n - self.binomial(n, 1.0 - p);
         }
-        let step = (1.0 - p).ln();
+        // A chance so small that 1 − p is 1 must not come out as certain.
+        let step = (-p).ln_1p();
         let (mut at, mut hits) = (0_u64, 0);
         loop {
             at = at.saturating_add((self.unit().ln() / step) as u64).saturating_add(1);

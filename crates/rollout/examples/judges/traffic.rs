@@ -81,7 +81,7 @@ impl Traffic {
 
     /// The next measurement: all that was counted so far.
     pub(crate) fn next(&mut self) -> Counts {
-        let seconds = if self.at < 60 { 1 } else { 5 };
+        let seconds = if self.at < 60 { 1 } else { 10 };
         self.at += seconds;
         let random = &mut self.random;
         for part in self.candidate.iter_mut().chain(&mut self.baseline) {

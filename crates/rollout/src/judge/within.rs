@@ -55,14 +55,16 @@ pub(crate) fn ln_against(candidate: &Effective, baseline: &Effective, line: Line
     average - ln_likelihood(candidate, line.at(p).0) - ln_likelihood(baseline, p)
 }
 
-const STEPS: u32 = 48;
+/// Halvings of the interval; where it matters the likelihood is flat.
+const STEPS: u32 = 30;
 
 /// The bounds of the difference of shares at `ln_needed`: all differences that are still plausible.
 pub(crate) fn bounds(candidate: &Effective, baseline: &Effective, ln_needed: f64) -> (f64, f64) {
     let seen = candidate.share() - baseline.share();
     let plausible = |difference| ln_against(candidate, baseline, Line::Plus(difference)) < ln_needed;
     let edge = |mut inside: f64, mut outside: f64| {
-        for _ in 0..20 {
+        // To a hundredth of a point.
+        for _ in 0..14 {
             let middle = 0.5 * (inside + outside);
             if plausible(middle) { inside = middle } else { outside = middle }
         }
