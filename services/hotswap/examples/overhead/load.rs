@@ -69,7 +69,7 @@ impl Server {
     }
 
     async fn seed(&self) -> Result<(), Failure> {
-        let backends = vec![wire::Backend { address: "127.0.0.1:9001".into(), weight: None }];
+        let backends = vec![wire::Backend { address: "127.0.0.1:9001".into(), ..Default::default() }];
         let pool = Some(wire::Pool { backends, ..wire::Pool::default() });
         let pool = wire::CreatePoolRequest { pool_id: "shop".into(), pool, ..Default::default() };
         self.client.clone().create_pool(pool).await?;
