@@ -191,7 +191,7 @@ async fn what_fails_before_it_reaches_a_use_case_is_recorded_too() {
     let delete =
         wire::DeletePoolRequest { name: "pools/p".into(), request_id: "me".into(), ..Default::default() };
     routes.delete_pool(delete).await.expect_err("bad");
-    routes.set_backend_state(wire::SetBackendStateRequest::default()).await.expect_err("not built");
+    routes.set_backend_state(wire::SetBackendStateRequest::default()).await.expect_err("names nothing");
     routes.get_route(wire::GetRouteRequest { name: "nonsense".into() }).await.expect_err("reads nothing");
 
     let mut client = server.audit(Role::Admin).await;
@@ -204,7 +204,7 @@ async fn what_fails_before_it_reaches_a_use_case_is_recorded_too() {
         .collect();
     let expected = [
         ("CreateLegalHold", "legalHolds/", "INVALID_INPUT"),
-        ("SetBackendState", "", "METHOD_NOT_BUILT"),
+        ("SetBackendState", "", "INVALID_INPUT"),
         ("DeletePool", "pools/p", "INVALID_INPUT"),
         ("CreateRoute", "routes/c", "INVALID_INPUT"),
         ("CreateRoute", "routes/b", "INVALID_INPUT"),
