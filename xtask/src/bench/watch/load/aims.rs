@@ -41,7 +41,7 @@ fn where_time_goes(Fanout { series, .. }: &Fanout) -> String {
         let Some(etcd) = series.iter().filter(same).find(|s| s.peer == Peer::Etcd) else { continue };
         let each = |s: &Series| s.server_us() / most.max(1) as f64;
         text.push_str(&format!(
-            "- {} on a connection, {}: a watcher costs HotSwap's core {:.1} µs a write, with its two acknowledgements, and \
+            "- {} on a connection, {}: a watcher costs HotSwap's core {:.1} µs a write, with its acknowledgement, and \
              etcd's {:.1} µs, which has none",
             ours.per_connection,
             ours.pace(),

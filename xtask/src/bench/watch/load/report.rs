@@ -46,7 +46,7 @@ pub(crate) fn fanout(args: &WatchArgs, fanout: &Fanout) -> String {
         "\n## A write, and all its watchers\n\nWrites one after the other, each when the last watcher has the one \
          before, at once or on a beat; {rounds} rounds of {writes} writes, the servers in turn; one of 100 routes or keys of {size} bytes \
          (encoded). Each watcher has a stream of its own on everything, on an HTTP/2 connection of its own or with \
-         others, and HotSwap's acknowledge each change twice. Other work on the servers' core: {}.\n\n\
+         others, and HotSwap's acknowledge each change. Other work on the servers' core: {}.\n\n\
          | watchers | on a connection | a write each | server | p50 ms | p99 ms | p99, of etcd's | call p50 ms | call p99 ms | CPU of the server, \
          µs/write | CPU of the load, µs/write | bytes to a watcher | bytes from it | lost | duplicate |\n\
          |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
