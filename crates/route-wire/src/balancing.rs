@@ -5,11 +5,11 @@ use hotswap_matcher::{
     BalancingDraft, HashKeyDraft, HeaderRuleDraft, HeaderRulesDraft, SameSite, StickyCookieDraft,
 };
 
-use crate::Unfit;
 use crate::from_wire::not_a_value;
+use hotswap_core::Violations;
 
 /// A draft of what stands under `field`.
-pub(crate) fn from_wire(b: &wire::Balancing, field: &str) -> Result<BalancingDraft, Unfit> {
+pub(crate) fn from_wire(b: &wire::Balancing, field: &str) -> Result<BalancingDraft, Violations> {
     let cookie = |c| cookie_from_wire(c, &format!("{field}.sticky_cookie.same_site"));
     Ok(BalancingDraft {
         header_rules: b.header_rules.as_ref().map(rules_from_wire),
@@ -40,7 +40,7 @@ fn hash_from_wire(h: &wire::HashKey) -> HashKeyDraft {
     HashKeyDraft { header, cookie, load_limit_percent: h.load_limit_percent }
 }
 
-fn cookie_from_wire(c: &wire::StickyCookie, field: &str) -> Result<StickyCookieDraft, Unfit> {
+fn cookie_from_wire(c: &wire::StickyCookie, field: &str) -> Result<StickyCookieDraft, Violations> {
     let same_site = match wire::SameSite::try_from(c.same_site) {
         Ok(wire::SameSite::Unspecified | wire::SameSite::Lax) => SameSite::Lax,
         Ok(wire::SameSite::Strict) => SameSite::Strict,

@@ -10,26 +10,11 @@ use hotswap_matcher::{
 
 use crate::{balancing, resilience};
 
-/// Something that the contract has and this build can't do yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotBuilt {
-    /// The field that asks for it, as "health_check".
-    pub field: String,
-    /// What it is, for people.
-    pub what: &'static str,
-}
-
-/// Why a message could not become a draft.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unfit {
-    /// It holds values that the contract does not have.
-    Invalid(Violations),
-    /// It asks for what this build can't do yet.
-    NotBuilt(NotBuilt),
-}
-
 /// A route's content; name and output-only fields are left aside.
-pub fn route_from_wire(route: &wire::Route) -> Result<RouteDraft, Unfit> {
+///
+/// # Errors
+/// Values that the contract does not have, each with its field.
+pub fn route_from_wire(route: &wire::Route) -> Result<RouteDraft, Violations> {
     let (forward, redirect) = match &route.action {
         None => (None, None),
         Some(wire::route::Action::Forward(f)) => (Some(forward(f)?), None),
@@ -49,7 +34,10 @@ pub fn route_from_wire(route: &wire::Route) -> Result<RouteDraft, Unfit> {
 }
 
 /// A pool's content; name and output-only fields are left aside.
-pub fn pool_from_wire(pool: &wire::Pool) -> Result<PoolDraft, Unfit> {
+///
+/// # Errors
+/// As [`route_from_wire`].
+pub fn pool_from_wire(pool: &wire::Pool) -> Result<PoolDraft, Violations> {
     let health_check = |h| resilience::health_check(h, "health_check");
     Ok(PoolDraft {
         display_name: pool.display_name.clone(),
@@ -64,7 +52,7 @@ pub fn pool_from_wire(pool: &wire::Pool) -> Result<PoolDraft, Unfit> {
     })
 }
 
-fn load_balancing(value: i32, field: &str) -> Result<LoadBalancingDraft, Unfit> {
+fn load_balancing(value: i32, field: &str) -> Result<LoadBalancingDraft, Violations> {
     Ok(match wire::LoadBalancing::try_from(value) {
         Ok(wire::LoadBalancing::Unspecified | wire::LoadBalancing::RoundRobin) => {
             LoadBalancingDraft::RoundRobin
@@ -80,11 +68,11 @@ fn load_balancing(value: i32, field: &str) -> Result<LoadBalancingDraft, Unfit> 
 }
 
 /// A number that the contract does not have among the values of an enum.
-pub(crate) fn not_a_value(field: &str, of: &str) -> Unfit {
-    Unfit::Invalid(Violations::one(field, format!("is not a value of {of}")))
+pub(crate) fn not_a_value(field: &str, of: &str) -> Violations {
+    Violations::one(field, format!("is not a value of {of}"))
 }
 
-fn backends(all: &[wire::Backend], field: &str) -> Result<Vec<BackendDraft>, Unfit> {
+fn backends(all: &[wire::Backend], field: &str) -> Result<Vec<BackendDraft>, Violations> {
     let each = all.iter().enumerate();
     each.map(|(i, b)| {
         let state = state_from_wire(b.state)
@@ -106,7 +94,7 @@ pub fn state_from_wire(value: i32) -> Option<Option<BackendState>> {
     })
 }
 
-fn forward(f: &wire::Forward) -> Result<ForwardDraft, Unfit> {
+fn forward(f: &wire::Forward) -> Result<ForwardDraft, Violations> {
     let (pool, inline) = match &f.target {
         None => (None, None),
         Some(wire::forward::Target::Pool(p)) => (Some(p.clone()), None),
@@ -129,7 +117,7 @@ fn forward(f: &wire::Forward) -> Result<ForwardDraft, Unfit> {
     Ok(ForwardDraft { pool, inline, rewrite, timeouts, retry })
 }
 
-fn inline(i: &wire::InlineBackends) -> Result<BackendsDraft, Unfit> {
+fn inline(i: &wire::InlineBackends) -> Result<BackendsDraft, Violations> {
     let mut backends = backends(&i.backends, "forward.inline.backends")?;
     for backend in &mut backends {
         // Nobody can set it there.

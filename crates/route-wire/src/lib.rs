@@ -9,7 +9,7 @@ mod from_wire;
 mod resilience;
 mod to_wire;
 
-pub use from_wire::{NotBuilt, Unfit, pool_from_wire, route_from_wire, state_from_wire};
+pub use from_wire::{pool_from_wire, route_from_wire, state_from_wire};
 pub use to_wire::{pool_to_wire, route_to_wire};
 
 #[cfg(test)]

@@ -6,15 +6,13 @@ use hotswap_matcher::{
     CircuitBreakerDraft, HealthCheckDraft, HealthCheckKindDraft, OutlierEjectionDraft, RetryDraft,
 };
 
-use super::Unfit;
-
-pub(super) fn health_check(h: &wire::HealthCheck, field: &str) -> Result<HealthCheckDraft, Unfit> {
+pub(super) fn health_check(h: &wire::HealthCheck, field: &str) -> Result<HealthCheckDraft, Violations> {
     let kind = match wire::HealthCheckKind::try_from(h.kind) {
         Ok(wire::HealthCheckKind::Unspecified | wire::HealthCheckKind::Http) => HealthCheckKindDraft::Http,
         Ok(wire::HealthCheckKind::Tcp) => HealthCheckKindDraft::Tcp,
         Err(_) => {
             let fault = Violations::one(format!("{field}.kind"), "is not a value of HealthCheckKind");
-            return Err(Unfit::Invalid(fault));
+            return Err(fault);
         }
     };
     Ok(HealthCheckDraft {

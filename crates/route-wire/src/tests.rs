@@ -129,17 +129,13 @@ fn a_pool_comes_back_as_it_went() {
     assert!(hotswap_matcher::PoolSpec::parse(&draft).is_ok());
     let odd = wire::HealthCheck { kind: 9, ..full_check() };
     let pool = wire::Pool { health_check: Some(odd), ..pool };
-    assert!(
-        matches!(pool_from_wire(&pool), Err(Unfit::Invalid(v)) if v.to_string().contains("health_check.kind"))
-    );
+    assert!(matches!(pool_from_wire(&pool), Err(v) if v.to_string().contains("health_check.kind")));
 }
 
 #[test]
 fn an_unknown_strategy_is_a_violation() {
     let pool = wire::Pool { load_balancing: 99, ..wire::Pool::default() };
-    assert!(
-        matches!(pool_from_wire(&pool), Err(Unfit::Invalid(v)) if v.to_string().contains("load_balancing"))
-    );
+    assert!(matches!(pool_from_wire(&pool), Err(v) if v.to_string().contains("load_balancing")));
 }
 
 #[test]
@@ -164,7 +160,5 @@ fn a_pool_comes_back_with_the_states_of_its_backends() {
     assert_eq!(pool_to_wire("pools/p", &draft), pool);
     assert!(hotswap_matcher::PoolSpec::parse(&draft).is_ok());
     let odd = wire::Pool { backends: vec![wire::Backend { state: 99, ..backend(S::Enabled) }], ..pool };
-    assert!(
-        matches!(pool_from_wire(&odd), Err(Unfit::Invalid(v)) if v.to_string().contains("backends[0].state"))
-    );
+    assert!(matches!(pool_from_wire(&odd), Err(v) if v.to_string().contains("backends[0].state")));
 }

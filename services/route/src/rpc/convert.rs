@@ -4,7 +4,7 @@ use hotswap_api::rollout::v1::{Landing, Standing};
 use hotswap_api::route::v1 as wire;
 use hotswap_core::{Timestamp, Violations};
 use hotswap_matcher::{PoolDraft, RouteDraft};
-use hotswap_route_wire::{Unfit, pool_from_wire, pool_to_wire, route_from_wire, route_to_wire};
+use hotswap_route_wire::{pool_from_wire, pool_to_wire, route_from_wire, route_to_wire};
 use hotswap_rpc::WireError;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
@@ -22,7 +22,7 @@ pub(super) trait Wire: Content {
     /// The message of one of its revisions.
     type Revision;
 
-    fn from_message(message: &Self::Message) -> Result<Self, Unfit>;
+    fn from_message(message: &Self::Message) -> Result<Self, Violations>;
     fn to_message(resource: &Resource<Self>) -> Self::Message;
     fn to_revision(record: &RevisionRecord<Self>) -> Self::Revision;
     fn set_refusals(message: &mut Self::Message, refusals: Vec<wire::ProxyRefusal>);
@@ -43,7 +43,7 @@ impl Wire for RouteDraft {
     type Message = wire::Route;
     type Revision = wire::RouteRevision;
 
-    fn from_message(message: &wire::Route) -> Result<Self, Unfit> {
+    fn from_message(message: &wire::Route) -> Result<Self, Violations> {
         route_from_wire(message)
     }
 
@@ -83,7 +83,7 @@ impl Wire for PoolDraft {
     type Message = wire::Pool;
     type Revision = wire::PoolRevision;
 
-    fn from_message(message: &wire::Pool) -> Result<Self, Unfit> {
+    fn from_message(message: &wire::Pool) -> Result<Self, Violations> {
         pool_from_wire(message)
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hotswap_route_wire::Unfit;
+use hotswap_core::Violations;
 use hotswap_rpc::WireError;
 use hotswap_store::StoreError;
 use tonic::Status;
@@ -55,13 +55,8 @@ fn store(error: &StoreError) -> WireError {
 }
 
 /// A message that can't become content; its fields lie under `prefix`.
-pub(super) fn unfit(prefix: &str, unfit: Unfit) -> Status {
-    match unfit {
-        Unfit::Invalid(inner) => {
-            let mut violations = hotswap_core::Violations::new();
-            violations.nest(prefix, inner);
-            WireError::invalid(violations).into()
-        }
-        Unfit::NotBuilt(n) => WireError::feature_not_built(&format!("{prefix}.{}", n.field), n.what).into(),
-    }
+pub(super) fn unfit(prefix: &str, unfit: Violations) -> Status {
+    let mut violations = Violations::new();
+    violations.nest(prefix, unfit);
+    WireError::invalid(violations).into()
 }
