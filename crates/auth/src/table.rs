@@ -80,10 +80,19 @@ pub const TABLE: &[Row] = table! {
         write "PauseRollout" => OPERATORS,
         write "ResumeRollout" => OPERATORS,
         write "RollbackRollout" => OPERATORS,
-        write "ApproveRollout" => OPERATORS,
-        write "RejectRollout" => OPERATORS,
+        // Who may decide is what the level that is asked says.
+        write "ApproveRollout" => PEOPLE,
+        write "RejectRollout" => PEOPLE,
         read "ListMeasurements" => PEOPLE,
         read "ListPendingApprovals" => PEOPLE,
+        read "ListRolloutEvents" => PEOPLE,
+        write "ReportCounts" => OPERATORS,
+        read "GetFreeze" => PEOPLE,
+        write "SetFreeze" => OPERATORS,
+        read "GetRolloutPolicy" => PEOPLE,
+        read "ListRolloutPolicies" => PEOPLE,
+        write "PutRolloutPolicy" => ADMINS,
+        write "DeleteRolloutPolicy" => ADMINS,
     }
     "hotswap.audit.v1.AuditService" {
         read "ListEvents" => OPERATORS,

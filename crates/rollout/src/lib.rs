@@ -36,6 +36,8 @@ mod ports;
 mod powers;
 mod rollout;
 mod share;
+mod smoke;
+mod source;
 mod state;
 mod strategy;
 
@@ -54,6 +56,8 @@ pub use ports::{MetricSource, Notice, Notifier, PortError, Store, Target, Target
 pub use powers::Powers;
 pub use rollout::{Rollout, RolloutId};
 pub use share::{InvalidShare, Millis, Share};
+pub use smoke::SmokeTest;
+pub use source::{CountSource, PrometheusQueries, StickyKey};
 pub use state::{
     Ended, Frozen, Outcome, Paused, Pending, Position, Reason, Record, Running, State, Stored, UndoAct,
     UndoPosition, Undoing,

@@ -6,7 +6,7 @@ use hotswap_core::{Revision, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Plan, Principal};
+use crate::{CountSource, Plan, Principal, StickyKey};
 
 /// The id of a rollout, a UUIDv7: "rollouts/{id}" is its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,4 +37,10 @@ pub struct Rollout {
     pub created_at: Timestamp,
     /// How.
     pub plan: Plan,
+    /// Which part of a request decides its arm. `None`: each request is drawn.
+    pub sticky: Option<StickyKey>,
+    /// Where the counts come from that it is judged by.
+    pub source: CountSource,
+    /// Why, for people.
+    pub reason: String,
 }

@@ -141,14 +141,14 @@ pub fn token(revision: i64) -> Option<ResumeToken> {
 pub fn pool(version: i64, backend: SocketAddr) -> Resource {
     let backends = vec![route::Backend { address: backend.to_string(), weight: None, ..Default::default() }];
     let spec = Some(Spec::Pool(route::Pool { backends, ..Default::default() }));
-    Resource { name: "pools/p".into(), version, spec }
+    Resource { name: "pools/p".into(), version, spec, candidate: None }
 }
 
 pub fn to_the_pool(version: i64) -> Resource {
     let target = Some(route::forward::Target::Pool("pools/p".into()));
     let action = Some(route::route::Action::Forward(route::Forward { target, ..Default::default() }));
     let spec = Some(Spec::Route(route::Route { action, ..Default::default() }));
-    Resource { name: "routes/r".into(), version, spec }
+    Resource { name: "routes/r".into(), version, spec, candidate: None }
 }
 
 pub fn digest(of: &[(&str, i64)]) -> bytes::Bytes {

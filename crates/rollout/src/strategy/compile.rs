@@ -3,7 +3,7 @@
 use hotswap_core::Violations;
 
 use super::{Act, CanaryStepDraft, Check, ShadowEnd, Step, StrategyDraft};
-use crate::{Cohort, CohortDraft, Exposure, Millis, Powers, Share};
+use crate::{Cohort, CohortDraft, Exposure, Millis, Powers, Share, SmokeTest};
 
 /// Longest bake or keeping of a baseline: 30 days.
 const MAX_SPAN: Millis = Millis::hours(24 * 30);
@@ -107,17 +107,12 @@ fn canary(v: &mut Violations, drafts: &[CanaryStepDraft], judged: bool) -> Vec<S
     steps
 }
 
-fn blue_green(v: &mut Violations, tests: &[String], gate: bool, keep: Millis) -> Vec<Step> {
+fn blue_green(v: &mut Violations, tests: &[SmokeTest], gate: bool, keep: Millis) -> Vec<Step> {
     if tests.len() > 20 {
         v.add("blue_green.smoke_tests", "must have at most 20 entries");
     }
     for (i, test) in tests.iter().enumerate() {
-        if test.is_empty() || test.len() > 256 || test.chars().any(char::is_control) {
-            v.add(
-                format!("blue_green.smoke_tests[{i}]"),
-                "must be 1 to 256 bytes without control characters",
-            );
-        }
+        test.check(v, &format!("blue_green.smoke_tests[{i}]"));
     }
     span(v, "blue_green.keep_ms", keep);
     let check = if tests.is_empty() { Check::Health } else { Check::Smoke(tests.to_vec()) };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use compile::compile;
 pub use steps::{Act, Check, Step};
 
-use crate::{CohortDraft, Millis};
+use crate::{CohortDraft, Millis, SmokeTest};
 
 /// One step of a canary, as asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,8 +46,8 @@ pub enum StrategyDraft {
     },
     /// Made ready with nobody on it, tested, switched at once; the baseline is kept for a while.
     BlueGreen {
-        /// Tests to run before the switch, each a name that the target knows; up to 20.
-        smoke_tests: Vec<String>,
+        /// Requests that the candidate must answer well before the switch; up to 20.
+        smoke_tests: Vec<SmokeTest>,
         /// Whether a person must promote it before the switch.
         gate: bool,
         /// How long the baseline is kept after the switch, in milliseconds.

@@ -4,14 +4,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Exposure, Millis};
+use crate::{Exposure, Millis, SmokeTest};
 
 /// What is looked at where counts can't tell yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
-    /// These tests, each a name that the target knows.
-    Smoke(Vec<String>),
+    /// These requests must be answered well.
+    Smoke(Vec<SmokeTest>),
     /// Whether what has the candidate says that it is well.
     Health,
 }
@@ -36,7 +36,10 @@ impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stage => f.write_str("making the candidate ready"),
-            Self::Check(Check::Smoke(tests)) => write!(f, "smoke tests ({})", tests.join(", ")),
+            Self::Check(Check::Smoke(tests)) => {
+                let tests: Vec<_> = tests.iter().map(ToString::to_string).collect();
+                write!(f, "smoke tests ({})", tests.join(", "))
+            }
             Self::Check(Check::Health) => f.write_str("a look at the health"),
             Self::Expose(exposure) => write!(f, "exposing the candidate to {exposure}"),
             Self::Commit => f.write_str("making the candidate the new baseline"),

@@ -6,8 +6,8 @@ use hotswap_core::Timestamp;
 use hotswap_rollout::judge::{Measurement, Reading, Undecided};
 use hotswap_rollout::{
     Act, ActOutcome, ActResult, Actor, Answered, CanaryStepDraft, Command, Exposure, Facts, Millis, Order,
-    Plan, PlanDraft, Position, Powers, Principal, Record, RollbackDraft, State, Stored, StrategyDraft,
-    Subject, decide,
+    Plan, PlanDraft, Position, Powers, Principal, Record, RollbackDraft, SmokeTest, State, Stored,
+    StrategyDraft, Subject, decide,
 };
 use proptest::prelude::*;
 
@@ -38,7 +38,7 @@ fn plans() -> impl Strategy<Value = Plan> {
         1 => Just(StrategyDraft::Direct),
         1 => (2..5_u32).prop_map(|batches| StrategyDraft::Rolling { batches, bake_ms: Millis(20) }),
         1 => any::<bool>().prop_map(|gate| {
-            StrategyDraft::BlueGreen { smoke_tests: vec!["t".into()], gate, keep_ms: Millis(30) }
+            StrategyDraft::BlueGreen { smoke_tests: vec![SmokeTest::get("/t")], gate, keep_ms: Millis(30) }
         }),
     ];
     let rollback = prop_oneof![

@@ -1,7 +1,7 @@
 use hotswap_rollout::judge::{JudgeDraft, Reading, Undecided};
 use hotswap_rollout::{
     Act, ActResult, Answered, CanaryStepDraft, Check, CohortDraft, CohortKey, Event, Exposure, Facts, Millis,
-    Order, PlanDraft, RollbackDraft, ShadowEnd, State, StrategyDraft,
+    Order, PlanDraft, RollbackDraft, ShadowEnd, SmokeTest, State, StrategyDraft,
 };
 
 use crate::world::{World, baking_at_a_tenth, draft, healthy, pause, promote, rollback, share};
@@ -114,7 +114,7 @@ fn promoted_all_the_way_it_passes_waits_over_but_not_tests() {
     while world.do_requested() {}
     assert_eq!((&world.out, world.step().as_str()), (&Exposure::Full, "baking for 5 min"));
 
-    let tests = vec!["login".to_owned()];
+    let tests = vec![SmokeTest::get("/login")];
     let strategy =
         StrategyDraft::BlueGreen { smoke_tests: tests.clone(), gate: true, keep_ms: Millis::minutes(5) };
     let mut world = World::new(&PlanDraft { strategy, ..draft() });

@@ -176,5 +176,10 @@ pub(super) fn distributed(r: &AnyResource) -> hotswap_api::gateway::v1::Resource
         AnyContent::Route(draft) => Spec::Route(route_to_wire(&r.name, draft)),
         AnyContent::Pool(draft) => Spec::Pool(pool_to_wire(&r.name, draft)),
     };
-    hotswap_api::gateway::v1::Resource { name: r.name.clone(), version: r.revision.0, spec: Some(spec) }
+    hotswap_api::gateway::v1::Resource {
+        name: r.name.clone(),
+        version: r.revision.0,
+        spec: Some(spec),
+        candidate: None,
+    }
 }

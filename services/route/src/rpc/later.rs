@@ -61,4 +61,42 @@ impl RolloutService for NotBuiltRpc {
         ListPendingApprovalsResponse,
         LIST_PENDING_APPROVALS
     );
+    unary!(
+        rollout,
+        list_rollout_events,
+        ListRolloutEventsRequest,
+        ListRolloutEventsResponse,
+        LIST_ROLLOUT_EVENTS
+    );
+    unary!(rollout, report_counts, ReportCountsRequest, ReportCountsResponse, REPORT_COUNTS);
+    unary!(rollout, get_freeze, GetFreezeRequest, GetFreezeResponse, GET_FREEZE);
+    unary!(rollout, set_freeze, SetFreezeRequest, SetFreezeResponse, SET_FREEZE);
+    unary!(
+        rollout,
+        get_rollout_policy,
+        GetRolloutPolicyRequest,
+        GetRolloutPolicyResponse,
+        GET_ROLLOUT_POLICY
+    );
+    unary!(
+        rollout,
+        list_rollout_policies,
+        ListRolloutPoliciesRequest,
+        ListRolloutPoliciesResponse,
+        LIST_ROLLOUT_POLICIES
+    );
+    unary!(
+        rollout,
+        put_rollout_policy,
+        PutRolloutPolicyRequest,
+        PutRolloutPolicyResponse,
+        PUT_ROLLOUT_POLICY
+    );
+    unary!(
+        rollout,
+        delete_rollout_policy,
+        DeleteRolloutPolicyRequest,
+        DeleteRolloutPolicyResponse,
+        DELETE_ROLLOUT_POLICY
+    );
 }

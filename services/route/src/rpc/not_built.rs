@@ -23,4 +23,12 @@ not_built! {
     REJECT_ROLLOUT = "/hotswap.rollout.v1.RolloutService/RejectRollout";
     LIST_MEASUREMENTS = "/hotswap.rollout.v1.RolloutService/ListMeasurements";
     LIST_PENDING_APPROVALS = "/hotswap.rollout.v1.RolloutService/ListPendingApprovals";
+    LIST_ROLLOUT_EVENTS = "/hotswap.rollout.v1.RolloutService/ListRolloutEvents";
+    REPORT_COUNTS = "/hotswap.rollout.v1.RolloutService/ReportCounts";
+    GET_FREEZE = "/hotswap.rollout.v1.RolloutService/GetFreeze";
+    SET_FREEZE = "/hotswap.rollout.v1.RolloutService/SetFreeze";
+    GET_ROLLOUT_POLICY = "/hotswap.rollout.v1.RolloutService/GetRolloutPolicy";
+    LIST_ROLLOUT_POLICIES = "/hotswap.rollout.v1.RolloutService/ListRolloutPolicies";
+    PUT_ROLLOUT_POLICY = "/hotswap.rollout.v1.RolloutService/PutRolloutPolicy";
+    DELETE_ROLLOUT_POLICY = "/hotswap.rollout.v1.RolloutService/DeleteRolloutPolicy";
 }

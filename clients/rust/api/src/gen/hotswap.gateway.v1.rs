@@ -18,6 +18,9 @@ pub struct Resource {
     /// The revision that last changed it.
     #[prost(int64, tag = "2")]
     pub version: i64,
+    /// Its other revision, where a rollout has one ready. Absent: there is none.
+    #[prost(message, optional, tag = "5")]
+    pub candidate: ::core::option::Option<Candidate>,
     /// Its content.
     #[prost(oneof = "resource::Spec", tags = "3, 4")]
     pub spec: ::core::option::Option<resource::Spec>,
@@ -34,6 +37,132 @@ pub mod resource {
         #[prost(message, tag = "4")]
         Pool(super::super::super::route::v1::Pool),
     }
+}
+/// The other revision of a resource under a rollout. A request that is drawn for it meets the configuration as if this
+/// revision were live; the others meet the configuration without it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Candidate {
+    /// "rollouts/{rollout}".
+    #[prost(string, tag = "1")]
+    pub rollout: ::prost::alloc::string::String,
+    /// Counts are of this exposure; they begin anew with another number. Rises within a rollout.
+    #[prost(int64, tag = "2")]
+    pub epoch: i64,
+    /// Which part of a request decides, with a share. Absent: each request is drawn.
+    #[prost(message, optional, tag = "8")]
+    pub sticky_key: ::core::option::Option<super::super::rollout::v1::StickyKey>,
+    /// What is to be tested now. Absent: nothing.
+    #[prost(message, optional, tag = "9")]
+    pub check: ::core::option::Option<CandidateCheck>,
+    /// Its content; of the resource's own kind.
+    #[prost(oneof = "candidate::Spec", tags = "3, 4")]
+    pub spec: ::core::option::Option<candidate::Spec>,
+    /// Who gets it. Absent: nobody.
+    #[prost(oneof = "candidate::Exposure", tags = "5, 6, 7")]
+    pub exposure: ::core::option::Option<candidate::Exposure>,
+}
+/// Nested message and enum types in `Candidate`.
+pub mod candidate {
+    /// Its content; of the resource's own kind.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Spec {
+        /// A route.
+        #[prost(message, tag = "3")]
+        Route(super::super::super::route::v1::Route),
+        /// A pool.
+        #[prost(message, tag = "4")]
+        Pool(super::super::super::route::v1::Pool),
+    }
+    /// Who gets it. Absent: nobody.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Exposure {
+        /// This share of requests, or of keys, in basis points: 0 to 10,000.
+        #[prost(uint32, tag = "5")]
+        ShareBps(u32),
+        /// These.
+        #[prost(message, tag = "6")]
+        Cohort(super::super::super::rollout::v1::Cohort),
+        /// Copies of this share of requests, in basis points; the answers are dropped.
+        #[prost(uint32, tag = "7")]
+        ShadowBps(u32),
+    }
+}
+/// A look at a candidate that nobody gets yet: each proxy does it once, and reports what came of it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CandidateCheck {
+    /// Its number within the rollout.
+    #[prost(int64, tag = "1")]
+    pub number: i64,
+    /// Requests that it must answer well. Empty: its backends must take requests.
+    #[prost(message, repeated, tag = "2")]
+    pub smoke_tests: ::prost::alloc::vec::Vec<super::super::rollout::v1::SmokeTest>,
+}
+/// What came of a check at one proxy.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckResult {
+    /// "rollouts/{rollout}".
+    #[prost(string, tag = "1")]
+    pub rollout: ::prost::alloc::string::String,
+    /// The check's number.
+    #[prost(int64, tag = "2")]
+    pub number: i64,
+    /// Whether all went well.
+    #[prost(bool, tag = "3")]
+    pub passed: bool,
+    /// What did not, in words; empty where all went well.
+    #[prost(string, tag = "4")]
+    pub message: ::prost::alloc::string::String,
+}
+/// What a proxy counted for its rollouts. Absolute, since the exposure came to this instance of the proxy.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ArmReport {
+    /// One a rollout.
+    #[prost(message, repeated, tag = "1")]
+    pub rollouts: ::prost::alloc::vec::Vec<RolloutCounts>,
+}
+/// What a proxy counted for one rollout.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RolloutCounts {
+    /// "rollouts/{rollout}".
+    #[prost(string, tag = "1")]
+    pub rollout: ::prost::alloc::string::String,
+    /// The exposure that they are of.
+    #[prost(int64, tag = "2")]
+    pub epoch: i64,
+    /// Requests of the candidate, or copies that it answered.
+    #[prost(message, optional, tag = "3")]
+    pub candidate: ::core::option::Option<ArmTally>,
+    /// Requests of the baseline.
+    #[prost(message, optional, tag = "4")]
+    pub baseline: ::core::option::Option<ArmTally>,
+}
+/// Requests of one arm.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ArmTally {
+    /// All of them.
+    #[prost(message, optional, tag = "1")]
+    pub all: ::core::option::Option<LatencyCounts>,
+    /// The same by hash bucket of the sticky key, 64 of them; a key is always in the same one. Empty: each request
+    /// was drawn.
+    #[prost(message, repeated, tag = "2")]
+    pub buckets: ::prost::alloc::vec::Vec<LatencyCounts>,
+}
+/// Requests and how long they took, on a scale of slots: slot 0 holds what took less than 64 µs; each doubling from
+/// there has four slots of equal width, up to slot 80 for what took 67 s or longer. Only slots that have some are sent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LatencyCounts {
+    /// Requests.
+    #[prost(uint64, tag = "1")]
+    pub requests: u64,
+    /// Those that failed: answered with 5xx, or not answered.
+    #[prost(uint64, tag = "2")]
+    pub errors: u64,
+    /// Slots, rising.
+    #[prost(uint32, repeated, tag = "3")]
+    pub slots: ::prost::alloc::vec::Vec<u32>,
+    /// How many requests each of `slots` has.
+    #[prost(uint64, repeated, tag = "4")]
+    pub counts: ::prost::alloc::vec::Vec<u64>,
 }
 /// Why a resource was refused.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -212,7 +341,7 @@ pub mod backend_condition {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchConfigRequest {
     /// Exactly one.
-    #[prost(oneof = "watch_config_request::Message", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "watch_config_request::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<watch_config_request::Message>,
 }
 /// Nested message and enum types in `WatchConfigRequest`.
@@ -232,6 +361,12 @@ pub mod watch_config_request {
         /// Its backends that are not in order; said when that changes, at most once in a second. None are until it is said.
         #[prost(message, tag = "4")]
         Backends(super::BackendReport),
+        /// What it counted for rollouts; said while a candidate gets requests, when that changes, at most once in a second.
+        #[prost(message, tag = "5")]
+        Arms(super::ArmReport),
+        /// What came of a check of a candidate.
+        #[prost(message, tag = "6")]
+        Check(super::CheckResult),
     }
 }
 /// What the control plane says.

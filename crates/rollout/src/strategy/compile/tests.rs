@@ -31,7 +31,7 @@ fn a_canary_without_steps_goes_by_10_50_and_100_percent() {
 #[test]
 fn blue_green_tests_before_it_switches_and_keeps_the_baseline() {
     let draft = StrategyDraft::BlueGreen {
-        smoke_tests: vec!["login".into()],
+        smoke_tests: vec![SmokeTest::get("/login")],
         gate: true,
         keep_ms: Millis::minutes(30),
     };

@@ -256,6 +256,8 @@ impl Session {
                 self.fleet.backends(&speaker.proxy, speaker.session, conditions(report));
                 Ok(())
             }
+            // Nothing is rolled out yet, so there is nothing that these could be of.
+            Some(FromProxy::Arms(_) | FromProxy::Check(_)) => Ok(()),
             Some(FromProxy::Hello(_)) => {
                 Err(WireError::invalid(Violations::one("hello", "must be said once")).into())
             }
