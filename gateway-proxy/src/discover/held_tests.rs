@@ -10,7 +10,7 @@ fn token(revision: i64) -> ResumeToken {
 fn pool(id: &str, version: i64, address: &str) -> Resource {
     let backends = vec![route::Backend { address: address.into(), weight: None, ..Default::default() }];
     let pool = route::Pool { backends, ..route::Pool::default() };
-    Resource { name: format!("pools/{id}"), version, spec: Some(Spec::Pool(pool)) }
+    Resource { name: format!("pools/{id}"), version, spec: Some(Spec::Pool(pool)), candidate: None }
 }
 
 fn to_pool(id: &str, version: i64, target: &str) -> Resource {
@@ -19,7 +19,7 @@ fn to_pool(id: &str, version: i64, target: &str) -> Resource {
         ..route::Forward::default()
     };
     let spec = route::Route { action: Some(route::route::Action::Forward(forward)), ..Default::default() };
-    Resource { name: format!("routes/{id}"), version, spec: Some(Spec::Route(spec)) }
+    Resource { name: format!("routes/{id}"), version, spec: Some(Spec::Route(spec)), candidate: None }
 }
 
 fn digest(of: &[(&str, i64)]) -> prost_bytes::Bytes {
@@ -238,7 +238,7 @@ fn what_this_build_refuses_of_what_was_kept_is_left_out_and_the_rest_is_served()
 #[test]
 fn what_this_build_does_not_know_is_refused_by_name() {
     let mut held = Held::default();
-    let resources = vec![Resource { name: "planets/x".into(), version: 1, spec: None }];
+    let resources = vec![Resource { name: "planets/x".into(), version: 1, spec: None, candidate: None }];
     let applied = held.snapshot(whole(1, resources)).expect("fits").expect("whole");
     let reasons: Vec<_> = applied.refused.iter().map(|e| (e.field.as_str(), e.reason.as_str())).collect();
     assert_eq!(reasons, [("spec", "FEATURE_NOT_BUILT")]);

@@ -1,7 +1,7 @@
 use super::*;
 
 fn resource(name: &str, version: i64) -> Resource {
-    Resource { name: name.into(), version, spec: None }
+    Resource { name: name.into(), version, spec: None, candidate: None }
 }
 
 fn change(to: i64, upserts: Vec<Resource>, removes: &[&str], resumable: bool) -> Change {

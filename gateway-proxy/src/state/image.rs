@@ -153,7 +153,7 @@ mod tests {
         let mut change = Change::to(ResumeToken { store_id: "s".into(), revision });
         removes.iter().for_each(|name| change.remove((*name).to_owned()));
         for &(name, version) in upserts {
-            change.put(&Resource { name: name.into(), version, spec: None });
+            change.put(&Resource { name: name.into(), version, spec: None, candidate: None });
         }
         Change { resumable: revision % 2 == 0, whole: revision == 2, ..change }
     }

@@ -14,7 +14,7 @@ fn change(revision: i64, upserts: &[(&str, i64)], removes: &[&str], whole: bool)
     let mut change = Change::to(ResumeToken { store_id: "s".into(), revision });
     removes.iter().for_each(|name| change.remove((*name).to_owned()));
     for &(name, version) in upserts {
-        change.put(&Resource { name: name.into(), version, spec: None });
+        change.put(&Resource { name: name.into(), version, spec: None, candidate: None });
     }
     Change { whole, ..change }
 }

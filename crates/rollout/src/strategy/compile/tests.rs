@@ -37,7 +37,7 @@ fn blue_green_tests_before_it_switches_and_keeps_the_baseline() {
     };
     let expected = [
         "making the candidate ready",
-        "smoke tests (login)",
+        "smoke tests (GET /login)",
         "waiting for a person: ready to switch",
         "exposing the candidate to everybody",
         "baking for 30 min",
