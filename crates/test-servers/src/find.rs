@@ -48,6 +48,19 @@ pub(crate) fn promtool_program() -> Result<PathBuf, Unavailable> {
     on_path("promtool").ok_or(Unavailable::Missing { program: "promtool", package: "prometheus" })
 }
 
+/// The interpreter that aiosmtpd runs in, which its program names.
+///
+/// # Errors
+/// [`Unavailable::Missing`] where there is none.
+pub fn smtp_program() -> Result<PathBuf, Unavailable> {
+    let interpreter = || {
+        let text = fs::read_to_string(on_path("aiosmtpd")?).ok()?;
+        let line = text.lines().next()?.strip_prefix("#!")?.trim();
+        Some(PathBuf::from(line)).filter(|path| path.is_file())
+    };
+    interpreter().ok_or(Unavailable::Missing { program: "aiosmtpd", package: "python3-aiosmtpd" })
+}
+
 /// The program `tmux`, a terminal that a test can type into and look at.
 ///
 /// # Errors

@@ -1,10 +1,10 @@
-//! Real PostgreSQL, Redis, Jaeger and Prometheus servers for tests and benchmarks: private, quick to start, and gone with whoever
-//! started them.
+//! Real PostgreSQL, Redis, Jaeger, Prometheus and mail servers for tests and benchmarks: private, quick to start, and
+//! gone with whoever started them.
 //!
 //! ```text
 //!   Postgres::start ──► initdb, postgres ─┐   a folder of its own, a unix socket in it
 //!   Redis::start    ──► redis-server ─────┤   stop, kill -9, freeze, start again at the same address
-//!   Jaeger::start, Prometheus::start ─────┤   on free ports of the loopback
+//!   Jaeger, Prometheus, Smtp::start ──────┤   on free ports of the loopback
 //!                                         │
 //!   Folder ──► keeper.sh ◄── a pipe ──────┘   when the pipe closes, in whatever way its owner ended,
 //!                                             the keeper kills what runs in the folder and removes it
@@ -23,10 +23,12 @@ mod process;
 mod prometheus;
 mod redis;
 mod required;
+mod smtp;
 mod user;
 
 pub use find::{
-    jaeger_program, postgres_programs, prometheus_program, redis_program, tmux_program, varnishtest_program,
+    jaeger_program, postgres_programs, prometheus_program, redis_program, smtp_program, tmux_program,
+    varnishtest_program,
 };
 pub use http::get as http_get;
 pub use jaeger::Jaeger;
@@ -35,6 +37,7 @@ pub use process::Frozen;
 pub use prometheus::{Prometheus, lint_metrics, promtool};
 pub use redis::Redis;
 pub use required::required;
+pub use smtp::{Mail, Smtp, SmtpTls};
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]

@@ -33,7 +33,7 @@ const FAST: &[(&str, &str)] =
 #[derive(Clone, Debug, Default)]
 pub struct PostgresOptions {
     /// Whether what is committed survives the loss of the machine, as in production. Else nothing is forced to
-    /// disk; a killed server alone loses nothing even so.
+    /// disk, and a server that is killed loses what was committed in its last moments.
     pub durable: bool,
     /// Whether it listens on a port of loopback besides its socket. TLS needs it.
     pub tcp: bool,

@@ -46,6 +46,11 @@ impl Prometheus {
         Ok(Self { _folder: folder, _server: server, address })
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What a query gives now, as its API says it in JSON.
     ///
     /// # Errors

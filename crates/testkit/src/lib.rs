@@ -34,8 +34,8 @@ pub use authority::{Authority, Identity};
 pub use database::{TestDatabase, postgres};
 pub use forge::Forge;
 pub use hotswap_test_servers::{
-    Frozen, Jaeger, Postgres, PostgresOptions, Prometheus, Redis, Unavailable, http_get, lint_metrics,
-    promtool, required, sql, tmux_program,
+    Frozen, Jaeger, Mail, Postgres, PostgresOptions, Prometheus, Redis, Smtp, SmtpTls, Unavailable, http_get,
+    lint_metrics, promtool, required, sql, tmux_program,
 };
 pub use server::{Authed, TestServer};
 pub use wire::{Target, Wire};

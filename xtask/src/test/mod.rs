@@ -68,6 +68,7 @@ const STAGES: &[Stage] = &[
     ("postgres", |job| job.services.postgres()),
     ("redis", |job| job.services.redis()),
     ("prometheus", |job| job.services.prometheus()),
+    ("smtp", |job| job.services.smtp()),
     ("tmux", |job| job.services.tmux()),
     ("varnishtest", |job| job.services.varnishtest()),
     ("jaeger", |job| match job.tools.go(tools::JAEGER) {

@@ -1,5 +1,5 @@
-//! What tests need besides the code: PostgreSQL, one server for the whole run, and Redis and Prometheus, which each
-//! test starts for itself. The tests find them through `hotswap_testkit`, by variables.
+//! What tests need besides the code: PostgreSQL, one server for the whole run, and Redis, Prometheus and a mail server, which
+//! each test starts for itself. The tests find them through `hotswap_testkit`, by variables.
 
 use std::cell::OnceCell;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::Result;
 use hotswap_test_servers::{
     Postgres, PostgresOptions, Unavailable, postgres_programs, prometheus_program, redis_program,
-    tmux_program, varnishtest_program,
+    smtp_program, tmux_program, varnishtest_program,
 };
 use tempfile::NamedTempFile;
 
@@ -29,6 +29,7 @@ pub(super) struct Services {
     postgres: OnceCell<Result<Postgres, Unavailable>>,
     redis: OnceCell<Result<(), Unavailable>>,
     prometheus: OnceCell<Result<(), Unavailable>>,
+    smtp: OnceCell<Result<(), Unavailable>>,
     tmux: OnceCell<Result<(), Unavailable>>,
     varnishtest: OnceCell<Result<(), Unavailable>>,
 }
@@ -37,8 +38,8 @@ impl Services {
     /// None yet: each comes when it is first asked for.
     pub(super) fn new(require_all: bool) -> Result<Self> {
         let skips = NamedTempFile::with_prefix("hotswap-skips-")?;
-        let (postgres, redis, prometheus, tmux, varnishtest) = Default::default();
-        Ok(Self { require_all, skips, postgres, redis, prometheus, tmux, varnishtest })
+        let (postgres, redis, prometheus, smtp, tmux, varnishtest) = Default::default();
+        Ok(Self { require_all, skips, postgres, redis, prometheus, smtp, tmux, varnishtest })
     }
 
     /// Starts PostgreSQL, installed where it is missing.
@@ -63,6 +64,11 @@ impl Services {
         Ok(told(self.prometheus.get_or_init(|| with_package(prometheus_program).map(drop))))
     }
 
+    /// Sees to it that a mail server is installed.
+    pub(super) fn smtp(&self) -> Result<Outcome> {
+        Ok(told(self.smtp.get_or_init(|| with_package(smtp_program).map(drop))))
+    }
+
     /// Sees to it that tmux is installed.
     pub(super) fn tmux(&self) -> Result<Outcome> {
         Ok(told(self.tmux.get_or_init(|| with_package(tmux_program).map(drop))))
@@ -77,6 +83,7 @@ impl Services {
     pub(super) fn give(&self, command: &mut Command) -> Result<()> {
         self.redis()?;
         self.prometheus()?;
+        self.smtp()?;
         self.tmux()?;
         self.varnishtest()?;
         if let Ok(server) = self.started() {

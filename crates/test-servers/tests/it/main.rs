@@ -4,6 +4,7 @@
 mod ends;
 mod postgres;
 mod redis;
+mod smtp;
 
 use hotswap_test_servers::Unavailable;
 
