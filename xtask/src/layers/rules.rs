@@ -21,6 +21,7 @@ const ROWS: &[(&str, May, &str)] = &[
     ("hotswap-api", May::Only(&[]), "generated; users take it alone"),
     ("hotswap-h1", May::Only(&[]), "pure: it reads bytes of strangers, and is fuzzed alone"),
     ("hotswap-matcher", May::Only(&["hotswap-core"]), "pure, and shared with the data plane"),
+    ("hotswap-metric-query", May::Only(&["hotswap-core"]), "asks a server, and does not know what for"),
     ("hotswap-rollout", May::Only(&["hotswap-core"]), "pure but for its ports"),
     ("hotswap-store", May::Only(&["hotswap-core"]), "knows databases, and nothing that is kept in them"),
     ("hotswap-cache", May::Only(&["hotswap-core"]), "keeps bytes, and does not know what they mean"),
