@@ -18,7 +18,7 @@ macro_rules! schema {
             step!($folder, 5, "0005_add_trace_contexts"),
             step!($folder, 6, "0006_create_audit"),
             step!($folder, 7, "0007_add_proxy_backends"),
-            step!($folder, 8, "0008_add_outbox"),
+            step!($folder, 9, "0009_add_outbox"),
         ]
     };
 }
@@ -33,7 +33,7 @@ const SQLITE: &[(i64, &str, &str)] = schema!("sqlite");
 const POSTGRES: &[(i64, &str, &str)] = schema!("postgres");
 
 /// The newest number.
-const NEWEST: i64 = SQLITE.len() as i64;
+const NEWEST: i64 = SQLITE[SQLITE.len() - 1].0;
 
 pub(crate) fn sqlite() -> Migrator {
     migrator(SQLITE)
