@@ -22,6 +22,7 @@ pub mod decide;
 mod dice;
 pub mod discover;
 pub mod engine;
+pub mod explain;
 pub mod headers;
 mod health;
 pub mod metrics;

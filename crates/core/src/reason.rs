@@ -166,6 +166,18 @@ reasons! {
     PoolInUse = "POOL_IN_USE", FailedPrecondition,
         "Routes send to the pool; `routes` in the metadata names up to 10.",
         "Move or delete these routes first.";
+    ProxyNotConnected = "PROXY_NOT_CONNECTED", FailedPrecondition,
+        "The proxy that the request names is not connected to any replica of the control plane.",
+        "Look at the gateway and its `--control-plane`; `hotswap fleet` tells since when it is away.";
+    ProxyTooOld = "PROXY_TOO_OLD", FailedPrecondition,
+        "The proxy's build does not know what it is to be asked.",
+        "Bring the gateway up to the control plane's release.";
+    ProxySilent = "PROXY_SILENT", DeadlineExceeded,
+        "The proxy is connected, and did not answer in time; `replica` says which process holds its stream.",
+        "Call again; if it stays so, look at the log and the load of the gateway and of that replica.";
+    ProxyRefused = "PROXY_REFUSED", Unavailable,
+        "The proxy could not answer; the message says why.",
+        "Call again in a moment.";
     HoldReleased = "HOLD_RELEASED", FailedPrecondition,
         "The legal hold is released already.",
         "Nothing is left to be done; place a new one where it must hold again.";

@@ -2,7 +2,7 @@
 
 use hotswap_api::route::v1 as wire;
 use hotswap_matcher::{
-    BackendDraft, BackendState, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft,
+    BackendDraft, BackendState, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, LoadBalancing,
     LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RouteDraft,
     ValueMatchDraft,
 };
@@ -44,6 +44,19 @@ pub fn pool_to_wire(name: &str, draft: &PoolDraft) -> wire::Pool {
         circuit_breaker: draft.circuit_breaker.as_ref().map(resilience::circuit_breaker_to_wire),
         outlier_ejection: draft.outlier_ejection.as_ref().map(resilience::outlier_ejection_to_wire),
         ..wire::Pool::default()
+    }
+}
+
+/// The name of a strategy.
+pub fn load_balancing_to_wire(strategy: &LoadBalancing) -> wire::LoadBalancing {
+    match strategy {
+        LoadBalancing::RoundRobin => wire::LoadBalancing::RoundRobin,
+        LoadBalancing::WeightedRoundRobin => wire::LoadBalancing::WeightedRoundRobin,
+        LoadBalancing::LeastConnections => wire::LoadBalancing::LeastConnections,
+        LoadBalancing::IpHash => wire::LoadBalancing::IpHash,
+        LoadBalancing::Header(_) => wire::LoadBalancing::Header,
+        LoadBalancing::PowerOfTwo => wire::LoadBalancing::PowerOfTwo,
+        LoadBalancing::Hash(_) => wire::LoadBalancing::Hash,
     }
 }
 

@@ -7,7 +7,7 @@ use super::place::Place;
 const OVERPROVISIONED: u64 = 140;
 
 /// Backends of one priority.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Level {
     pub(super) priority: u8,
     /// Those that the configuration lets take requests, in the order of the pool.

@@ -58,8 +58,8 @@ pub struct Picked {
     pub panic: bool,
 }
 
-/// Chooses among the backends of one pool, on one core.
-#[derive(Debug)]
+/// Chooses among the backends of one pool, on one core. A clone chooses the same, and leaves the turns as they are.
+#[derive(Clone, Debug)]
 pub struct Picker {
     kind: Kind,
     places: Vec<Place>,

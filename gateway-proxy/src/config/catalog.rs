@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hotswap_core::{PoolName, ResourceName, RouteName};
+use hotswap_core::{PoolName, ResourceName, RouteName, SetDigest};
 use hotswap_matcher::{Action, Backends, PoolSpec, RouteSpec, RouteTable, Target};
 use http::HeaderValue;
 
@@ -98,6 +98,7 @@ impl Catalog {
     pub fn compile(&self, revision: i64) -> Compiled {
         Compiled {
             revision: Some(revision),
+            digest: SetDigest::default(),
             table: self.table.clone(),
             routes: self.routes_by_slot.clone(),
             pools: self.pools_by_slot.clone(),

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::Compiled;
 use crate::backend_state::States;
+use crate::explain::Cores;
 
 /// Holds the configuration in force, and swaps it; cheap to clone.
 ///
@@ -18,6 +19,7 @@ pub struct Live {
     current: Arc<ArcSwap<Compiled>>,
     retired: Arc<Mutex<Vec<Arc<Compiled>>>>,
     states: watch::Sender<States>,
+    cores: Cores,
 }
 
 /// A core's view of it: a load and a comparison where nothing has changed.
@@ -28,7 +30,12 @@ impl Live {
     pub fn new() -> Self {
         let first = Compiled::default();
         let (states, _) = watch::channel(first.states().clone());
-        Self { current: Arc::new(ArcSwap::from_pointee(first)), retired: Arc::default(), states }
+        Self {
+            current: Arc::new(ArcSwap::from_pointee(first)),
+            retired: Arc::default(),
+            states,
+            cores: Cores::default(),
+        }
     }
 
     /// Puts a configuration in force, for every request that begins after this.
@@ -58,6 +65,16 @@ impl Live {
     /// What is known of the backends; the receiver hears of it when another catalog takes the place of this one.
     pub fn states(&self) -> watch::Receiver<States> {
         self.states.subscribe()
+    }
+
+    /// The one in force now, for whoever is not in a hurry.
+    pub fn now(&self) -> Arc<Compiled> {
+        self.current.load_full()
+    }
+
+    /// The cores that serve it.
+    pub fn cores(&self) -> &Cores {
+        &self.cores
     }
 
     /// A view for a core.

@@ -13,7 +13,7 @@ mod shelf;
 
 use std::sync::Arc;
 
-use hotswap_core::RouteName;
+use hotswap_core::{RouteName, SetDigest};
 use hotswap_matcher::{Action, Backends, Forward, HeaderEdits, Redirect, RouteSpec, RouteTable, Routed};
 use http::HeaderValue;
 
@@ -52,6 +52,8 @@ pub struct PoolEntry {
 #[derive(Debug, Default)]
 pub struct Compiled {
     revision: Option<i64>,
+    /// Of the resources that it was compiled from.
+    digest: SetDigest,
     table: RouteTable<RouteEntry>,
     routes: Shelf<RouteEntry>,
     pools: Shelf<PoolEntry>,
@@ -148,6 +150,26 @@ impl Compiled {
     /// The revision it was compiled from; `None`: there is no configuration yet.
     pub fn revision(&self) -> Option<i64> {
         self.revision
+    }
+
+    /// The digest of what it was compiled from; see `hotswap.gateway.v1.Delta`.
+    pub fn digest(&self) -> SetDigest {
+        self.digest
+    }
+
+    /// The same, of resources that have this digest.
+    pub fn with_digest(self, digest: SetDigest) -> Self {
+        Self { digest, ..self }
+    }
+
+    /// Every route.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<RouteEntry>> {
+        self.routes.iter()
+    }
+
+    /// Every pool, and the inline backends of routes.
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<PoolEntry>> {
+        self.pools.iter()
     }
 
     /// The routes, to be looked up.

@@ -20,6 +20,12 @@ impl<T> Shelf<T> {
         row[slot % WIDTH].as_ref()
     }
 
+    /// What is there, by number.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
+        let rows = self.blocks.iter().flat_map(|block| block.iter().flatten());
+        rows.flat_map(|row| row.iter().flatten())
+    }
+
     pub(super) fn set(&mut self, slot: usize, thing: Option<Arc<T>>) {
         let block = slot / (WIDTH * WIDTH);
         while self.blocks.len() <= block {
@@ -77,5 +83,7 @@ mod tests {
         assert_eq!((shelf.get(77_777), shelf.get(77_778).map(|n| **n)), (None, Some(0)));
         assert!((0..100_000).all(|slot| before.get(slot).map(|n| **n) == Some(slot)));
         assert_eq!(before.get(100_000_000), None);
+        assert!(before.iter().map(|n| **n).eq(0..100_000));
+        assert_eq!(shelf.iter().count(), 99_999);
     }
 }

@@ -1,5 +1,7 @@
 //! What a core keeps of the pools it has used, outside the configuration.
 
+mod peek;
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -173,15 +175,19 @@ impl<H> Bound<H> {
         core: usize,
         resolve: &mut R,
     ) -> Self {
-        let backends = entry.backends();
-        let picker = match old {
-            Some(old) if old.entry.name() == entry.name() => {
-                Picker::carry(&old.picker, old.entry.backends(), backends)
-            }
-            _ => Picker::new(backends, core),
-        };
-        let handles = backends.backends.iter().map(|b| resolve.resolve(&b.address)).collect();
+        let picker = Self::picker_after(old, entry, core);
+        let handles = entry.backends().backends.iter().map(|b| resolve.resolve(&b.address)).collect();
         let states = entry.states().members().iter().map(|s| Rc::new(Arc::clone(s))).collect();
         Self { entry: Arc::clone(entry), picker, handles, states }
+    }
+
+    /// A picker that goes on where the pool's former content stood.
+    fn picker_after(old: Option<&Self>, entry: &PoolEntry, core: usize) -> Picker {
+        match old {
+            Some(old) if old.entry.name() == entry.name() => {
+                Picker::carry(&old.picker, old.entry.backends(), entry.backends())
+            }
+            _ => Picker::new(entry.backends(), core),
+        }
     }
 }

@@ -144,7 +144,7 @@ impl Held {
                 refused.extend(errors);
             }
         }
-        let compiled = self.catalog.compile(at.revision);
+        let compiled = self.catalog.compile(at.revision).with_digest(self.applied);
         self.place = (resumable && refused.is_empty()).then_some(at);
         Restored { compiled, refused }
     }
@@ -266,7 +266,7 @@ impl Held {
             }
         }
         change.resumable = self.is_all_applied();
-        let compiled = self.catalog.compile(at.revision);
+        let compiled = self.catalog.compile(at.revision).with_digest(self.applied);
         self.place = Some(at);
         self.spared = None;
         Applied { compiled, refused, change }

@@ -15,6 +15,7 @@
 //! that starts while the control plane is away begins with what it kept on disk ([`crate::state`]), and is
 //! stale until the stream has confirmed it: a delta or a snapshot was applied, or a bookmark agreed.
 
+mod answers;
 mod backoff;
 mod held;
 mod parse;
@@ -35,6 +36,7 @@ use hotswap_runtime::{CancellationToken, StartError};
 pub use backoff::Backoff;
 pub use held::{Applied, Held, Misfit, Restored, Sign};
 
+use self::answers::Answers;
 use self::planes::Planes;
 use self::session::{End, Session};
 use crate::config::Live;
@@ -44,6 +46,9 @@ use crate::state::{Saved, StateHandle};
 
 /// Before the next control plane is tried: not all gateways of one that ended at the same moment.
 const BETWEEN: Duration = Duration::from_millis(20);
+
+/// What this build can do beyond the first contract.
+const FEATURES: &[&str] = &["explain"];
 
 /// The part of readiness that a first configuration gives.
 pub const READY_PART: &str = "configuration";
@@ -83,7 +88,7 @@ impl Discovery {
             proxy: options.proxy_name.clone(),
             instance_id: instance.to_string(),
             labels: options.labels.iter().map(|l| (l.key.clone(), l.value.clone())).collect(),
-            features: vec![],
+            features: FEATURES.iter().map(|f| (*f).to_owned()).collect(),
             build_version: env!("CARGO_PKG_VERSION").to_owned(),
             have: None,
             have_digest: Default::default(),
@@ -177,6 +182,7 @@ impl Discovery {
             readiness: &self.readiness,
             backoff: &mut self.backoff,
             disk: self.disk.as_ref(),
+            answers: Answers::default(),
         };
         session.run(&endpoint, self.token_file.as_deref(), hello).await
     }

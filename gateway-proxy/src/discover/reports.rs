@@ -10,6 +10,7 @@ use hotswap_api::gateway::v1::{BackendCondition, BackendReport};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::answers::Answers;
 use super::session::{Out, say};
 use crate::backend_state::States;
 use crate::config::Live;
@@ -35,13 +36,19 @@ impl Reports {
         Self { states: config.states(), ticks, said: BackendReport::default() }
     }
 
-    /// Waits for something, and reports meanwhile.
-    pub(super) async fn until<F: Future>(&mut self, out: &Out, future: F) -> F::Output {
+    /// Waits for something, and meanwhile reports, and says what was asked.
+    pub(super) async fn until<F: Future>(
+        &mut self,
+        out: &Out,
+        answers: &mut Answers,
+        future: F,
+    ) -> F::Output {
         let mut future = pin!(future);
         loop {
             tokio::select! {
                 done = &mut future => return done,
                 _ = self.ticks.tick() => self.look(out).await,
+                explained = answers.next() => say(out, Say::Explained(explained)).await,
             }
         }
     }

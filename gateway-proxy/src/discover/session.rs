@@ -19,6 +19,7 @@ use tonic::{Request, Status};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
+use super::answers::Answers;
 use super::held::{Applied, Held, Misfit, Sign};
 use super::reports::Reports;
 use super::{Backoff, READY_PART, STALE};
@@ -69,6 +70,7 @@ pub(super) struct Session<'a> {
     pub(super) readiness: &'a Readiness,
     pub(super) backoff: &'a mut Backoff,
     pub(super) disk: Option<&'a StateHandle>,
+    pub(super) answers: Answers,
 }
 
 pub(super) type Out = mpsc::Sender<WatchConfigRequest>;
@@ -94,7 +96,8 @@ impl Session<'_> {
         self.held.begin();
         let mut reports = Reports::new(self.config);
         loop {
-            let heard = tokio::time::timeout(SILENCE, reports.until(&out, inbound.message()));
+            let heard =
+                tokio::time::timeout(SILENCE, reports.until(&out, &mut self.answers, inbound.message()));
             let message = heard.await.map_err(|_| Error::Silent)??;
             let arrived = Instant::now();
             let Some(message) = message else { return Ok(End::Closed) };
@@ -128,6 +131,10 @@ impl Session<'_> {
             Heard::Reset(reset) => {
                 tracing::info!(why = reset.why().as_str_name(), "the control plane starts anew");
                 self.held.begin();
+                None
+            }
+            Heard::Explain(asked) => {
+                self.answers.begin(self.config, nonce.clone(), asked);
                 None
             }
             Heard::Draining(draining) => {

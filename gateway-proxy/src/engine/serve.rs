@@ -5,10 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 use super::CoreSetup;
 use super::shared::Shared;
 use super::timers::{TICK_MS, Timers};
+use crate::explain::Question;
 use crate::upstream::Reusable;
 
 /// A pause after an accept that failed, as where no file descriptor is left.
@@ -37,9 +39,11 @@ pub(super) async fn serve<E: Engine>(
     engine: impl FnOnce(&CoreSetup) -> E,
 ) -> std::io::Result<()> {
     let core = Rc::new(engine(&setup));
+    let questions = setup.config.cores().join(setup.index);
     let CoreSetup { listener, limits, mut stop, .. } = setup;
     let listener = TcpListener::from_std(listener)?;
     tokio::task::spawn_local(tick(Rc::clone(&core)));
+    tokio::task::spawn_local(answer(Rc::clone(&core), questions));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -59,6 +63,15 @@ pub(super) async fn serve<E: Engine>(
     core.shared().start_drain();
     let _ = tokio::time::timeout(limits.drain_deadline, core.shared().all_closed()).await;
     Ok(())
+}
+
+/// Tells what the core would choose; no turn moves by it.
+async fn answer<E: Engine>(core: Rc<E>, mut questions: mpsc::Receiver<Question>) {
+    while let Some(question) = questions.recv().await {
+        let shared = core.shared();
+        let now = shared.timers.now();
+        question.answer(|slot, pool, wish| shared.targets.borrow().peek(slot, pool, wish, now));
+    }
 }
 
 async fn tick<E: Engine>(core: Rc<E>) {

@@ -11,6 +11,7 @@ mod control;
 mod differential;
 mod differential_back;
 mod disk;
+mod explain;
 mod failures;
 mod gateway_process;
 mod health;

@@ -25,14 +25,14 @@ use crate::support::*;
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
 
 /// A gateway that watches.
-struct Watching {
-    gateway: Gateway,
+pub struct Watching {
+    pub gateway: Gateway,
     readiness: Readiness,
     stop: CancellationToken,
 }
 
 impl Watching {
-    fn start(control_plane: SocketAddr, args: &[&str]) -> Self {
+    pub fn start(control_plane: SocketAddr, args: &[&str]) -> Self {
         let gateway = Gateway::start(args);
         let url = format!("http://{control_plane}");
         let all: Vec<&str> = args.iter().copied().chain(["--control-plane", &url]).collect();

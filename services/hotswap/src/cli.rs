@@ -187,6 +187,7 @@ impl ServerArgs {
             cache_ttl: Duration::from_secs(self.cache_ttl_s),
             redis_url: self.redis_url.clone(),
             audit: self.audit.options(&self.data_dir),
+            ..RouteOptions::default()
         }
     }
 }

@@ -18,7 +18,7 @@ use tonic::service::Routes;
 
 use crate::app::{App, Error, Fleet};
 use crate::metrics::RouteMetrics;
-use crate::rpc::{Feed, FleetRpc, NotBuiltRpc, RouteRpc, WatchRpc, WatchServer};
+use crate::rpc::{Feed, FleetRpc, NotBuiltRpc, Questions, RouteRpc, WatchRpc, WatchServer, relay};
 
 /// The largest message that a caller may send, in bytes.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
@@ -32,6 +32,8 @@ pub struct RouteOptions {
     pub allow_mass_delete: bool,
     /// How long a look-up may be served from memory, where nothing tells that it has changed.
     pub cache_ttl: Duration,
+    /// How long a proxy has to answer what it is asked.
+    pub answer_within: Duration,
     /// A Redis that replicas share, as a URL; `None`: each has its own memory alone.
     pub redis_url: Option<String>,
     /// How the audit log is kept.
@@ -44,6 +46,7 @@ impl Default for RouteOptions {
             kept_changes: 100_000,
             allow_mass_delete: false,
             cache_ttl: CacheOptions::default().ttl,
+            answer_within: Duration::from_secs(5),
             redis_url: None,
             audit: AuditOptions::default(),
         }
@@ -77,6 +80,7 @@ pub struct RouteServer {
     app: App,
     feed: Feed,
     fleet: Fleet,
+    questions: Questions,
     options: RouteOptions,
     supervisor: Supervisor,
 }
@@ -119,10 +123,12 @@ impl RouteServer {
         app.compact_once(fleet.replica(), options.kept_changes).await.map_err(unread)?;
         let feed = Feed::start(app.clone(), supervisor).await.map_err(unread)?;
         fleet.keep_in_store(&app, supervisor).await.map_err(unread)?;
+        let questions = Questions::new(options.answer_within);
+        relay(&app, &questions, fleet.replica(), supervisor);
         app.keep_audit_log(supervisor);
         app.exchange_hints(supervisor);
         app.compact_changes(fleet.replica().to_owned(), options.kept_changes, supervisor);
-        Ok(Self { app, feed, fleet, options, supervisor: supervisor.clone() })
+        Ok(Self { app, feed, fleet, questions, options, supervisor: supervisor.clone() })
     }
 
     /// Takes note of calls that are denied before they reach a service.
@@ -136,13 +142,15 @@ impl RouteServer {
         let watch = WatchRpc {
             feed: self.feed.clone(),
             fleet: self.fleet.clone(),
+            questions: self.questions.clone(),
             supervisor: self.supervisor.clone(),
             metrics: self.app.metrics.clone(),
             allow_mass_delete: self.options.allow_mass_delete,
         };
         let fleet = FleetRpc { fleet: self.fleet.clone(), feed: self.feed.clone() };
         let (app, feed) = (self.app.clone(), self.feed.clone());
-        let route = RouteRpc { app, feed, fleet: self.fleet.clone() };
+        let questions = self.questions.clone();
+        let route = RouteRpc { app, feed, fleet: self.fleet.clone(), questions };
         Routes::new(RouteServiceServer::new(route).max_decoding_message_size(MAX_MESSAGE))
             .add_service(WatchServer::new(watch, MAX_MESSAGE))
             .add_service(FleetServiceServer::new(fleet))

@@ -188,9 +188,12 @@ pub(crate) struct Explain {
     /// One of its headers. May be given several times
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub(crate) headers: Vec<String>,
-    /// Ask this proxy for what it serves. Default: what the control plane has
+    /// Ask this proxy what it would do now, with its live configuration and backends. Default: what the control plane has
     #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(completer::proxies))]
     pub(crate) proxy: Option<String>,
+    /// With --proxy: the client's address, for strategies that go by it
+    #[arg(long, value_name = "ADDRESS", requires = "proxy")]
+    pub(crate) client_address: Option<String>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     #[command(flatten)]

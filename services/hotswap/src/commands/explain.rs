@@ -1,6 +1,9 @@
-//! `hotswap explain`: which route takes a request, why, and what the others missed by.
+//! `hotswap explain`: which route takes a request, why, and what the others missed by; of a proxy that is asked, also
+//! how its backends stand and which it would choose.
 
-use hotswap_api::route::v1::{ExplainRequestRequest, ExplainRequestResponse, Header};
+use hotswap_api::route::v1::{
+    BackendOutlook, ExplainRequestRequest, ExplainRequestResponse, Header, LoadBalancing,
+};
 use tonic::codegen::http::Uri;
 
 use super::describe::fields;
@@ -37,7 +40,8 @@ fn request(args: &Explain) -> Result<ExplainRequestRequest, Failure> {
     let headers = args.headers.iter().map(|text| header(text)).collect::<Result<_, _>>()?;
     let proxy = args.proxy.as_deref().map(|name| format!("proxies/{}", name.trim_start_matches("proxies/")));
     let proxy = proxy.unwrap_or_default();
-    Ok(ExplainRequestRequest { method: args.method.clone(), host, path, headers, proxy })
+    let client_address = args.client_address.clone().unwrap_or_default();
+    Ok(ExplainRequestRequest { method: args.method.clone(), host, path, headers, proxy, client_address })
 }
 
 /// Host and path of a URL, with or without its scheme; a path alone has no host.
@@ -68,17 +72,24 @@ fn words(request: &ExplainRequestRequest, told: &ExplainRequestResponse, view: V
     let or = |text: &str, none: &str| vec![if text.is_empty() { none } else { text }.to_owned()];
     let mut lines = vec![
         ("Request", vec![format!("{} {}{}", request.method, request.host, request.path)]),
+        ("Proxy", vec![request.proxy.clone()]),
         ("Route", or(&told.route, "none: the answer is 404")),
     ];
     if !told.route.is_empty() {
-        let backend =
-            or(&told.backend_address, if told.pool.is_empty() { "" } else { "each proxy takes turns" });
-        lines.extend([("Pool", or(&told.pool, "none")), ("Backend", backend)]);
-        lines.retain(|(_, values)| values.iter().any(|value| !value.is_empty()));
+        let strategy = if request.proxy.is_empty() { String::new() } else { strategy(told) };
+        lines.extend([("Pool", or(&told.pool, "none")), ("Strategy", vec![strategy])]);
+        lines.push(("Backend", or(&told.backend_address, &turns(request, told))));
     }
+    lines.push(("Answers itself", vec![told.gateway_reason.clone()]));
     lines.push(("Decided by", or(&told.decided_by, "nothing matches")));
     lines.push(("Revision", vec![told.revision.to_string()]));
+    lines.push(("Digest", vec![told.digest.iter().map(|b| format!("{b:02x}")).collect()]));
+    lines.retain(|(_, values)| values.iter().any(|value| !value.is_empty()));
     let mut text = fields(&lines);
+    if !told.backends.is_empty() {
+        text.push('\n');
+        text.push_str(&backends(told, view));
+    }
     if !told.near_misses.is_empty() {
         let most = if view.format == Format::Wide { usize::MAX } else { OTHER_HOSTS };
         let (far, near): (Vec<_>, Vec<_>) = told.near_misses.iter().partition(|miss| miss.field == HOSTS);
@@ -95,6 +106,44 @@ fn words(request: &ExplainRequestRequest, told: &ExplainRequestResponse, view: V
         }
     }
     text
+}
+
+/// Why no one backend is told.
+fn turns(request: &ExplainRequestRequest, told: &ExplainRequestResponse) -> String {
+    let by_address = told.load_balancing() == LoadBalancing::IpHash && request.client_address.is_empty();
+    match (request.proxy.is_empty(), told.gateway_reason.is_empty()) {
+        (true, _) if told.pool.is_empty() => String::new(),
+        (true, _) => "each proxy takes turns".to_owned(),
+        (false, false) => String::new(),
+        (false, true) if told.backends.is_empty() => String::new(),
+        (false, true) if by_address => "by the client's address; --client-address tells it".to_owned(),
+        (false, true) => "each of its cores takes turns".to_owned(),
+    }
+}
+
+/// The name of the strategy, as "round robin".
+fn strategy(told: &ExplainRequestResponse) -> String {
+    words_of(told.load_balancing().as_str_name(), "LOAD_BALANCING_").replace("unspecified", "")
+}
+
+fn words_of(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_ascii_lowercase().replace('_', " ")
+}
+
+/// How the backends stand. NEXT is how many cores would choose it.
+fn backends(told: &ExplainRequestResponse, view: View) -> String {
+    let row = |b: &BackendOutlook| {
+        let why: Vec<_> = b.obstacles().map(|o| words_of(o.as_str_name(), "OBSTACLE_")).collect();
+        let takes = if b.takes_requests { "takes requests".to_owned() } else { why.join(", ") };
+        let next = format!("{} of {}", b.chosen_by_cores, told.cores);
+        let cells = [b.address.clone(), takes, b.weight.to_string(), b.active.to_string(), next];
+        cells.into_iter().map(Into::into).collect()
+    };
+    render(
+        &["BACKEND", "STANDS", "WEIGHT", "ACTIVE", "NEXT OF CORES"],
+        told.backends.iter().map(row).collect(),
+        view,
+    )
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod error;
 mod feed;
 mod fleet;
 mod query;
+mod questions;
 mod revisions;
 mod update;
 mod upkeep;

@@ -4,10 +4,12 @@ mod content;
 mod difference;
 mod mask;
 mod proxy;
+mod question;
 mod resource;
 
 pub use content::{AnyContent, Content, to_json};
 pub use difference::{Difference, differences};
 pub use mask::Mask;
 pub use proxy::{Breaker, Condition, Conditions, Place, Proxy, Refusal};
+pub use question::{Answer, Question, Unanswered};
 pub use resource::{AnyResource, Resource, RevisionRecord};

@@ -5,14 +5,14 @@ use hotswap_api::route::v1::route_service_server::RouteService;
 use hotswap_auth::OpContext;
 use hotswap_core::Violations;
 use hotswap_matcher::{PoolDraft, RouteDraft};
-use hotswap_route_wire::state_from_wire;
+use hotswap_route_wire::{Described, state_from_wire};
 use hotswap_rpc::{WireError, op_context};
 use tonic::{Request, Response, Status};
 
 use super::convert::{Wire, content, difference, options, proxy_refusal};
-use super::explain;
 use super::status::status;
-use super::watch::Feed;
+use super::watch::{Feed, Questions};
+use super::{explain, live};
 use crate::app::{App, Create, Delete, Diff, Fleet, List, ListRevisions, SetBackendState, Update};
 use crate::domain::Resource;
 
@@ -21,6 +21,7 @@ pub(crate) struct RouteRpc {
     pub(crate) app: App,
     pub(crate) fleet: Fleet,
     pub(crate) feed: Feed,
+    pub(crate) questions: Questions,
 }
 
 /// Refusals that a resource shows; the fleet service has all.
@@ -244,7 +245,11 @@ impl RouteService for RouteRpc {
         request: Request<wire::ExplainRequestRequest>,
     ) -> Result<Response<wire::ExplainRequestResponse>, Status> {
         let (_, message) = parts(request)?;
-        let described = explain::Described::parse(message)?;
+        let described = Described::parse(message.clone()).map_err(WireError::invalid)?;
+        if !message.proxy.is_empty() {
+            let told = live::explain(&self.app, &self.fleet, &self.questions, message).await?;
+            return Ok(Response::new(told));
+        }
         let (revision, resources) = self.feed.everything();
         Ok(Response::new(explain::run(described, revision.0, resources).await?))
     }

@@ -1,6 +1,7 @@
 //! Routes and pools in the store. The rows are private; past here only domain types exist.
 
 pub(crate) mod proxies;
+pub(crate) mod questions;
 mod row;
 pub(crate) mod sql;
 

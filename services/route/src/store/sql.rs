@@ -74,6 +74,16 @@ pub(crate) const PROXIES_AFTER: &str = "SELECT name, replica, connected, instanc
      build_version, active_store, active_revision, sent_store, sent_revision, refusals, connected_at, \
      last_seen_at, backends FROM gateway_proxies WHERE revision > $1 ORDER BY name";
 
+pub(crate) const ASK_PROXY: &str = "INSERT INTO gateway_questions (id, proxy, replica, expires_at, request) \
+     VALUES ($1, $2, $3, $4, $5)";
+pub(crate) const OPEN_QUESTIONS: &str = "SELECT id, proxy, request FROM gateway_questions \
+     WHERE replica = $1 AND answered = 0 AND expires_at > $2 ORDER BY id LIMIT 50";
+pub(crate) const ANSWER_QUESTION: &str =
+    "UPDATE gateway_questions SET answered = 1, answer = $2, reason = $3, message = $4 WHERE id = $1";
+pub(crate) const ANSWER_OF: &str =
+    "SELECT answer, reason, message FROM gateway_questions WHERE id = $1 AND answered = 1";
+pub(crate) const FORGET_QUESTION: &str = "DELETE FROM gateway_questions WHERE id = $1 OR expires_at <= $2";
+
 /// Every statement, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[
@@ -90,6 +100,11 @@ pub(crate) const ALL: &[&str] = &[
     ADD_PROXY,
     UPDATE_PROXY,
     PROXIES_AFTER,
+    ASK_PROXY,
+    OPEN_QUESTIONS,
+    ANSWER_QUESTION,
+    ANSWER_OF,
+    FORGET_QUESTION,
     BY_NAME,
     BY_NAME_DESC,
     BY_CREATED,

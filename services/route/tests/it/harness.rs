@@ -47,7 +47,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(dir: &Path) -> Self {
-        Self::on(dir, &database(dir), RouteOptions::default()).await
+        Self::with(dir, RouteOptions::default()).await
+    }
+
+    /// With options of its own.
+    pub(crate) async fn with(dir: &Path, options: RouteOptions) -> Self {
+        Self::on(dir, &database(dir), options).await
     }
 
     /// On a store that others may share; the key lies in `dir`.

@@ -9,7 +9,8 @@ use hotswap_route::RouteOptions;
 use hotswap_testkit::{TestDatabase, required};
 use tonic::Code;
 
-use crate::harness::{Server, create_pool, create_route, postgres};
+use crate::explain::{answer, ask, asked};
+use crate::harness::{Server, create_pool, create_route, error, postgres};
 use crate::watch::{FakeProxy, named};
 
 /// Two replicas on one database.
@@ -60,6 +61,37 @@ async fn follow(proxy: &mut FakeProxy, until: i64) -> (Vec<String>, SetDigest) {
     held.iter().for_each(|(name, version)| digest.insert(name, *version));
     assert_eq!(*told, digest.to_bytes());
     (held.into_keys().collect(), digest)
+}
+
+#[tokio::test]
+async fn a_proxy_of_another_replica_answers_through_the_store_and_nothing_is_left_there() {
+    let dir = tempfile::tempdir().expect("dir");
+    let Some(Pair { a, b, database }) = pair(dir.path()).await else { return };
+    let mut proxy = FakeProxy::connect(&b, asked("at-b")).await;
+    proxy.snapshot().await;
+    let mut old = FakeProxy::connect(&b, named("old")).await;
+    old.snapshot().await;
+    // The first replica hears of both through the store.
+    let mut fleet = a.fleet().await;
+    while fleet
+        .list_proxies(wire::ListProxiesRequest::default())
+        .await
+        .expect("list")
+        .into_inner()
+        .proxies
+        .len()
+        < 2
+    {}
+    let (told, ()) = tokio::join!(ask(&a, "proxies/at-b"), async {
+        let (nonce, _) = proxy.explain().await;
+        proxy.explained(answer(nonce, "routes/told")).await;
+    });
+    assert_eq!(told.expect("told").route, "routes/told");
+    // What the other replica says of it comes back, too.
+    let too_old = error(&ask(&a, "proxies/old").await.expect_err("too old"));
+    assert_eq!(too_old.reason, "PROXY_TOO_OLD");
+    let left = database.sql("SELECT COUNT(*) FROM gateway_questions").expect("asked");
+    assert_eq!(left.trim(), "0");
 }
 
 #[tokio::test]

@@ -63,6 +63,22 @@ impl FakeProxy {
         self.say.send(wire::WatchConfigRequest { message }).await.expect("room");
     }
 
+    pub(crate) async fn explained(&self, explained: wire::Explained) {
+        let message = Some(Say::Explained(explained));
+        self.say.send(wire::WatchConfigRequest { message }).await.expect("room");
+    }
+
+    /// The next question. A bookmark may come before it.
+    pub(crate) async fn explain(&mut self) -> (String, wire::Explain) {
+        loop {
+            match self.next().await {
+                (nonce, Hear::Explain(explain)) => return (nonce, explain),
+                (_, Hear::Bookmark(_)) => {}
+                (_, other) => panic!("expected a question: {other:?}"),
+            }
+        }
+    }
+
     pub(crate) async fn snapshot(&mut self) -> (String, wire::SnapshotChunk) {
         match self.next().await {
             (nonce, Hear::Snapshot(chunk)) => (nonce, chunk),

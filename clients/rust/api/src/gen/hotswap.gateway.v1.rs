@@ -341,7 +341,7 @@ pub mod backend_condition {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchConfigRequest {
     /// Exactly one.
-    #[prost(oneof = "watch_config_request::Message", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "watch_config_request::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<watch_config_request::Message>,
 }
 /// Nested message and enum types in `WatchConfigRequest`.
@@ -367,6 +367,9 @@ pub mod watch_config_request {
         /// What came of a check of a candidate.
         #[prost(message, tag = "6")]
         Check(super::CheckResult),
+        /// What it would do with a request.
+        #[prost(message, tag = "7")]
+        Explained(super::Explained),
     }
 }
 /// What the control plane says.
@@ -376,7 +379,7 @@ pub struct WatchConfigResponse {
     #[prost(string, tag = "1")]
     pub nonce: ::prost::alloc::string::String,
     /// Exactly one.
-    #[prost(oneof = "watch_config_response::Message", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "watch_config_response::Message", tags = "2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<watch_config_response::Message>,
 }
 /// Nested message and enum types in `WatchConfigResponse`.
@@ -399,6 +402,9 @@ pub mod watch_config_response {
         /// The server drains: connect again after this time.
         #[prost(message, tag = "6")]
         Draining(super::Draining),
+        /// A question. Only a proxy whose Hello has the feature "explain" is asked.
+        #[prost(message, tag = "7")]
+        Explain(super::Explain),
     }
 }
 /// Who the proxy is and what it has.
@@ -414,7 +420,7 @@ pub struct Hello {
     #[prost(btree_map = "string, string", tag = "3")]
     pub labels:
         ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
-    /// Optional abilities of this build, as "regex" or "http2".
+    /// Optional abilities of this build. "explain": it answers Explain.
     #[prost(string, repeated, tag = "4")]
     pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The build, as "0.1.0".
@@ -615,6 +621,26 @@ pub struct Refusal {
     /// something else is sent; else the message did not fit what it has, and it needs a reset.
     #[prost(bool, tag = "3")]
     pub whole: bool,
+}
+/// Asks the proxy what it would do with a request. It changes nothing there, no turn of a strategy either.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Explain {
+    /// The request; its `proxy` is not used.
+    #[prost(message, optional, tag = "1")]
+    pub request: ::core::option::Option<super::super::route::v1::ExplainRequestRequest>,
+}
+/// What the proxy would do with a request.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Explained {
+    /// The message it answers.
+    #[prost(string, tag = "1")]
+    pub nonce: ::prost::alloc::string::String,
+    /// The explanation. Absent: there is none.
+    #[prost(message, optional, tag = "2")]
+    pub explanation: ::core::option::Option<super::super::route::v1::ExplainRequestResponse>,
+    /// Why there is none, in words.
+    #[prost(string, tag = "3")]
+    pub problem: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 #[cfg(feature = "client")]

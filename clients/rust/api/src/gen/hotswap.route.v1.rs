@@ -1209,9 +1209,14 @@ pub struct ExplainRequestRequest {
     /// Headers.
     #[prost(message, repeated, tag = "4")]
     pub headers: ::prost::alloc::vec::Vec<Header>,
-    /// "proxies/{proxy}": explained from that proxy's live configuration. Empty: from the control plane's.
+    /// "proxies/{proxy}": that proxy explains it, on the configuration that it serves and with what it knows of its
+    /// backends. It must be connected, to whichever replica. Empty: explained from the control plane's configuration.
     #[prost(string, tag = "5")]
     pub proxy: ::prost::alloc::string::String,
+    /// The client's address, as the proxy would see it behind the proxies that it trusts. It matters where a proxy is
+    /// asked and the strategy goes by it; without it, such a strategy tells no backend.
+    #[prost(string, tag = "6")]
+    pub client_address: ::prost::alloc::string::String,
 }
 /// What the request would meet.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1222,7 +1227,8 @@ pub struct ExplainRequestResponse {
     /// The pool, "pools/{pool}". Empty: inline backends, a redirect or no route.
     #[prost(string, tag = "2")]
     pub pool: ::prost::alloc::string::String,
-    /// The backend, where there is only one to choose. Empty: none, or each proxy takes turns of its own.
+    /// The backend, where there is only one to choose, or where all cores of the proxy that was asked would choose the
+    /// same. Empty: none, or each proxy, and each core of it, takes turns of its own.
     #[prost(string, tag = "3")]
     pub backend_address: ::prost::alloc::string::String,
     /// Why this route and not the next one, by the rule of precedence that decided.
@@ -1234,6 +1240,104 @@ pub struct ExplainRequestResponse {
     /// The revision of the configuration that was asked.
     #[prost(int64, tag = "6")]
     pub revision: i64,
+    /// What follows is told only by a proxy. The digest of the configuration that it serves; see
+    /// `hotswap.gateway.v1.Delta`.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub digest: ::prost::bytes::Bytes,
+    /// How the pool chooses.
+    #[prost(enumeration = "LoadBalancing", tag = "8")]
+    pub load_balancing: i32,
+    /// The backends to choose from, in the order of the pool.
+    #[prost(message, repeated, tag = "9")]
+    pub backends: ::prost::alloc::vec::Vec<BackendOutlook>,
+    /// How many cores the proxy has. Each takes turns of its own.
+    #[prost(int32, tag = "10")]
+    pub cores: i32,
+    /// The reason that the proxy would answer with by itself, as the header x-hotswap-reason has it: "NO_ROUTE",
+    /// "NO_HEALTHY_BACKEND". Empty: a backend answers, or the route redirects.
+    #[prost(string, tag = "11")]
+    pub gateway_reason: ::prost::alloc::string::String,
+}
+/// A backend, as a proxy sees it now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackendOutlook {
+    /// Its address.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// Whether it takes requests now.
+    #[prost(bool, tag = "2")]
+    pub takes_requests: bool,
+    /// Why it takes none.
+    #[prost(enumeration = "backend_outlook::Obstacle", repeated, tag = "3")]
+    pub obstacles: ::prost::alloc::vec::Vec<i32>,
+    /// Requests in flight there, from this proxy.
+    #[prost(uint32, tag = "4")]
+    pub active: u32,
+    /// Its weight.
+    #[prost(uint32, tag = "5")]
+    pub weight: u32,
+    /// Its priority.
+    #[prost(uint32, tag = "6")]
+    pub priority: u32,
+    /// So many cores of the proxy would give this request to it, if it came now. Asking changes no core's turn.
+    #[prost(int32, tag = "7")]
+    pub chosen_by_cores: i32,
+}
+/// Nested message and enum types in `BackendOutlook`.
+pub mod backend_outlook {
+    /// Why a backend gets no requests.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Obstacle {
+        /// Not given.
+        Unspecified = 0,
+        /// An operator has drained it.
+        Drained = 1,
+        /// An operator holds its breaker open.
+        ForcedOpen = 2,
+        /// Its weight is 0.
+        WeightZero = 3,
+        /// Active checks say that it does not work.
+        Unhealthy = 4,
+        /// It is taken out for a while because it failed requests.
+        Ejected = 5,
+        /// Its breaker is open.
+        BreakerOpen = 6,
+        /// Its breaker is half-open, and as many trial requests are under way as may.
+        BreakerHalfOpen = 7,
+    }
+    impl Obstacle {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "OBSTACLE_UNSPECIFIED",
+                Self::Drained => "OBSTACLE_DRAINED",
+                Self::ForcedOpen => "OBSTACLE_FORCED_OPEN",
+                Self::WeightZero => "OBSTACLE_WEIGHT_ZERO",
+                Self::Unhealthy => "OBSTACLE_UNHEALTHY",
+                Self::Ejected => "OBSTACLE_EJECTED",
+                Self::BreakerOpen => "OBSTACLE_BREAKER_OPEN",
+                Self::BreakerHalfOpen => "OBSTACLE_BREAKER_HALF_OPEN",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "OBSTACLE_UNSPECIFIED" => Some(Self::Unspecified),
+                "OBSTACLE_DRAINED" => Some(Self::Drained),
+                "OBSTACLE_FORCED_OPEN" => Some(Self::ForcedOpen),
+                "OBSTACLE_WEIGHT_ZERO" => Some(Self::WeightZero),
+                "OBSTACLE_UNHEALTHY" => Some(Self::Unhealthy),
+                "OBSTACLE_EJECTED" => Some(Self::Ejected),
+                "OBSTACLE_BREAKER_OPEN" => Some(Self::BreakerOpen),
+                "OBSTACLE_BREAKER_HALF_OPEN" => Some(Self::BreakerHalfOpen),
+                _ => None,
+            }
+        }
+    }
 }
 /// A route that did not take the request.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

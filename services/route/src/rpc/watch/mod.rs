@@ -9,6 +9,8 @@
 
 mod codec;
 mod feed;
+mod questions;
+mod relay;
 mod server;
 mod session;
 
@@ -20,6 +22,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use codec::Frame;
 pub(crate) use feed::Feed;
+pub(crate) use questions::Questions;
+pub(crate) use relay::relay;
+pub(super) use relay::{packed, unpacked};
 pub(crate) use server::WatchServer;
 use session::Session;
 
@@ -33,6 +38,7 @@ const BUFFER: usize = 8;
 pub(crate) struct WatchRpc {
     pub(crate) feed: Feed,
     pub(crate) fleet: Fleet,
+    pub(crate) questions: Questions,
     pub(crate) supervisor: Supervisor,
     pub(crate) metrics: RouteMetrics,
     /// Whether a snapshot may take most of what a proxy has.

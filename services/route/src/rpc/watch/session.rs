@@ -17,6 +17,7 @@ use tonic::{Status, Streaming};
 
 use super::codec::{Body, Frame};
 use super::feed::{Feed, Step};
+use super::questions::{Pending, Question, Questions};
 use crate::app::{Fleet, Introduction};
 use crate::domain::{Breaker, Condition, Conditions, Place, Refusal};
 use crate::metrics::RouteMetrics;
@@ -39,6 +40,7 @@ type Out = mpsc::Sender<Result<Frame, Status>>;
 pub(super) struct Session {
     feed: Feed,
     fleet: Fleet,
+    questions: Questions,
     out: Out,
     /// Whether a snapshot may take most of what a proxy has.
     allow_mass_delete: bool,
@@ -53,6 +55,7 @@ pub(super) struct Session {
     open: Option<u64>,
     /// The proxy refused, as a whole, what was sent last: it gets a snapshot with the next change.
     held: bool,
+    asked: Pending,
 }
 
 /// Who speaks, in the fleet.
@@ -66,6 +69,7 @@ impl Session {
         Self {
             feed: watch.feed.clone(),
             fleet: watch.fleet.clone(),
+            questions: watch.questions.clone(),
             out,
             allow_mass_delete: watch.allow_mass_delete,
             shutdown: watch.supervisor.shutdown(),
@@ -75,6 +79,7 @@ impl Session {
             sent: Revision::ZERO,
             open: None,
             held: false,
+            asked: Pending::default(),
         }
     }
 
@@ -120,6 +125,7 @@ impl Session {
         let mut shutdown = pin!(shutdown.cancelled());
         let mut head = self.feed.watch();
         let mut bookmarks = bookmarks();
+        let mut questions = self.questions.open(hello);
         self.begin(speaker, hello).await?;
         loop {
             head.mark_unchanged();
@@ -133,6 +139,7 @@ impl Session {
                     // The proxy left, in good order or not: nothing is to be told to nobody.
                     Ok(None) | Err(_) => return Ok(()),
                 },
+                question = questions.next() => self.ask(question).await?,
                 changed = head.changed() => {
                     if changed.is_err() {
                         return Ok(());
@@ -258,11 +265,23 @@ impl Session {
             }
             // Nothing is rolled out yet, so there is nothing that these could be of.
             Some(FromProxy::Arms(_) | FromProxy::Check(_)) => Ok(()),
+            Some(FromProxy::Explained(explained)) => {
+                self.asked.answered(&speaker.proxy, explained);
+                Ok(())
+            }
             Some(FromProxy::Hello(_)) => {
                 Err(WireError::invalid(Violations::one("hello", "must be said once")).into())
             }
             None => Err(WireError::invalid(Violations::one("message", "must be set")).into()),
         }
+    }
+
+    /// Passes a question on.
+    async fn ask(&mut self, question: Question) -> Result<(), Status> {
+        let explain = wire::Explain { request: Some(question.request) };
+        let nonce = self.send(ToProxy::Explain(explain).into()).await?;
+        self.asked.add(nonce, question.told);
+        Ok(())
     }
 
     fn acknowledged(&mut self, speaker: &Speaker, ack: wire::Ack) {

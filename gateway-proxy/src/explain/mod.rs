@@ -1,0 +1,181 @@
+//! What the gateway would do with a request, told without doing it: the route and why, the backends of its pool and
+//! how they stand, and which of them each core would choose now.
+//!
+//! ```text
+//!   control plane ──Explain──► discover ──► a thread for long work: every route is looked at
+//!                                             │ pool
+//!                                             ▼
+//!                                           Cores: each would choose one; no turn moves
+//!   control plane ◄─Explained── discover ◄──┘
+//! ```
+
+mod cores;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use hotswap_api::route::v1 as wire;
+use hotswap_api::route::v1::backend_outlook::Obstacle;
+use hotswap_core::Violations;
+use hotswap_matcher::{Backend, LoadBalancing, RequestHead as _, explain};
+use hotswap_route_wire::{Described, NEAR_MISSES, explanation_to_wire, load_balancing_to_wire};
+
+pub use cores::{Cores, Question};
+
+use crate::backend_state::{BreakerState, Hold, View, clock};
+use crate::balance::Wish;
+use crate::balance::client::TrustedProxies;
+use crate::balance::wish::Sender;
+use crate::config::{Compiled, Live, PoolEntry};
+use crate::decide::path::has_dot_segment;
+use crate::reason::Reason;
+
+/// Why there is no explanation.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The description is none of a request.
+    #[error("{}", .0.iter().map(|v| format!("{}: {}", v.field, v.message)).collect::<Vec<_>>().join("; "))]
+    Description(Violations),
+    /// The thread that looked at the routes ended early.
+    #[error("the routes could not be looked at")]
+    Ended,
+}
+
+/// Explains a request on the configuration in force.
+///
+/// # Errors
+/// Where the description is none of a request.
+pub async fn live(
+    config: &Live,
+    request: wire::ExplainRequestRequest,
+) -> Result<wire::ExplainRequestResponse, Error> {
+    let described = Described::parse(request).map_err(Error::Description)?;
+    let (compiled, cores) = (config.now(), config.cores().clone());
+    // It looks at every route, which takes long where there are many.
+    let matched = tokio::task::spawn_blocking(move || matched(&compiled, &described));
+    let Matched { mut told, pool } = matched.await.map_err(|_| Error::Ended)?;
+    if let Some((slot, pool, wish)) = pool {
+        choose(&mut told, slot, &pool, wish, &cores).await;
+    }
+    Ok(told)
+}
+
+/// What the routes say.
+struct Matched {
+    told: wire::ExplainRequestResponse,
+    /// The pool's slot, its content, and what the request asks of it; `None` for the last where only a client's
+    /// address would tell.
+    pool: Option<(usize, Arc<PoolEntry>, Option<Wish>)>,
+}
+
+fn matched(config: &Compiled, described: &Described) -> Matched {
+    let found = explain(config.routes().map(Arc::as_ref), described, NEAR_MISSES);
+    let route = found.taken.as_ref().map(|taken| taken.route);
+    let mut told = explanation_to_wire(found, config.revision().unwrap_or_default());
+    told.digest = config.digest().to_bytes().to_vec().into();
+    let failure = if config.revision().is_none() {
+        Some(Reason::NoConfig)
+    } else if has_dot_segment(described.path().as_bytes()) {
+        Some(Reason::BadPath)
+    } else {
+        route.is_none().then_some(Reason::NoRoute)
+    };
+    if let Some(reason) = failure {
+        told.gateway_reason = reason.code().to_owned();
+        return Matched { told, pool: None };
+    }
+    let Some(slot) = route.and_then(|route| route.pool()) else { return Matched { told, pool: None } };
+    let Some(pool) = config.pool(slot) else {
+        told.gateway_reason = Reason::PoolMissing.code().to_owned();
+        return Matched { told, pool: None };
+    };
+    let wish = wish(pool, described);
+    Matched { told, pool: Some((slot, Arc::clone(pool), wish)) }
+}
+
+fn wish(pool: &PoolEntry, described: &Described) -> Option<Wish> {
+    let balancing = &pool.backends().balancing;
+    let needs_client = matches!(balancing.strategy, LoadBalancing::IpHash);
+    if needs_client && described.client().is_none() {
+        return None;
+    }
+    let peer = described.client().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    // The address that was told is the client's already.
+    let sender = Sender { peer, trusted: &TrustedProxies::default() };
+    Some(Wish::of(balancing, pool.sticky(), described, sender))
+}
+
+/// Adds the backends, and what the cores would choose.
+async fn choose(
+    told: &mut wire::ExplainRequestResponse,
+    slot: usize,
+    pool: &Arc<PoolEntry>,
+    wish: Option<Wish>,
+    cores: &Cores,
+) {
+    if pool.name().starts_with("pools/") {
+        told.pool = pool.name().to_owned();
+    }
+    told.load_balancing = load_balancing_to_wire(&pool.backends().balancing.strategy).into();
+    let chosen = cores.ask(slot, pool, wish.unwrap_or_default()).await;
+    told.cores = count(chosen.len());
+    let now = clock::now_ms();
+    let states = pool.states().members().iter();
+    told.backends = pool
+        .backends()
+        .backends
+        .iter()
+        .zip(states)
+        .map(|(backend, state)| outlook(backend, state.active(), &state.view(now)))
+        .collect();
+    if !pool.backends().backends.iter().any(Backend::is_enabled) {
+        told.gateway_reason = Reason::NoBackend.code().to_owned();
+    } else if !chosen.is_empty() && chosen.iter().all(Option::is_none) {
+        told.gateway_reason = Reason::NoHealthyBackend.code().to_owned();
+    }
+    if wish.is_none() {
+        return;
+    }
+    for (at, backend) in told.backends.iter_mut().enumerate() {
+        backend.chosen_by_cores = count(chosen.iter().filter(|c| **c == Some(at)).count());
+    }
+    let all = |b: &&wire::BackendOutlook| b.chosen_by_cores > 0 && b.chosen_by_cores == told.cores;
+    told.backend_address = told.backends.iter().find(all).map(|b| b.address.clone()).unwrap_or_default();
+}
+
+fn outlook(backend: &Backend, active: u32, view: &View) -> wire::BackendOutlook {
+    let takes_requests = backend.is_enabled() && view.usable;
+    let obstacles = if takes_requests { Vec::new() } else { obstacles(backend, view) };
+    wire::BackendOutlook {
+        address: backend.address.to_string(),
+        takes_requests,
+        obstacles: obstacles.into_iter().map(i32::from).collect(),
+        active,
+        weight: backend.weight,
+        priority: backend.priority.into(),
+        chosen_by_cores: 0,
+    }
+}
+
+/// All that keeps a backend from taking requests.
+fn obstacles(backend: &Backend, view: &View) -> Vec<Obstacle> {
+    let breaker = view.breaker.filter(|_| view.hold != Hold::ForcedClosed);
+    let mut found = Vec::new();
+    let mut note = |holds: bool, obstacle| {
+        if holds {
+            found.push(obstacle);
+        }
+    };
+    note(view.hold == Hold::Drained, Obstacle::Drained);
+    note(view.hold == Hold::ForcedOpen, Obstacle::ForcedOpen);
+    note(backend.weight == 0, Obstacle::WeightZero);
+    note(view.healthy == Some(false), Obstacle::Unhealthy);
+    note(view.ejected_until.is_some(), Obstacle::Ejected);
+    note(breaker == Some(BreakerState::Open), Obstacle::BreakerOpen);
+    note(breaker == Some(BreakerState::HalfOpen), Obstacle::BreakerHalfOpen);
+    found
+}
+
+fn count(n: usize) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
