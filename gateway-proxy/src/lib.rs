@@ -15,6 +15,7 @@
 //! swapped in whole; a request keeps the one that it began with.
 
 pub mod access_log;
+pub mod admin;
 pub mod backend_state;
 pub mod balance;
 pub mod config;

@@ -24,7 +24,7 @@ pub struct GatewayOptions {
     #[arg(long, env = "HOTSWAP_GATEWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub gateway_listen: SocketAddr,
 
-    /// Where /metrics, /healthz and /readyz are served; port 0 takes a free one.
+    /// Where /metrics, /healthz, /readyz, /config, /routes, /pools and /backends are served; port 0 takes a free one.
     #[arg(
         long,
         env = "HOTSWAP_GATEWAY_ADMIN_LISTEN",

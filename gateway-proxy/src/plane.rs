@@ -46,6 +46,11 @@ impl Bound {
         let listen = listeners.first().and_then(|l| l.local_addr().ok()).unwrap_or(options.gateway_listen);
         Ok(Self { listen, listeners, limits })
     }
+
+    /// The limits towards clients.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
 }
 
 impl DataPlane {

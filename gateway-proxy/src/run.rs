@@ -13,16 +13,20 @@ use hotswap_runtime::{
 };
 use hotswap_telemetry::{LogOptions, Metrics, Process, TraceOptions, Traces};
 
+use crate::admin::{Gateway, pages};
 use crate::config::Live;
 use crate::discover::Discovery;
+use crate::engine::Limits;
 use crate::metrics::{Collected, CollectedBackends, ControlMetrics, GatewayMetrics};
 use crate::options::GatewayOptions;
 use crate::plane::{Bound, DataPlane};
-use crate::standing;
 use crate::state::{State, StateHandle};
 
 /// What the tasks of the control thread have to end in, after the cores.
 const CONTROL_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Fewer open files than this are few for a gateway.
+const FEW_FILES: u64 = 4_096;
 
 /// Runs the gateway until SIGINT or SIGTERM, then drains.
 ///
@@ -51,7 +55,8 @@ async fn serve(options: GatewayOptions, traces: &Traces, supervisor: &Supervisor
     let (readiness, control) = (Readiness::default(), Arc::clone(&metrics.control));
     let (discovery, disk) = prepare(&options, &config, &readiness, control)?;
     let registry = registry(&metrics, &config, traces)?;
-    let pages = vec![standing::page(&config)];
+    let pages = pages(&config, Gateway::new(&options, bound.limits(), Arc::clone(&metrics.control)));
+    tell_limits(&bound.limits());
     let plane = DataPlane::serve(bound, &options, config, metrics, traces.requests().as_ref())?;
 
     let shutdown = supervisor.shutdown();
@@ -79,6 +84,27 @@ async fn serve(options: GatewayOptions, traces: &Traces, supervisor: &Supervisor
     match report.reason {
         Some(reason) => Err(StartError::failed("the gateway stopped")(reason.into())),
         None => Ok(()),
+    }
+}
+
+/// Says what clients can't go beyond.
+fn tell_limits(limits: &Limits) {
+    let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    tracing::info!(
+        max_head_bytes = limits.max_head_bytes,
+        max_headers = limits.max_headers,
+        max_body_bytes = limits.max_body_bytes,
+        client_head_ms = limits.client_head_ms,
+        client_idle_ms = limits.client_idle_ms,
+        drain_deadline_ms = limits.drain_deadline.as_millis(),
+        open_files,
+        "limits"
+    );
+    if let Some(open_files) = open_files.filter(|n| *n < FEW_FILES) {
+        tracing::warn!(
+            open_files,
+            "few files may be open; each client and each backend's connection is one (ulimit -n)"
+        );
     }
 }
 

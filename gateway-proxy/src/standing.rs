@@ -1,10 +1,10 @@
 //! How backends stand, for people and for the control plane.
 
-use hotswap_runtime::admin::Page;
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::backend_state::{BreakerState, Hold, PoolStates, States, View, clock};
-use crate::config::Live;
 
 /// Backends that are told of, at most.
 const MOST: usize = 10_000;
@@ -36,8 +36,13 @@ pub struct BackendStanding {
 
 /// The backends of all pools of which `keep` holds, at most 10,000, by pool.
 pub fn backends(states: &States, keep: impl Fn(&PoolStates) -> bool) -> Vec<BackendStanding> {
-    let now = clock::now_ms();
     let pools = states.pools(keep);
+    of_pools(&pools)
+}
+
+/// The backends of these pools, at most 10,000.
+pub fn of_pools(pools: &[(String, Arc<PoolStates>)]) -> Vec<BackendStanding> {
+    let now = clock::now_ms();
     let all = pools.iter().flat_map(|(pool, states)| {
         states.members().iter().map(move |state| {
             let view = state.view(now);
@@ -45,15 +50,6 @@ pub fn backends(states: &States, keep: impl Fn(&PoolStates) -> bool) -> Vec<Back
         })
     });
     all.take(MOST).collect()
-}
-
-/// The page "/backends": every backend and how it stands, as JSON.
-pub fn page(config: &Live) -> Page {
-    let states = config.states();
-    Page::json("/backends", move || {
-        let states = states.borrow().clone();
-        serde_json::to_string(&backends(&states, |_| true)).unwrap_or_default()
-    })
 }
 
 fn of(pool: &str, address: &str, active: u32, view: &View, now: u64) -> BackendStanding {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use hotswap_telemetry::Metrics;
@@ -72,19 +72,77 @@ fn lines(parts: &BTreeMap<&'static str, String>) -> Vec<String> {
     parts.iter().map(|(part, what)| format!("{part}: {what}")).collect()
 }
 
-/// A page of a process's own, beside those that all have.
+/// A page of a process's own, beside those that all have: as text for people, or as JSON where that is asked for by
+/// `?format=json` or by the header Accept.
 #[derive(Clone)]
 pub struct Page {
     path: &'static str,
-    json: Arc<dyn Fn() -> String + Send + Sync>,
+    write: Arc<Write>,
+}
+
+/// Writes a page; an error is what is wrong with the question.
+type Write = dyn Fn(&Asked) -> Result<String, String> + Send + Sync;
+
+/// How a page was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    json: bool,
+    parameters: BTreeMap<String, String>,
 }
 
 impl Page {
-    /// Answers a GET of `path` with JSON, made for each.
-    pub fn json(path: &'static str, json: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self { path, json: Arc::new(json) }
+    /// Answers a GET of `path` with what is written for it, on a thread for long work. An error is a 400 with that
+    /// line.
+    pub fn new(
+        path: &'static str,
+        write: impl Fn(&Asked) -> Result<String, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { path, write: Arc::new(write) }
+    }
+
+    async fn answer(
+        self,
+        uri: Uri,
+        headers: HeaderMap,
+    ) -> (StatusCode, [(HeaderName, &'static str); 1], String) {
+        let asked = Asked::of(&uri, &headers);
+        let (kind, write) = (if asked.json { JSON } else { TEXT }, self.write);
+        let written = tokio::task::spawn_blocking(move || write(&asked)).await;
+        let (status, kind, text) = match written {
+            Ok(Ok(text)) => (StatusCode::OK, kind, text),
+            Ok(Err(why)) => (StatusCode::BAD_REQUEST, TEXT, why + "\n"),
+            Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the page could not be written\n".to_owned()),
+        };
+        (status, [(header::CONTENT_TYPE, kind)], text)
     }
 }
+
+impl Asked {
+    fn of(uri: &Uri, headers: &HeaderMap) -> Self {
+        let query = uri.query().unwrap_or_default();
+        let parameters: BTreeMap<String, String> =
+            form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let json = match parameters.get("format") {
+            Some(format) => format == "json",
+            None => accept.contains("application/json"),
+        };
+        Self { json, parameters }
+    }
+
+    /// Whether JSON is wanted.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// A parameter of the query; one that is empty counts as not given.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
 
 /// Serves the page until `shutdown`.
 pub async fn serve(
@@ -110,8 +168,7 @@ pub async fn serve_with(
         .with_state(readiness)
         .merge(Router::new().route("/metrics", get(text)).with_state(metrics));
     let app = pages.into_iter().fold(app, |app, page| {
-        let json = move || async move { ([(header::CONTENT_TYPE, "application/json")], (page.json)()) };
-        app.route(page.path, get(json))
+        app.route(page.path, get(move |uri: Uri, headers: HeaderMap| page.answer(uri, headers)))
     });
     let served = axum::serve(listener.into(), app).with_graceful_shutdown(shutdown.cancelled_owned()).await;
     if let Err(error) = served {
@@ -143,6 +200,19 @@ mod tests {
         assert_eq!(readiness.waiting(), ["config: none yet"]);
         readiness.ready("config");
         assert!(readiness.waiting().is_empty());
+    }
+
+    #[test]
+    fn a_page_is_text_unless_json_is_asked_for() {
+        let asked = |uri: &str, accept: &'static str| {
+            let headers = [(header::ACCEPT, accept.parse().expect("a value"))].into_iter().collect();
+            Asked::of(&uri.parse().expect("a URI"), &headers)
+        };
+        assert!(!asked("/routes", "*/*").json() && !asked("/routes?format=text", "application/json").json());
+        assert!(asked("/routes?format=json", "*/*").json());
+        assert!(asked("/routes", "text/html, application/json;q=0.9").json());
+        let asked = asked("/routes?name=routes%2Fa&host=", "*/*");
+        assert_eq!((asked.get("name"), asked.get("host")), (Some("routes/a"), None));
     }
 
     #[test]

@@ -164,6 +164,7 @@ impl Discovery {
             Err(error) => {
                 let pause = if all_failed { self.backoff.pause() } else { BETWEEN };
                 let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                self.metrics.set_trouble(error.to_string());
                 tracing::warn!(%error, retry_in_ms = ms, "no configuration stream");
                 pause
             }

@@ -101,7 +101,9 @@ impl Session<'_> {
             let message = heard.await.map_err(|_| Error::Silent)??;
             let arrived = Instant::now();
             let Some(message) = message else { return Ok(End::Closed) };
-            self.metrics.connected.store(1, Ordering::Relaxed);
+            if self.metrics.connected.swap(1, Ordering::Relaxed) == 0 {
+                self.metrics.set_trouble(String::new());
+            }
             self.backoff.reset();
             let Some(heard) = message.message else { continue };
             if let Some(end) = self.hear(&out, message.nonce, heard, arrived).await {

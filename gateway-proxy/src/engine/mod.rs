@@ -72,6 +72,16 @@ pub enum EngineKind {
     Own,
 }
 
+impl EngineKind {
+    /// Its name in the options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hyper => "hyper",
+            Self::Own => "own",
+        }
+    }
+}
+
 impl FromStr for EngineKind {
     type Err = String;
 

@@ -4,8 +4,8 @@ mod backends;
 mod collector;
 mod declared;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -130,6 +130,19 @@ pub struct ControlMetrics {
     pub checks_failed: AtomicU64,
     /// Lines of the access log that were dropped.
     pub log_dropped: AtomicU64,
+    trouble: Mutex<String>,
+}
+
+impl ControlMetrics {
+    /// Why there is no stream from the control plane, in words; empty: nothing is known to be wrong.
+    pub fn trouble(&self) -> String {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says why there is no stream.
+    pub fn set_trouble(&self, why: String) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
 }
 
 /// All that the gateway counts.

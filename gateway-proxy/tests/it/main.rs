@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, spawns what it likes, and plays the control plane"
 )]
 
+mod admin;
 mod balancing;
 mod clients;
 mod control;

@@ -1,0 +1,144 @@
+//! `/config`: what is in force, where it comes from, and the limits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+
+use super::text::fields;
+use crate::config::Live;
+use crate::engine::Limits;
+use crate::metrics::ControlMetrics;
+use crate::options::GatewayOptions;
+
+/// What the page knows of the gateway beside its configuration.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    proxy: String,
+    workers: usize,
+    engine: &'static str,
+    planes: Vec<String>,
+    limits: Limits,
+    control: Arc<ControlMetrics>,
+}
+
+/// What the page tells.
+#[derive(Debug, Serialize)]
+pub(super) struct Standing {
+    proxy: String,
+    version: &'static str,
+    engine: &'static str,
+    workers: usize,
+    /// `None`: there is no configuration yet.
+    revision: Option<i64>,
+    /// In hex; see `hotswap.gateway.v1.Delta`.
+    digest: String,
+    routes: usize,
+    /// Those of routes of their own included.
+    pools: usize,
+    control_plane: Plane,
+    limits: Told,
+}
+
+#[derive(Debug, Serialize)]
+struct Plane {
+    addresses: Vec<String>,
+    connected: bool,
+    /// What is served comes from disk and is not confirmed yet.
+    stale: bool,
+    /// Why there is no stream; empty: nothing is known to be wrong.
+    trouble: String,
+    applied: u64,
+    refused: u64,
+    /// The revision that is safe on disk; 0: none.
+    revision_on_disk: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct Told {
+    max_head_bytes: usize,
+    max_headers: usize,
+    /// `None`: there is no limit.
+    max_body_bytes: Option<u64>,
+    client_head_ms: u64,
+    client_idle_ms: u64,
+    drain_deadline_ms: u128,
+}
+
+impl Gateway {
+    /// Of a gateway with these options, whose watch counts here.
+    pub fn new(options: &GatewayOptions, limits: Limits, control: Arc<ControlMetrics>) -> Self {
+        Self {
+            proxy: options.proxy_name.clone(),
+            workers: options.workers(),
+            engine: options.gateway_engine.name(),
+            planes: options.control_plane.clone(),
+            limits,
+            control,
+        }
+    }
+
+    pub(super) fn standing(&self, config: &Live) -> Standing {
+        let (compiled, control) = (config.now(), &self.control);
+        let digest = compiled.revision().map(|_| compiled.digest().to_bytes());
+        Standing {
+            proxy: self.proxy.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            engine: self.engine,
+            workers: self.workers,
+            revision: compiled.revision(),
+            digest: digest.unwrap_or_default().iter().map(|b| format!("{b:02x}")).collect(),
+            routes: compiled.routes().count(),
+            pools: compiled.pools().count(),
+            control_plane: Plane {
+                addresses: self.planes.clone(),
+                connected: control.connected.load(Ordering::Relaxed) == 1,
+                stale: control.stale.load(Ordering::Relaxed) == 1,
+                trouble: control.trouble(),
+                applied: control.applied.load(Ordering::Relaxed),
+                refused: control.refused.load(Ordering::Relaxed),
+                revision_on_disk: control.state_revision.load(Ordering::Relaxed),
+            },
+            limits: Told {
+                max_head_bytes: self.limits.max_head_bytes,
+                max_headers: self.limits.max_headers,
+                max_body_bytes: self.limits.max_body_bytes,
+                client_head_ms: self.limits.client_head_ms,
+                client_idle_ms: self.limits.client_idle_ms,
+                drain_deadline_ms: self.limits.drain_deadline.as_millis(),
+            },
+        }
+    }
+}
+
+pub(super) fn text(s: &Standing) -> String {
+    let plane = &s.control_plane;
+    let standing = match (plane.connected, plane.trouble.as_str()) {
+        (true, _) => "connected".to_owned(),
+        (false, "") => "not connected".to_owned(),
+        (false, why) => format!("not connected: {why}"),
+    };
+    let mut lines = vec![
+        ("Proxy", format!("{} ({}, engine {}, {} workers)", s.proxy, s.version, s.engine, s.workers)),
+        ("Revision", s.revision.map_or_else(|| "none yet".to_owned(), |r| r.to_string())),
+        ("Digest", s.digest.clone()),
+        ("Routes", s.routes.to_string()),
+        ("Pools", s.pools.to_string()),
+        ("Control plane", plane.addresses.join(", ")),
+        ("Stream", standing),
+        ("Applied", format!("{} changes; {} resources refused", plane.applied, plane.refused)),
+        ("On disk", format!("revision {}", plane.revision_on_disk)),
+    ];
+    if plane.stale {
+        lines.push(("Stale", "from disk; the control plane has not confirmed it".to_owned()));
+    }
+    let limits = &s.limits;
+    let body = limits.max_body_bytes.map_or_else(|| "no limit".to_owned(), |n| format!("{n} bytes"));
+    lines.extend([
+        ("Head", format!("{} bytes, {} headers", limits.max_head_bytes, limits.max_headers)),
+        ("Body", body),
+        ("Client", format!("{} ms for a head, {} ms idle", limits.client_head_ms, limits.client_idle_ms)),
+        ("Drain", format!("{} ms", limits.drain_deadline_ms)),
+    ]);
+    fields(&lines)
+}
