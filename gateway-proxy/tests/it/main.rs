@@ -12,6 +12,7 @@ mod control;
 mod differential;
 mod differential_back;
 mod disk;
+mod dying;
 mod explain;
 mod failures;
 mod gateway_process;

@@ -161,7 +161,15 @@ impl Backend {
         F: Fn(usize, Wire) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        Self::on(TcpListener::bind("127.0.0.1:0").await.expect("binds"), serve)
+    }
+
+    /// The same, on a socket of the test's.
+    pub fn on<F, Fut>(listener: TcpListener, serve: F) -> Self
+    where
+        F: Fn(usize, Wire) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
         let address = listener.local_addr().expect("addr");
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
@@ -196,6 +204,12 @@ impl Backend {
             }
         })
         .await
+    }
+
+    /// Ends, and with it all its connections: when this returns nobody listens.
+    pub async fn end(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
     }
 
     pub fn connections(&self) -> usize {
