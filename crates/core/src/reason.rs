@@ -178,6 +178,30 @@ reasons! {
     ProxyRefused = "PROXY_REFUSED", Unavailable,
         "The proxy could not answer; the message says why.",
         "Call again in a moment.";
+    NothingLive = "NOTHING_LIVE", FailedPrecondition,
+        "No revision of the resource is live, so nothing carries its traffic while a rollout exposes another one.",
+        "Write it live once; later revisions can be rolled out.";
+    BaselineMoved = "BASELINE_MOVED", Aborted,
+        "The revision that the rollout was to start from is not the live one; `live` in the metadata is.",
+        "Look at what is live now, and ask again.";
+    RolloutActive = "ROLLOUT_ACTIVE", FailedPrecondition,
+        "A rollout of the resource is under way; `rollout` in the metadata names it.",
+        "Wait until it has ended, or promote it or roll it back.";
+    RolloutsFrozen = "ROLLOUTS_FROZEN", FailedPrecondition,
+        "The global switch is on: no rollout begins, and no write is live at once; `why` in the metadata tells why.",
+        "Wait until the switch is off; the way back of rollouts under way stays open.";
+    LiveNotAllowed = "LIVE_NOT_ALLOWED", FailedPrecondition,
+        "The rollout policy of the resource, `policy` in the metadata, asks for steps or approvals.",
+        "Write a draft, and create a rollout of it.";
+    CommandRefused = "COMMAND_REFUSED", FailedPrecondition,
+        "The rollout is not in a state for the command, or the caller may not decide; the message says which.",
+        "Look at the rollout: `hotswap rollout describe` shows where it stands and who is asked.";
+    ContentChanged = "CONTENT_CHANGED", Aborted,
+        "What is to be approved is not what was looked at; `content_hash` in the metadata is what is there.",
+        "Look at the content again, and approve what is there now.";
+    NothingCounted = "NOTHING_COUNTED", FailedPrecondition,
+        "The rollout is not judged by counts that clients report.",
+        "Create it with `reported` as its source, or report nothing.";
     HoldReleased = "HOLD_RELEASED", FailedPrecondition,
         "The legal hold is released already.",
         "Nothing is left to be done; place a new one where it must hold again.";

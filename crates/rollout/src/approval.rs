@@ -193,6 +193,13 @@ impl Approvals {
         Millis(APPROVAL_EXPIRY.0 - APPROVAL_REMINDER.0).after(self.asked_at)
     }
 
+    /// Whether a yes of this one would count now.
+    pub fn asks(&self, levels: &[Level], actor: &Actor) -> bool {
+        self.may_decide(levels, actor).is_ok()
+            && !self.content.authors.contains(&actor.principal)
+            && !self.given.iter().any(|(_, given)| *given == actor.principal)
+    }
+
     /// Whether this one may decide at the level that is asked now. The authors may reject: it is their change.
     pub(crate) fn may_decide(&self, levels: &[Level], actor: &Actor) -> Result<(), NotCounted> {
         let asked = levels.get(self.level);

@@ -145,7 +145,7 @@ impl Db {
         matches!(self.engine, Engine::Postgres(_))
     }
 
-    /// Changes after each commit that took a revision, of this process and, while [`Db::exchange_hints`] runs, of others.
+    /// Changes after each commit that took a revision or announced itself, of this process and, while [`Db::exchange_hints`] runs, of others.
     /// A hint that may get lost: what changed, the change log tells.
     pub fn watch_commits(&self) -> watch::Receiver<u64> {
         self.commits.count.subscribe()

@@ -18,6 +18,7 @@ macro_rules! schema {
             step!($folder, 5, "0005_add_trace_contexts"),
             step!($folder, 6, "0006_create_audit"),
             step!($folder, 7, "0007_add_proxy_backends"),
+            step!($folder, 8, "0008_create_rollouts"),
             step!($folder, 9, "0009_add_outbox"),
             step!($folder, 10, "0010_create_gateway_questions"),
         ]

@@ -20,7 +20,8 @@ pub struct Tx {
     pub(crate) trace_context: Option<String>,
     /// From its begin to its end.
     span: Span,
-    /// It took a revision: there is something that others wait for. A lease that was renewed is no news.
+    /// It took a revision, or announced itself: there is something that others wait for. A lease that was renewed is no
+    /// news.
     news: bool,
 }
 
@@ -112,6 +113,11 @@ impl Tx {
         Ok(revision)
     }
 
+    /// Has this transaction's commit wake those who watch commits, though it takes no revision.
+    pub fn announce(&mut self) {
+        self.news = true;
+    }
+
     /// The newest revision of `scope` that this transaction sees; 0 before the first.
     pub async fn revision(&mut self, scope: &str) -> Result<Revision, StoreError> {
         const SQL: &str = "SELECT revision FROM scope_counters WHERE scope = $1";
@@ -133,7 +139,7 @@ impl Tx {
         Ok(Timestamp(row.int("now")?).plus_micros(self.clock_offset))
     }
 
-    /// Makes what was written last, and wakes those who watch commits where it took a revision.
+    /// Makes what was written last, and wakes those who watch commits where it took a revision or announced itself.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: where the connection was lost meanwhile, it may have been committed all the

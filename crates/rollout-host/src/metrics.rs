@@ -1,0 +1,6 @@
+//! What the host counts.
+
+use hotswap_core::MetricDef;
+
+/// What is declared here.
+pub const METRICS: &[MetricDef] = &[];

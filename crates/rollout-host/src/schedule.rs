@@ -1,0 +1,101 @@
+//! When a rollout is looked at again.
+
+use hotswap_core::Timestamp;
+use hotswap_rollout::{Effects, Millis, Position, Record, State, UndoPosition, Watch};
+
+/// Between two measurements: at least, at most.
+const MEASURE_LEAST: i64 = 1_000_000;
+const MEASURE_MOST: i64 = 30_000_000;
+/// Between two looks at what the target has out.
+const COMPARE_EVERY: Millis = Millis(30_000);
+/// While the global switch is on, steps that wait for it are looked at so often.
+const FROZEN_EVERY: Millis = Millis(2_000);
+/// Nothing sleeps longer: what was touched meanwhile is found then, where nobody called.
+const LONGEST: Millis = Millis(60_000);
+
+/// When is measured next: each second at first, then more rarely.
+pub(crate) fn measure_at(watch: &Watch, measured_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let elapsed = now.0.saturating_sub(watch.since.0);
+    let interval = (elapsed / 60).clamp(MEASURE_LEAST, MEASURE_MOST);
+    measured_at.unwrap_or(watch.since).max(watch.since).plus_micros(interval)
+}
+
+/// Whether the target has something out that it can be compared with.
+pub(crate) fn is_comparable(state: &State) -> bool {
+    match state {
+        State::Running(running) => !matches!(running.position, Position::Acting(_)),
+        State::Undoing(undoing) => matches!(undoing.position, UndoPosition::Resting { .. }),
+        State::Frozen(_) => true,
+        State::Waiting(_) | State::Ended(_) => false,
+    }
+}
+
+/// When the target is asked next what it has out.
+pub(crate) fn compare_at(compared_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    COMPARE_EVERY.after(compared_at.unwrap_or(now))
+}
+
+/// What a watch is asked of: the newest exposure that is judged.
+pub(crate) fn watch(state: &State) -> Option<Watch> {
+    let State::Running(running) = state else { return None };
+    let evidence = running.evidence.as_ref()?;
+    Some(Watch { epoch: evidence.epoch(), since: evidence.since(), slow_over_us: running.slow_over_us })
+}
+
+/// What was looked at last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Looked {
+    pub(crate) measured_at: Option<Timestamp>,
+    pub(crate) compared_at: Option<Timestamp>,
+    pub(crate) frozen: bool,
+}
+
+/// When the next turn is due; `None`: it is over.
+pub(crate) fn wake_at(
+    record: &Record,
+    effects: &Effects,
+    looked: Looked,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    if record.state.is_ended() {
+        return None;
+    }
+    // Should the one who does it die, another one asks for it again as soon as the lease ends.
+    if effects.request.as_ref().is_some_and(|request| request.ticket.is_some()) {
+        return Some(now);
+    }
+    let mut at = LONGEST.after(now).min(effects.wake_at.unwrap_or(Timestamp(i64::MAX)));
+    if let Some(watch) = &effects.watch {
+        at = at.min(measure_at(watch, looked.measured_at, now));
+    }
+    if is_comparable(&record.state) {
+        at = at.min(compare_at(looked.compared_at, now));
+    }
+    if looked.frozen {
+        at = at.min(FROZEN_EVERY.after(now));
+    }
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(elapsed_s: i64) -> i64 {
+        let watch = Watch { epoch: 1, since: Timestamp(0), slow_over_us: None };
+        let now = Timestamp(elapsed_s * 1_000_000);
+        (measure_at(&watch, Some(now), now).0 - now.0) / 1_000
+    }
+
+    #[test]
+    fn it_is_measured_each_second_at_first_then_more_rarely() {
+        assert_eq!([next(0), next(59), next(120), next(1_800), next(86_400)], [1_000, 1_000, 2_000, 30_000, 30_000]);
+    }
+
+    #[test]
+    fn a_new_exposure_is_measured_a_second_after_it_took_hold() {
+        let watch = Watch { epoch: 3, since: Timestamp(9_000_000), slow_over_us: None };
+        let at = measure_at(&watch, Some(Timestamp(8_999_000)), Timestamp(9_100_000));
+        assert_eq!(at, Timestamp(10_000_000));
+    }
+}
