@@ -12,11 +12,12 @@ mod view;
 
 pub use error::Error;
 pub use ports::{Answer, Faults, NoFaults, NoNotices, Notices, Subjects};
-pub use store::{Claim, SqlStore};
+pub use store::{Claim, Claimed, SqlStore};
 pub use view::{Freeze, Happened, Measured, PolicyView, StepTimes, View};
 pub use app::{
     Counting, Create, List, Live, Page, Parts, Pending, PendingApproval, PutPolicy, Report, Rollouts, SendCommand,
     Watched, Watching, WriteOptions,
 };
-pub use metrics::METRICS;
+pub use driver::{Driver, DriverOptions};
+pub use metrics::{METRICS, RolloutMetrics};
 pub use sources::{Queries, Sources};

@@ -44,6 +44,7 @@ pub struct Claim {
     pub(super) lease: Millis,
     /// When it was claimed, by the database's clock.
     now: Timestamp,
+    due_at: Option<Timestamp>,
     commanded: bool,
     /// How often somebody had asked for a turn when the facts were read.
     pub(super) calls: AtomicI64,
@@ -71,6 +72,12 @@ impl Claim {
     /// When it was claimed, by the database's clock.
     pub fn claimed_at(&self) -> Timestamp {
         self.now
+    }
+
+    /// How long after it was due it was claimed.
+    pub fn late(&self) -> std::time::Duration {
+        let micros = self.due_at.map_or(0, |due| self.now.0.saturating_sub(due.0));
+        std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0))
     }
 
     /// Whether a command waits for its answer: nothing slow comes before that.
@@ -114,7 +121,7 @@ impl SqlStore {
     ///
     /// # Errors
     /// As the database says.
-    pub async fn next_due(&self, domain: &str) -> Result<(Option<Timestamp>, Timestamp), StoreError> {
+    pub(crate) async fn next_due(&self, domain: &str) -> Result<(Option<Timestamp>, Timestamp), StoreError> {
         let mut tx = self.db.read().await?;
         let now = tx.now().await?;
         let row = tx.fetch_opt(sql::NEXT_DUE, &[domain.into()]).await?;
@@ -122,14 +129,46 @@ impl SqlStore {
         Ok((due.map(Timestamp), now))
     }
 
-    /// Whether somebody sent a command that the decision stored last did not know.
+    /// Whether somebody asked for a turn since the facts were read, or another one has the lease: whoever has something
+    /// done under the claim stops.
     ///
     /// # Errors
     /// As the database says.
-    pub async fn is_called(&self, claim: &Claim, answered: i64) -> Result<bool, StoreError> {
+    pub(crate) async fn is_called(&self, claim: &Claim) -> Result<bool, StoreError> {
         let mut tx = self.db.read().await?;
-        let row = tx.fetch_opt(sql::HAS_COMMANDS, &[key(claim.id), answered.into()]).await?;
-        Ok(row.is_some())
+        let Some(row) = tx.fetch_opt(sql::CALLS, &[key(claim.id)]).await? else { return Ok(true) };
+        Ok(row.int("fence")? != claim.fence || row.int("calls")? != claim.calls.load(Ordering::Relaxed))
+    }
+
+    /// Reads how often somebody asked for a turn, so that later ones are noticed.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub(crate) async fn note_calls(&self, claim: &Claim) -> Result<(), StoreError> {
+        let mut tx = self.db.read().await?;
+        if let Some(row) = tx.fetch_opt(sql::CALLS, &[key(claim.id)]).await? {
+            claim.calls.store(row.int("calls")?, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Passes a point where a test may have the driver die.
+    pub(crate) async fn reach(&self, point: &'static str) {
+        self.faults.at(point).await;
+    }
+
+    /// Changes after commits that others want to know of: a hint.
+    pub(crate) fn hints(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.db.watch_commits()
+    }
+
+    /// How many active rollouts of a domain are in which state.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub(crate) async fn states(&self, domain: &str) -> Result<Vec<(String, i64)>, StoreError> {
+        let all = super::states(&mut self.db.read().await?).await?;
+        Ok(all.into_iter().filter(|(of, ..)| of == domain).map(|(_, state, n)| (state, n)).collect())
     }
 
     async fn take(&self, domain: &str, lease: Millis) -> Result<Option<Claimed>, StoreError> {
@@ -155,6 +194,7 @@ impl SqlStore {
             return Ok(None);
         }
         claim.calls.store(held.int("calls")?, Ordering::Relaxed);
+        claim.returned.store(false, Ordering::Relaxed);
         let answered = row::record(&held, &claim.id.to_string())?.answered;
         let commands = commands(&mut tx, claim, answered).await?;
         let frozen = freeze(&mut tx).await?.on;
@@ -192,6 +232,7 @@ fn claimed(row: &Row, lease: Millis, now: Timestamp) -> Result<Claimed, StoreErr
         fence: row.int("fence")?,
         lease,
         now,
+        due_at: row.opt_int("wake_at")?.map(Timestamp),
         commanded: row.int("last_command")? > record.answered,
         calls: AtomicI64::new(0),
         measured_at: row.opt_int("measured_at")?.map(Timestamp),
@@ -204,7 +245,7 @@ fn claimed(row: &Row, lease: Millis, now: Timestamp) -> Result<Claimed, StoreErr
 }
 
 /// As the engine's ports say it.
-pub(super) fn port(error: StoreError) -> PortError {
+pub(crate) fn port(error: StoreError) -> PortError {
     match error {
         StoreError::Fenced { .. } => PortError::Fenced,
         other => PortError::Unavailable(hotswap_runtime::chain(&other)),

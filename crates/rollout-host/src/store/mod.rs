@@ -9,7 +9,8 @@ use hotswap_core::{PageSize, Timestamp};
 use hotswap_rollout::{Answered, Event, Notice, Record, Rollout, RolloutId, Stored};
 use hotswap_store::{StoreError, Tx, Value};
 
-pub use claims::{Claim, SqlStore};
+pub use claims::{Claim, Claimed, SqlStore};
+pub(crate) use claims::port;
 pub(crate) use row::{Demand, Reported, Sender};
 
 use crate::{Freeze, Happened, Measured, Notices, PolicyView, View};
@@ -89,7 +90,7 @@ impl Log<'_> {
                 key(self.rollout.id),
                 seq.into(),
                 self.at.into(),
-                row::word(event).into(),
+                kind(event).into(),
                 row::to_json(event, row::EVENTS, "event")?.into(),
             ];
             tx.execute(sql::PUT_EVENT, &values).await?;
@@ -315,6 +316,11 @@ pub(crate) async fn put_counts(
     ];
     tx.execute(sql::PUT_COUNTS, &values).await?;
     Ok(())
+}
+
+/// The kind of an event, as "rollback_began".
+pub(crate) fn kind(event: &Event) -> String {
+    row::word(event)
 }
 
 fn key(id: RolloutId) -> Value {

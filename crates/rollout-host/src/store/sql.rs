@@ -17,7 +17,8 @@ macro_rules! claim {
              (SELECT id FROM rollouts WHERE domain = $1 AND wake_at <= $4 AND lease_until <= $4 \
              ORDER BY wake_at, id LIMIT 1",
             $lock,
-            ") AND lease_until <= $4 RETURNING id, rollout, record, fence, last_command, measured_at, compared_at"
+            ") AND lease_until <= $4 RETURNING id, rollout, record, fence, last_command, wake_at, \
+             measured_at, compared_at"
         )
     };
 }
@@ -49,6 +50,7 @@ pub(crate) const CLAIM_SKIPPING: &str = claim!(" FOR UPDATE SKIP LOCKED");
 pub(crate) const NEXT_DUE: &str = "SELECT MIN(CASE WHEN lease_until > wake_at THEN lease_until ELSE wake_at END) \
      AS due FROM rollouts WHERE domain = $1 AND wake_at IS NOT NULL";
 pub(crate) const HELD: &str = "SELECT fence, record, calls FROM rollouts WHERE id = $1";
+pub(crate) const CALLS: &str = "SELECT fence, calls FROM rollouts WHERE id = $1";
 /// Who asked for a turn since the facts were read gets it: `calls` is another one then.
 pub(crate) const SAVE: &str = "UPDATE rollouts SET record = $4, state = $5, generation = $6, step = $7, \
      step_times = $8, verdict = $9, verdict_words = $10, last_event = $11, lease_until = $12, \
@@ -81,8 +83,6 @@ pub(crate) const COMMAND_OF_KEY: &str =
     "SELECT rollout_id, seq, demand, answer FROM rollout_commands WHERE key = $1";
 pub(crate) const COMMANDS: &str = "SELECT seq, key, actor, caller, demand, created_at FROM rollout_commands \
      WHERE rollout_id = $1 AND seq > $2 ORDER BY seq";
-pub(crate) const HAS_COMMANDS: &str =
-    "SELECT seq FROM rollout_commands WHERE rollout_id = $1 AND seq > $2 LIMIT 1";
 pub(crate) const ANSWER: &str = "UPDATE rollout_commands SET answered_at = $3, answer = $4 \
      WHERE rollout_id = $1 AND seq = $2 AND answered_at IS NULL";
 pub(crate) const ANSWERED: &str = "SELECT answer FROM rollout_commands WHERE rollout_id = $1 AND seq = $2";
@@ -134,7 +134,7 @@ pub(crate) const PUT_COUNTS: &str = "INSERT INTO rollout_counts \
 const ALL: &[&str] = &[
     GET, ACTIVE, BY_CREATED, BY_CREATED_DESC, BY_UPDATED, BY_UPDATED_DESC, WAITING, INSERT, CLAIM, NEXT_DUE, HELD,
     SAVE, BEFORE, RELEASE, CALL_SUBJECT, CALL_ALL, STATES, PUT_EVENT, SET_LAST_EVENT, EVENTS, NEXT_COMMAND,
-    PUT_COMMAND, COMMAND_OF_KEY, COMMANDS, HAS_COMMANDS, ANSWER, ANSWERED, PUT_MEASUREMENT, MEASUREMENTS, POLICY,
+    PUT_COMMAND, COMMAND_OF_KEY, COMMANDS, CALLS, ANSWER, ANSWERED, PUT_MEASUREMENT, MEASUREMENTS, POLICY,
     POLICY_OF, POLICIES, POLICY_FOR, PUT_POLICY, DELETE_POLICY, FREEZE, SET_FREEZE, COUNTS, COUNTS_OF, PUT_COUNTS,
 ];
 

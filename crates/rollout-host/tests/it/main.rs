@@ -1,0 +1,10 @@
+//! Rollouts at home, on a real database: SQLite, or PostgreSQL where the run says `HOTSWAP_TEST_STORE=postgres`.
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and spawns what it likes"
+)]
+
+mod harness;
+mod table;
+mod thread;
