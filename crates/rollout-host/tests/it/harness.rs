@@ -223,7 +223,7 @@ pub(crate) fn ctx(who: &str) -> OpContext {
         subject: who.into(),
         roles: vec![Role::Operator],
         tenant: None,
-        expires_at: SystemClock.now().plus_micros(3_600_000_000),
+        expires: SystemClock.now().plus_micros(3_600_000_000),
     };
     OpContext::new(caller, Uuid::nil(), "/hotswap.rollout.v1.RolloutService/Test", None)
 }
