@@ -88,11 +88,20 @@ impl PostgreSql {
     /// Begins a transaction that writes. It sees what is committed when each of its statements begins; the lock
     /// of its scope makes that one snapshot for what the scope's writers write.
     pub(crate) async fn write(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
+        self.begin("BEGIN ISOLATION LEVEL READ COMMITTED").await
     }
 
     pub(crate) async fn read(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
+    /// Begins a transaction, also where the caller goes away meanwhile: it is ended in good order then. A connection that
+    /// was given up in the midst of `BEGIN` would go back to the pool with a transaction that nobody knows of.
+    async fn begin(&self, sql: &'static str) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let pool = self.pool.clone();
+        #[expect(clippy::disallowed_methods, reason = "it lasts one BEGIN, and who asked for it awaits it")]
+        let begun = tokio::spawn(async move { pool.begin_with(sql).await }).await;
+        Ok(begun.map_err(|_| StoreError::unavailable("the process ends"))??)
     }
 
     pub(crate) async fn prepare(&self, sql: &'static str) -> Result<(), StoreError> {

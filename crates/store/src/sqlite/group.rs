@@ -39,6 +39,8 @@ struct Turn {
     connection: Option<PoolConnection<Sqlite>>,
     /// The transactions that wait for the next COMMIT; `None`: no transaction is open.
     batch: Option<Batch>,
+    /// A common transaction is being begun; whoever began it may have gone away meanwhile.
+    beginning: bool,
     /// A transaction ended without a word: its savepoint is still there.
     left_open: bool,
     /// A statement failed in a way that may have ended the common transaction.
@@ -65,6 +67,7 @@ impl Group {
             commits: Arc::clone(&commits),
             connection: None,
             batch: None,
+            beginning: false,
             left_open: false,
             broken: false,
         };
@@ -159,7 +162,11 @@ impl Turn {
             self.connection = Some(self.pool.acquire().await?);
         }
         if self.batch.is_none() {
-            self.run("BEGIN IMMEDIATE").await?;
+            // Set first: where this is given up half-way, the next one cleans up.
+            self.beginning = true;
+            let begun = self.run("BEGIN IMMEDIATE").await;
+            self.beginning = false;
+            begun?;
             self.batch = Some(watch::Sender::new(None));
         }
         Ok(())
@@ -190,7 +197,7 @@ impl Turn {
             self.broken |= !undone || self.run("RELEASE hotswap").await.is_err();
         }
         self.left_open = false;
-        if self.broken {
+        if std::mem::take(&mut self.beginning) || self.broken {
             self.broken = false;
             self.end("ROLLBACK", Err("a write that shared the commit failed".to_owned())).await;
         }

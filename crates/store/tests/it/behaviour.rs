@@ -123,6 +123,23 @@ on_both! {
         let after = db.read().await.expect("tx").now().await.expect("now");
         assert!(after.0 - before.0 >= 3_600_000_000 - 1_000_000, "{before:?} {after:?}");
     }
+
+    async fn a_caller_that_goes_away_while_it_begins_leaves_its_connection_clean(stores) {
+        let db = stores.db().await;
+        for polls in 0..60 {
+            let mut gone = Box::pin(db.read());
+            for _ in 0..polls {
+                if futures_util::FutureExt::now_or_never(&mut gone).is_some() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            drop(gone);
+            let mut tx = db.write("gateway").await.expect("a transaction that writes");
+            tx.next_revision("gateway").await.expect("it does");
+            tx.commit().await.expect("commits");
+        }
+    }
 }
 
 async fn write(db: Db, name: String) -> Revision {

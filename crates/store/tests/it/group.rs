@@ -106,3 +106,21 @@ async fn a_caller_that_goes_away_takes_nobody_along() {
     assert_eq!(revision.expect("written"), Revision(1));
     assert_eq!(names(&db).await, ["there"]);
 }
+
+#[tokio::test]
+async fn a_writer_that_goes_away_while_it_begins_leaves_the_next_one_free() {
+    let (_dir, db) = sqlite().await;
+    for polls in 0..60 {
+        // Behind a commit there is no common transaction, so the next one begins one.
+        write(&db, "a").await.expect("written");
+        let mut gone = Box::pin(db.write("gateway"));
+        for _ in 0..polls {
+            if (&mut gone).now_or_never().is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(gone);
+        write(&db, "b").await.expect("written");
+    }
+}
