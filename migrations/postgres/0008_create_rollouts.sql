@@ -35,7 +35,7 @@ CREATE TABLE rollouts (
 );
 
 -- One active rollout a subject.
-CREATE UNIQUE INDEX rollouts_active ON rollouts (domain, subject) WHERE ended_at IS NULL;
+CREATE UNIQUE INDEX rollouts_active ON rollouts (subject, domain) WHERE ended_at IS NULL;
 CREATE INDEX rollouts_due ON rollouts (domain, wake_at) WHERE wake_at IS NOT NULL;
 CREATE INDEX rollouts_created ON rollouts (created_at, id);
 CREATE INDEX rollouts_updated ON rollouts (updated_at, id);

@@ -3,9 +3,7 @@
 use hotswap_core::{LabelDef, MetricDef};
 use hotswap_rollout::{Act, ActResult, Event};
 use hotswap_telemetry::{Metrics, MetricsError};
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
-};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts};
 
 const DOMAIN: LabelDef = LabelDef { name: "domain", values: "the service, as `route`" };
 
@@ -33,8 +31,8 @@ const FAILED: MetricDef = MetricDef::counter(
     "turns",
     "Turns that the store refused, and that are taken again.",
 );
-const ACT: MetricDef = MetricDef::seconds("hotswap_rollout_act_seconds", "How long a target took for an act.")
-    .by(&[
+const ACT: MetricDef =
+    MetricDef::seconds("hotswap_rollout_act_seconds", "How long a target took for an act.").by(&[
         LabelDef { name: "act", values: "`stage`, `check`, `expose`, `commit`, `withdraw`" },
         LabelDef { name: "result", values: "`done`, `retry`, `refused`, `interrupted`" },
     ]);
@@ -48,8 +46,7 @@ const LATE: MetricDef =
     MetricDef::seconds("hotswap_rollout_late_seconds", "How long after it was due a rollout was looked at.");
 
 /// What is declared here.
-pub const METRICS: &[MetricDef] =
-    &[ACTIVE, TRANSITIONS, DECISIONS, FENCED, FAILED, ACT, UNMEASURED, LATE];
+pub const METRICS: &[MetricDef] = &[ACTIVE, TRANSITIONS, DECISIONS, FENCED, FAILED, ACT, UNMEASURED, LATE];
 
 /// The metrics of drivers, one set for a process; cheap to clone.
 #[derive(Clone, Debug)]

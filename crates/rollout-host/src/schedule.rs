@@ -89,7 +89,10 @@ mod tests {
 
     #[test]
     fn it_is_measured_each_second_at_first_then_more_rarely() {
-        assert_eq!([next(0), next(59), next(120), next(1_800), next(86_400)], [1_000, 1_000, 2_000, 30_000, 30_000]);
+        assert_eq!(
+            [next(0), next(59), next(120), next(1_800), next(86_400)],
+            [1_000, 1_000, 2_000, 30_000, 30_000]
+        );
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use hotswap_auth::OpContext;
 use hotswap_core::Violations;
-use hotswap_rollout::judge::{Arm, Tally};
 use hotswap_rollout::CountSource;
+use hotswap_rollout::judge::{Arm, Tally};
 
 use super::{Rollouts, found, parse_name};
+use crate::Error;
 use crate::schedule;
 use crate::store::{self, Reported};
-use crate::Error;
 
 /// Hash buckets of a sticky key, at most.
 const MAX_BUCKETS: usize = 64;
@@ -64,7 +64,7 @@ impl Rollouts {
         let before = store::counts_of(&mut tx, id, &input.reporter).await?;
         let stale = before.as_ref().is_some_and(|b| b.epoch == input.step && is_less(input, b));
         let wants_p95 = input.baseline_p95_us.is_some() && before.as_ref().is_none_or(|b| b.p95_us.is_none());
-        if stale || (!watch.is_some_and(|watch| watch.epoch == input.step) && !wants_p95) {
+        if stale || (watch.is_none_or(|watch| watch.epoch != input.step) && !wants_p95) {
             return Ok(counting);
         }
         let now = tx.now().await?;
@@ -155,4 +155,3 @@ fn check_arm(v: &mut Violations, field: &str, arm: &Arm) {
         }
     }
 }
-

@@ -173,11 +173,7 @@ impl Rollouts {
 }
 
 /// What is live, and what is to be.
-async fn standing(
-    tx: &mut Tx,
-    domain: &dyn Subjects,
-    input: &Create,
-) -> Result<(Revision, Content), Error> {
+async fn standing(tx: &mut Tx, domain: &dyn Subjects, input: &Create) -> Result<(Revision, Content), Error> {
     let subject = &input.subject;
     let live = domain.live(tx, subject).await?;
     let content = domain.content(tx, subject, input.to).await?;

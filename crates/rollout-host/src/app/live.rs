@@ -3,8 +3,8 @@
 use hotswap_auth::OpContext;
 use hotswap_core::{Revision, Timestamp};
 use hotswap_rollout::{
-    CountSource, Ended, Event, Outcome, Plan, PlanDraft, Powers, Principal, Record,
-    Rollout, RolloutId, State, StrategyDraft,
+    CountSource, Ended, Event, Outcome, Plan, PlanDraft, Powers, Principal, Record, Rollout, RolloutId,
+    State, StrategyDraft,
 };
 use hotswap_store::Tx;
 
@@ -104,8 +104,7 @@ impl Rollouts {
             reason: String::new(),
         };
         let view = begun(rollout, ended(now), now);
-        let new =
-            New { rollout: &view.rollout, record: &view.record, strategy: "live", wake_at: None };
+        let new = New { rollout: &view.rollout, record: &view.record, strategy: "live", wake_at: None };
         store::insert(tx, new).await?;
         // A write is no news to those who follow rollouts, so its end goes to nobody.
         let log = Log { rollout: &view.rollout, notices: &crate::NoNotices, at: now };

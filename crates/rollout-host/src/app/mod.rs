@@ -127,7 +127,10 @@ async fn found(tx: &mut Tx, id: RolloutId) -> Result<View, Error> {
 fn parse_name(name: &str) -> Result<RolloutId, Error> {
     let id = name.strip_prefix("rollouts/").unwrap_or(name);
     let id = id.parse::<Uuid>().map_err(|_| {
-        Violations::one("name", "must be \"rollouts/\" and an id, as rollouts/0192f0c1-7c1e-7d3a-9b1e-3f6f5a4b2c1d")
+        Violations::one(
+            "name",
+            "must be \"rollouts/\" and an id, as rollouts/0192f0c1-7c1e-7d3a-9b1e-3f6f5a4b2c1d",
+        )
     })?;
     Ok(RolloutId(id))
 }

@@ -40,11 +40,7 @@ impl Rollouts {
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::Store`].
-    pub async fn policies(
-        &self,
-        _ctx: &OpContext,
-        page: &Page,
-    ) -> Result<(Vec<PolicyView>, String), Error> {
+    pub async fn policies(&self, _ctx: &OpContext, page: &Page) -> Result<(Vec<PolicyView>, String), Error> {
         let list = ["rolloutPolicies"];
         let (size, token) = page.parse(&list, 1)?;
         let after = token.and_then(|key| key.into_iter().next()).unwrap_or_default();

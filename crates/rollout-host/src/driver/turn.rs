@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use hotswap_core::Timestamp;
 use hotswap_rollout::judge::{Measurement, Reading};
 use hotswap_rollout::{
-    ActOutcome, ActResult, Effects, Exposure, Facts, MetricSource, Millis, PortError, Record, Request, Rollout,
-    State, Store as _, Target, TargetContext, Watch, decide,
+    ActOutcome, ActResult, Effects, Exposure, Facts, MetricSource, Millis, PortError, Record, Request,
+    Rollout, State, Store as _, Target, TargetContext, Watch, decide,
 };
 use hotswap_runtime::CancellationToken;
 
@@ -184,19 +184,15 @@ impl<T: Target, M: MetricSource> Inner<T, M> {
         }
         claim.compared();
         let actual = self.target.actual(rollout).await;
-        actual.inspect_err(|error| tracing::debug!(rollout = %rollout.id, %error, "what is out is not known")).ok()
+        actual
+            .inspect_err(|error| tracing::debug!(rollout = %rollout.id, %error, "what is out is not known"))
+            .ok()
     }
 }
 
 fn fill(facts: Facts, seen: Seen, outcome: Option<ActOutcome>, now: Timestamp) -> Facts {
     let measurement = seen.reading.map(|(epoch, reading)| Measurement { at: now, epoch, reading });
-    Facts {
-        outcome,
-        measurement,
-        baseline_p95_us: seen.baseline_p95_us,
-        actual: seen.actual,
-        ..facts
-    }
+    Facts { outcome, measurement, baseline_p95_us: seen.baseline_p95_us, actual: seen.actual, ..facts }
 }
 
 fn span(millis: Millis) -> Duration {

@@ -4,8 +4,8 @@
 //! it saves; one that has something done keeps it, and is due again at once: whoever comes after a crash, when the lease
 //! has run out, asks the target for the same.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hotswap_audit::{AuditLog, Caller};
 use hotswap_core::Timestamp;

@@ -9,8 +9,8 @@ use hotswap_core::{PageSize, Timestamp};
 use hotswap_rollout::{Answered, Event, Notice, Record, Rollout, RolloutId, Stored};
 use hotswap_store::{StoreError, Tx, Value};
 
-pub use claims::{Claim, Claimed, SqlStore};
 pub(crate) use claims::port;
+pub use claims::{Claim, Claimed, SqlStore};
 pub(crate) use row::{Demand, Reported, Sender};
 
 use crate::{Freeze, Happened, Measured, Notices, PolicyView, View};
@@ -95,8 +95,7 @@ impl Log<'_> {
             ];
             tx.execute(sql::PUT_EVENT, &values).await?;
             if event.is_news() {
-                let notice =
-                    Notice { rollout: self.rollout.id, seq, event: event.clone(), at: self.at };
+                let notice = Notice { rollout: self.rollout.id, seq, event: event.clone(), at: self.at };
                 self.notices.note(tx, self.rollout, &notice).await?;
             }
         }
@@ -179,20 +178,13 @@ pub(crate) async fn put_command(tx: &mut Tx, c: NewCommand<'_>) -> Result<(), St
 }
 
 /// The command that a key was used for: its place, and what it asked for.
-pub(crate) async fn command_of_key(
-    tx: &mut Tx,
-    command: &str,
-) -> Result<Option<(i64, Demand)>, StoreError> {
+pub(crate) async fn command_of_key(tx: &mut Tx, command: &str) -> Result<Option<(i64, Demand)>, StoreError> {
     let Some(row) = tx.fetch_opt(sql::COMMAND_OF_KEY, &[command.into()]).await? else { return Ok(None) };
     Ok(Some((row.int("seq")?, row::from_json(&row, row::COMMANDS, "demand", command)?)))
 }
 
 /// What a command was answered; `None`: nothing yet.
-pub(crate) async fn answer_of(
-    tx: &mut Tx,
-    id: RolloutId,
-    seq: i64,
-) -> Result<Option<Answered>, StoreError> {
+pub(crate) async fn answer_of(tx: &mut Tx, id: RolloutId, seq: i64) -> Result<Option<Answered>, StoreError> {
     let row = tx.fetch_opt(sql::ANSWERED, &[key(id), seq.into()]).await?;
     let Some(text) = row.map(|r| r.opt_text("answer")).transpose()?.flatten() else { return Ok(None) };
     let damaged = |_| StoreError::inconsistent(row::COMMANDS, "answer", id.to_string());
@@ -225,12 +217,8 @@ pub(crate) async fn freeze(tx: &mut Tx) -> Result<Freeze, StoreError> {
 
 pub(crate) async fn set_freeze(tx: &mut Tx, freeze: &Freeze) -> Result<(), StoreError> {
     let at = freeze.changed_at.unwrap_or_default();
-    let values = [
-        i64::from(freeze.on).into(),
-        freeze.reason.as_str().into(),
-        freeze.actor.as_str().into(),
-        at.into(),
-    ];
+    let values =
+        [i64::from(freeze.on).into(), freeze.reason.as_str().into(), freeze.actor.as_str().into(), at.into()];
     tx.execute(sql::SET_FREEZE, &values).await?;
     Ok(())
 }
@@ -254,11 +242,7 @@ pub(crate) async fn policy_for(tx: &mut Tx, subject: &str) -> Result<Option<Poli
     row.as_ref().map(row::policy).transpose()
 }
 
-pub(crate) async fn policies(
-    tx: &mut Tx,
-    after: &str,
-    limit: usize,
-) -> Result<Vec<PolicyView>, StoreError> {
+pub(crate) async fn policies(tx: &mut Tx, after: &str, limit: usize) -> Result<Vec<PolicyView>, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = tx.fetch_all(sql::POLICIES, &[after.into(), limit.into()]).await?;
     rows.iter().map(row::policy).collect()

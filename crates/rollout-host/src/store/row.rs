@@ -124,8 +124,7 @@ pub(super) fn command(row: &Row, rollout: &str) -> Result<(Command, Caller), Sto
     let demand: Demand = from_json(row, COMMANDS, "demand", rollout)?;
     let actor = Actor { principal: Principal(row.text("actor")?), roles: sender.roles.clone() };
     let at = Timestamp(row.int("created_at")?);
-    let command =
-        Command { seq: row.int("seq")?, key: row.text("key")?, actor, at, order: demand.order };
+    let command = Command { seq: row.int("seq")?, key: row.text("key")?, actor, at, order: demand.order };
     Ok((command, sender.into()))
 }
 
@@ -143,8 +142,14 @@ pub(super) fn measured(row: &Row, rollout: &str) -> Result<Measured, StoreError>
 pub(super) fn finite(mut finding: Finding) -> Finding {
     for f in &mut finding.figures {
         for x in [
-            &mut f.candidate, &mut f.baseline, &mut f.limit, &mut f.lower, &mut f.upper, &mut f.worse,
-            &mut f.needed, &mut f.dispersion,
+            &mut f.candidate,
+            &mut f.baseline,
+            &mut f.limit,
+            &mut f.lower,
+            &mut f.upper,
+            &mut f.worse,
+            &mut f.needed,
+            &mut f.dispersion,
         ] {
             *x = if x.is_nan() { 0.0 } else { x.clamp(f64::MIN, f64::MAX) };
         }
@@ -174,7 +179,6 @@ pub(super) fn freeze(row: &Row) -> Result<Freeze, StoreError> {
         changed_at: Some(Timestamp(row.int("changed_at")?)),
     })
 }
-
 
 /// What one reporter counted.
 #[derive(Clone, Debug)]

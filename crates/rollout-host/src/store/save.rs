@@ -59,7 +59,7 @@ impl SqlStore {
         turn.write_answers(&mut tx).await?;
         turn.write_measurement(&mut tx, &before.record.state).await?;
         self.tell_audit(&mut tx, &turn, &before.record.state).await?;
-        if !effects.events.is_empty() || !effects.answers.is_empty() || effects.finding.is_some() {
+        if !effects.events.is_empty() || !effects.answers.is_empty() {
             tx.announce();
         }
         self.faults.at("save: before the commit").await;
@@ -89,8 +89,7 @@ impl SqlStore {
         for answer in &turn.effects.answers {
             if let Answered::Refused(_) = answer.result {
                 let caller = sender(answer.seq).unwrap_or_else(itself);
-                let entry =
-                    Entry::refused(caller, name.as_str(), Outcome::Failed, Reason::CommandRefused);
+                let entry = Entry::refused(caller, name.as_str(), Outcome::Failed, Reason::CommandRefused);
                 self.audit.record(tx, &Chain::Platform, entry).await?;
             }
         }

@@ -120,8 +120,7 @@ pub(crate) const SET_FREEZE: &str = "INSERT INTO rollout_freeze (id, frozen, rea
      VALUES (1, $1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET frozen = excluded.frozen, \
      reason = excluded.reason, actor = excluded.actor, changed_at = excluded.changed_at";
 
-pub(crate) const COUNTS: &str =
-    "SELECT reporter, epoch, baseline, candidate, p95_us FROM rollout_counts WHERE rollout_id = $1 ORDER BY reporter";
+pub(crate) const COUNTS: &str = "SELECT reporter, epoch, baseline, candidate, p95_us FROM rollout_counts WHERE rollout_id = $1 ORDER BY reporter";
 pub(crate) const COUNTS_OF: &str = "SELECT reporter, epoch, baseline, candidate, p95_us FROM rollout_counts \
      WHERE rollout_id = $1 AND reporter = $2";
 pub(crate) const PUT_COUNTS: &str = "INSERT INTO rollout_counts \
@@ -132,10 +131,46 @@ pub(crate) const PUT_COUNTS: &str = "INSERT INTO rollout_counts \
 /// Every statement, for the test that prepares them.
 #[cfg(test)]
 const ALL: &[&str] = &[
-    GET, ACTIVE, BY_CREATED, BY_CREATED_DESC, BY_UPDATED, BY_UPDATED_DESC, WAITING, INSERT, CLAIM, NEXT_DUE, HELD,
-    SAVE, BEFORE, RELEASE, CALL_SUBJECT, CALL_ALL, STATES, PUT_EVENT, SET_LAST_EVENT, EVENTS, NEXT_COMMAND,
-    PUT_COMMAND, COMMAND_OF_KEY, COMMANDS, CALLS, ANSWER, ANSWERED, PUT_MEASUREMENT, MEASUREMENTS, POLICY,
-    POLICY_OF, POLICIES, POLICY_FOR, PUT_POLICY, DELETE_POLICY, FREEZE, SET_FREEZE, COUNTS, COUNTS_OF, PUT_COUNTS,
+    GET,
+    ACTIVE,
+    BY_CREATED,
+    BY_CREATED_DESC,
+    BY_UPDATED,
+    BY_UPDATED_DESC,
+    WAITING,
+    INSERT,
+    CLAIM,
+    NEXT_DUE,
+    HELD,
+    SAVE,
+    BEFORE,
+    RELEASE,
+    CALL_SUBJECT,
+    CALL_ALL,
+    STATES,
+    PUT_EVENT,
+    SET_LAST_EVENT,
+    EVENTS,
+    NEXT_COMMAND,
+    PUT_COMMAND,
+    COMMAND_OF_KEY,
+    COMMANDS,
+    CALLS,
+    ANSWER,
+    ANSWERED,
+    PUT_MEASUREMENT,
+    MEASUREMENTS,
+    POLICY,
+    POLICY_OF,
+    POLICIES,
+    POLICY_FOR,
+    PUT_POLICY,
+    DELETE_POLICY,
+    FREEZE,
+    SET_FREEZE,
+    COUNTS,
+    COUNTS_OF,
+    PUT_COUNTS,
 ];
 
 #[cfg(test)]

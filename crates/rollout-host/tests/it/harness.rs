@@ -8,7 +8,7 @@ use hotswap_auth::{LocalKey, OpContext, Principal as Caller, Role};
 use hotswap_core::{Clock, Ids, Revision, SystemClock, SystemIds};
 use hotswap_rollout::judge::{Arm, Counts, Reading, Tally};
 use hotswap_rollout::{
-    CanaryStepDraft, CountSource, Event, Exposure, MetricSource, Millis, Order, PlanDraft, Rollout, Share,
+    CanaryStepDraft, CountSource, Exposure, MetricSource, Millis, Order, PlanDraft, Rollout, Share,
     StrategyDraft, Watch,
 };
 use hotswap_rollout_host::{
@@ -93,6 +93,10 @@ pub(crate) struct Extras {
     pub(crate) faults: Arc<dyn Faults>,
     pub(crate) notices: Arc<dyn Notices>,
     pub(crate) options: DriverOptions,
+    /// Each act is done twice.
+    pub(crate) twice: bool,
+    /// What is counted, from an earlier home.
+    pub(crate) gauge: Option<Gauge>,
 }
 
 impl Default for Extras {
@@ -101,6 +105,8 @@ impl Default for Extras {
             faults: Arc::new(NoFaults),
             notices: Arc::new(NoNotices),
             options: DriverOptions::default(),
+            twice: false,
+            gauge: None,
         }
     }
 }
@@ -111,29 +117,34 @@ impl Home {
     }
 
     pub(crate) async fn with(dir: &Path, db: Db, extras: Extras) -> Self {
-        let Extras { faults, notices, options } = extras;
+        let Extras { faults, notices, options, twice, gauge } = extras;
         let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
         let key = Arc::new(LocalKey::load_or_create(dir).expect("a key"));
         let key = Arc::new(SigningKey::new(key).expect("a key"));
-        let audit = AuditLog::open(
-            db.clone(),
-            AuditOptions::default(),
-            key,
-            Arc::clone(&clock),
-            Arc::clone(&ids),
-        );
+        let audit =
+            AuditLog::open(db.clone(), AuditOptions::default(), key, Arc::clone(&clock), Arc::clone(&ids));
         let audit = audit.expect("an audit log");
-        let table = Table::open(&db).await;
+        let mut table = Table::open(&db).await;
+        table.twice = twice;
         let subjects: Arc<dyn Subjects> = Arc::new(table.clone());
         let domains = vec![Arc::clone(&subjects)];
         let parts = Parts { db: db.clone(), clock, ids, audit: audit.clone(), notices, domains, faults };
         let rollouts = Rollouts::new(parts);
-        let gauge = Gauge(Arc::new(Mutex::new(Reading::NoData)));
+        let gauge = gauge.unwrap_or_else(|| Gauge(Arc::new(Mutex::new(Reading::NoData))));
         let source = Arc::new(Sources::new(db.clone(), Arc::new(gauge.clone()), None));
         let metrics = RolloutMetrics::register(&Metrics::new()).expect("metrics");
         let target = Arc::new(table.clone());
         let driver = Driver::new(&rollouts, &subjects, target, source, options, metrics);
         Self { db, rollouts, table, driver, gauge, audit, passed: Mutex::new(0) }
+    }
+
+    /// Another driver, as of another process.
+    pub(crate) fn another_driver(&self) -> TableDriver {
+        let subjects: Arc<dyn Subjects> = Arc::new(self.table.clone());
+        let source = Arc::new(Sources::new(self.db.clone(), Arc::new(self.gauge.clone()), None));
+        let metrics = RolloutMetrics::register(&Metrics::new()).expect("metrics");
+        let options = DriverOptions::default();
+        Driver::new(&self.rollouts, &subjects, Arc::new(self.table.clone()), source, options, metrics)
     }
 
     /// With the subject "tables/t".
@@ -200,21 +211,22 @@ impl Home {
         events.iter().map(|e| e.event.to_string()).collect()
     }
 
-    pub(crate) async fn events(&self, view: &View) -> Vec<Event> {
-        let page = Page { page_size: 1_000, ..Page::default() };
-        let (events, _) = self.rollouts.events(&ctx("eve"), &view.name(), &page).await.expect("events");
-        events.into_iter().map(|e| e.event).collect()
+    /// What the audit log tells of it: who, how it ended, and the rest as text.
+    pub(crate) async fn audited(&self, view: &View) -> Vec<(String, String, String)> {
+        let sql = "SELECT actor, outcome, reason, changes FROM audit_events WHERE resource = $1";
+        let mut tx = self.db.read().await.expect("a transaction");
+        let rows = tx.fetch_all(sql, &[view.name().into()]).await.expect("rows");
+        let text = |r: &hotswap_store::Row, column| r.text(column).expect("text");
+        let told = |r: &hotswap_store::Row| {
+            let rest = format!("{} {}", text(r, "reason"), text(r, "changes"));
+            (text(r, "actor"), text(r, "outcome"), rest)
+        };
+        rows.iter().map(told).collect()
     }
 }
 
 pub(crate) fn command(view: &View, order: Order) -> SendCommand {
-    SendCommand {
-        name: view.name(),
-        etag: String::new(),
-        order,
-        why: "because".into(),
-        request_id: None,
-    }
+    SendCommand { name: view.name(), etag: String::new(), order, why: "because".into(), request_id: None }
 }
 
 /// Somebody who calls, with the role "operator".

@@ -5,6 +5,15 @@
     reason = "a test fails by panicking, and spawns what it likes"
 )]
 
+mod approvals;
+mod commands;
+mod counts;
+mod crashes;
+mod driver;
+mod freeze;
 mod harness;
+mod lists;
+mod live;
+mod policies;
 mod table;
 mod thread;

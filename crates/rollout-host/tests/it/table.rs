@@ -1,10 +1,13 @@
 //! A domain whose subjects lie in tables of the same database, and its target. It forgets nothing: a rollout that is taken
 //! up by another process finds what was done.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use hotswap_core::{Revision, Violations};
 use hotswap_rollout::{
-    Act, ActResult, Content, ContentHash, Exposure, Millis, PortError, Powers, Principal, Rollout, Target,
-    TargetContext,
+    Act, ActResult, Content, ContentHash, Exposure, Millis, PortError, Powers, Principal, Rollout, RolloutId,
+    Target, TargetContext,
 };
 use hotswap_rollout_host::{Answer, Subjects};
 use hotswap_store::{Db, Row, StoreError, Tx};
@@ -25,6 +28,10 @@ const CREATE: &[&str] = &[
 pub(crate) struct Table {
     db: Db,
     powers: Powers,
+    /// Each act is done twice.
+    pub(crate) twice: bool,
+    /// Acts under way, and how often there were two of one rollout.
+    under_way: Arc<Mutex<(BTreeSet<RolloutId>, usize)>>,
 }
 
 fn missing() -> StoreError {
@@ -38,7 +45,21 @@ impl Table {
             tx.execute(sql, &[]).await.expect("a table");
         }
         tx.commit().await.expect("commits");
-        Self { db: db.clone(), powers: Powers::ALL }
+        Self { db: db.clone(), powers: Powers::ALL, twice: false, under_way: Arc::default() }
+    }
+
+    /// How often two acts of one rollout were under way at a time.
+    pub(crate) fn overlaps(&self) -> usize {
+        self.under_way.lock().expect("not poisoned").1
+    }
+
+    /// Somebody else changes what is out.
+    pub(crate) async fn meddle(&self, name: &str, to: &Exposure) {
+        let out = serde_json::to_string(to).expect("JSON");
+        let mut tx = self.db.write(SCOPE).await.expect("a transaction");
+        let sql = "UPDATE table_subjects SET exposure = $2 WHERE name = $1";
+        tx.execute(sql, &[name.into(), out.into()]).await.expect("changed");
+        tx.commit().await.expect("commits");
     }
 
     /// A subject with revision 1 live and 2 a draft, both written by "ann".
@@ -104,7 +125,8 @@ impl Table {
         let values =
             [name.into(), live.into(), candidate.into(), out.into(), cx.fence.into(), id.as_str().into()];
         tx.execute(sql, &values).await?;
-        let sql = "INSERT INTO table_acts (name, rollout, fence, ticket, act, at) VALUES ($1, $2, $3, $4, $5, $6)";
+        let sql =
+            "INSERT INTO table_acts (name, rollout, fence, ticket, act, at) VALUES ($1, $2, $3, $4, $5, $6)";
         let ticket = cx.ticket.map_or(0, u64::cast_signed);
         let now = tx.now().await?;
         let values =
@@ -125,12 +147,43 @@ fn exposure(row: &Row) -> Result<Exposure, StoreError> {
     Ok(found.unwrap_or_default())
 }
 
+/// An act under way; given up or not, it ends with its drop.
+struct UnderWay<'a> {
+    all: &'a Mutex<(BTreeSet<RolloutId>, usize)>,
+    id: RolloutId,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(all: &'a Mutex<(BTreeSet<RolloutId>, usize)>, id: RolloutId) -> Self {
+        let mut now = all.lock().expect("not poisoned");
+        if !now.0.insert(id) {
+            now.1 += 1;
+        }
+        Self { all, id }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.all.lock().expect("not poisoned").0.remove(&self.id);
+    }
+}
+
 impl Target for Table {
     fn powers(&self, _: &str) -> Powers {
         self.powers
     }
 
     async fn act(&self, rollout: &Rollout, cx: &TargetContext, act: &Act) -> ActResult {
+        // A target that hangs where its candidate is to get traffic, and not where it goes away.
+        if rollout.subject.starts_with("tables/slow") && matches!(act, Act::Expose(e) if *e != Exposure::None)
+        {
+            std::future::pending::<()>().await;
+        }
+        let _under_way = UnderWay::begin(&self.under_way, rollout.id);
+        if self.twice {
+            let _ = self.done(rollout, cx, act).await;
+        }
         match self.done(rollout, cx, act).await {
             Ok(true) => ActResult::Done,
             Ok(false) => ActResult::Retry { after: Millis(100), detail: "a later fence was here".into() },
