@@ -12,12 +12,14 @@
 //!   filter     the AIP-160 subset that List methods take ── Filter
 //!   digest     a sum over (name, version) that a change updates in place ── SetDigest
 //!   metric     what a process counts, declared ── MetricDef
+//!   latency    the scale that latencies are counted on ── latency_slot
 //!   clock      Clock, Ids: passed in, never reached for
 //! ```
 
 mod clock;
 mod digest;
 mod filter;
+mod latency;
 mod metric;
 mod names;
 mod page;
@@ -28,6 +30,7 @@ mod violation;
 pub use clock::{Clock, Ids, ManualClock, SequentialIds, SystemClock, SystemIds, Timestamp};
 pub use digest::SetDigest;
 pub use filter::{Comparison, Filter, Operator};
+pub use latency::{LATENCY_SLOTS, latency_slot, latency_slot_from_us};
 pub use metric::{LabelDef, MetricDef, MetricKind};
 pub use names::{InvalidName, PoolName, ProxyName, ResourceName, RouteName, check_id};
 pub use page::{PageSize, PageToken};
