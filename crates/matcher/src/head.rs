@@ -22,4 +22,27 @@ pub trait Routed {
     fn name(&self) -> &hotswap_core::RouteName;
     /// The route's spec.
     fn spec(&self) -> &crate::RouteSpec;
+    /// Which revision of a route under a rollout it is; `None`: there is no other.
+    fn arm(&self) -> Option<Arm> {
+        None
+    }
+}
+
+/// Which of two revisions of a resource a request meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Arm {
+    /// The one that is live.
+    Baseline,
+    /// The one that a rollout brings.
+    Candidate,
+}
+
+impl Arm {
+    /// Its name, as people and metrics see it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Candidate => "candidate",
+        }
+    }
 }

@@ -11,10 +11,14 @@
 //!        │  RouteTable::build, insert, remove
 //!        ▼
 //!   RouteTable                 host ─► exact paths (hash) · prefixes (hash by segment) · regexes
-//!        │  find(&head)
+//!        │  find(&head), find_where(&head, admits)
 //!        ▼
 //!   Found                      the route, and how much of the path its prefix took
 //! ```
+//!
+//! # Two revisions of a route
+//! While a route is under a rollout, both its revisions stand in the table, each as an [`Arm`]. A request sees one of
+//! them, as `admits` says; precedence is what it is without the other.
 //!
 //! # Cost
 //! A look-up costs a few hashes. A table is changed route by route, and a clone shares its memory: control plane
@@ -36,19 +40,21 @@ mod spec;
 mod table;
 
 pub use draft::{
-    BackendDraft, BackendState, BackendsDraft, BalancingDraft, CircuitBreakerDraft, ForwardDraft,
-    HashKeyDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, HeaderRuleDraft, HeaderRulesDraft,
-    HealthCheckDraft, HealthCheckKindDraft, LoadBalancingDraft, MatchDraft, OutlierEjectionDraft,
-    PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RetryDraft, RewriteDraft, RouteDraft,
-    SameSite, StickyCookieDraft, TimeoutsDraft, ValueMatchDraft,
+    BackendDraft, BackendState, BackendsDraft, BalancingDraft, CandidateDraft, CheckDraft,
+    CircuitBreakerDraft, CohortDraft, ExposureDraft, ForwardDraft, HashKeyDraft, HeaderDraft,
+    HeaderEditsDraft, HeaderMatchDraft, HeaderRuleDraft, HeaderRulesDraft, HealthCheckDraft,
+    HealthCheckKindDraft, LoadBalancingDraft, MatchDraft, OutlierEjectionDraft, PathMatchDraft, PoolDraft,
+    QueryMatchDraft, RedirectDraft, RequestKeyDraft, RetryDraft, RewriteDraft, RouteDraft, SameSite,
+    SmokeTestDraft, StickyCookieDraft, TimeoutsDraft, ValueMatchDraft,
 };
 pub use explain::{Explanation, NearMiss, Taken, explain};
-pub use head::{RequestHead, Routed};
+pub use head::{Arm, RequestHead, Routed};
 pub use host::{Host, parse_host};
 pub use spec::{
-    Action, Address, Backend, Backends, Balancing, CircuitBreaker, FailureRate, Forward, HashKey, HashSource,
-    HeaderEdits, HeaderMatch, HeaderRules, HealthCheck, HostPattern, LoadBalancing, OutlierEjection,
-    PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch, Redirect, Resilience, Retry, Rewrite, RouteMatch,
-    RouteSpec, Scheme, StickyCookie, Target, Timeouts, ValueMatch,
+    Action, Address, Backend, Backends, Balancing, CandidateSpec, Check, CircuitBreaker, Cohort, Exposure,
+    FailureRate, Forward, HashKey, HashSource, HeaderEdits, HeaderMatch, HeaderRules, HealthCheck,
+    HostPattern, LoadBalancing, OutlierEjection, PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch,
+    Redirect, RequestKey, Resilience, Retry, Rewrite, RouteMatch, RouteSpec, Scheme, SmokeTest, StickyCookie,
+    Target, Timeouts, ValueMatch,
 };
 pub use table::{Found, RouteTable, Unshared};

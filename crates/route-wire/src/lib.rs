@@ -5,11 +5,13 @@
 //! is the business of `RouteSpec::parse`. To the wire it is total.
 
 mod balancing;
+mod candidate;
 mod described;
 mod from_wire;
 mod resilience;
 mod to_wire;
 
+pub use candidate::candidate_from_wire;
 pub use described::{Described, NEAR_MISSES, explanation_to_wire};
 pub use from_wire::{pool_from_wire, route_from_wire, state_from_wire};
 pub use to_wire::{load_balancing_to_wire, pool_to_wire, route_to_wire};

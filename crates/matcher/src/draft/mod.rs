@@ -3,11 +3,13 @@
 //! [`crate::spec`], which parses it.
 
 mod balancing;
+mod candidate;
 mod pool;
 mod resilience;
 mod route;
 
 pub use balancing::*;
+pub use candidate::*;
 pub use pool::*;
 pub use resilience::*;
 pub use route::*;

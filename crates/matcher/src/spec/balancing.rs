@@ -299,12 +299,12 @@ fn under(field: &str, inner: Violations) -> Violations {
     v
 }
 
-fn header_name(name: &str) -> Result<HeaderName, &'static str> {
+pub(super) fn header_name(name: &str) -> Result<HeaderName, &'static str> {
     HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is not a valid header name")
 }
 
 /// A token, as RFC 6265 section 4.1.1 wants it.
-fn check_cookie_name(name: &str) -> Result<(), &'static str> {
+pub(super) fn check_cookie_name(name: &str) -> Result<(), &'static str> {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     let sound = (1..=200).contains(&name.len()) && name.bytes().all(token);
     if sound {

@@ -3,6 +3,7 @@
 
 mod action;
 mod balancing;
+mod candidate;
 mod condition;
 mod edits;
 mod pool;
@@ -15,6 +16,7 @@ use hotswap_core::{Violations, check_id};
 
 pub use action::{Action, Forward, PathRewrite, Redirect, Rewrite, Scheme, Target, Timeouts};
 pub use balancing::{Balancing, HashKey, HashSource, HeaderRules, LoadBalancing, StickyCookie};
+pub use candidate::{CandidateSpec, Check, Cohort, Exposure, RequestKey, SmokeTest};
 pub use condition::{HeaderMatch, HostPattern, PathMatch, QueryMatch, RouteMatch, ValueMatch};
 pub use edits::HeaderEdits;
 pub use pool::{Address, Backend, Backends, PoolSpec};

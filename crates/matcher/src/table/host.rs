@@ -35,6 +35,8 @@ pub(super) struct Candidate<T> {
     index: u32,
     /// There are no conditions besides the path, so that the route need not be looked at.
     path_alone: bool,
+    /// Not every request sees it.
+    of_rollout: bool,
     route: Arc<T>,
 }
 
@@ -68,7 +70,7 @@ impl<T: Routed> HostTable<T> {
         self.matches == 0
     }
 
-    /// Puts a route in. The caller sees to it that none of its name is there.
+    /// Puts a route in. The caller sees to it that none of its name and arm is there.
     pub(super) fn insert(&mut self, hasher: &DefaultHashBuilder, route: &Arc<T>) {
         self.matches += route.spec().matches().len();
         for (index, condition) in (0..).zip(route.spec().matches()) {
@@ -76,6 +78,7 @@ impl<T: Routed> HostTable<T> {
                 rank: rank(route.spec(), condition),
                 index,
                 path_alone: condition.is_path_alone(),
+                of_rollout: route.arm().is_some(),
                 route: Arc::clone(route),
             };
             match condition.path() {
@@ -126,13 +129,18 @@ impl<T: Routed> HostTable<T> {
         }
     }
 
-    pub(super) fn find(&self, hasher: &DefaultHashBuilder, head: &impl RequestHead) -> Option<Found<'_, T>> {
+    pub(super) fn find(
+        &self,
+        hasher: &DefaultHashBuilder,
+        head: &impl RequestHead,
+        admits: &mut impl FnMut(&T) -> bool,
+    ) -> Option<Found<'_, T>> {
         let path = head.path();
         let mut best: Option<(&Candidate<T>, Option<usize>)> = None;
         if !self.exact.is_empty()
             && let Some(bucket) = self.exact.get(hasher.hash_one(path), |b| *b.path == *path)
         {
-            consider(bucket.candidates.all(), head, None, &mut best);
+            consider(bucket.candidates.all(), head, None, admits, &mut best);
         }
         for &PrefixLength { len, .. } in &self.prefix_lengths {
             let at_boundary = match path.as_bytes().get(len) {
@@ -143,7 +151,7 @@ impl<T: Routed> HostTable<T> {
                 && let Some(prefix) = path.get(..len)
                 && let Some(bucket) = self.prefixes.get(hasher.hash_one(prefix), |b| *b.path == *prefix)
             {
-                consider(bucket.candidates.all(), head, Some(len), &mut best);
+                consider(bucket.candidates.all(), head, Some(len), admits, &mut best);
             }
         }
         for candidate in &*self.regexes {
@@ -154,6 +162,7 @@ impl<T: Routed> HostTable<T> {
             if let PathMatch::Regex(regex) = condition.path()
                 && regex.is_match(path.as_bytes())
                 && condition.rest_holds(head)
+                && candidate.is_seen(admits)
             {
                 best = Some((candidate, None));
                 break;
@@ -179,13 +188,16 @@ fn consider<'a, T: Routed>(
     candidates: &'a [Candidate<T>],
     head: &impl RequestHead,
     prefix_len: Option<usize>,
+    admits: &mut impl FnMut(&T) -> bool,
     best: &mut Option<(&'a Candidate<T>, Option<usize>)>,
 ) {
     for candidate in candidates {
         if best.is_some_and(|(b, _)| b.beats(candidate)) {
             return;
         }
-        if candidate.path_alone || candidate.condition().is_some_and(|c| c.rest_holds(head)) {
+        if (candidate.path_alone || candidate.condition().is_some_and(|c| c.rest_holds(head)))
+            && candidate.is_seen(admits)
+        {
             *best = Some((candidate, prefix_len));
             return;
         }
@@ -234,7 +246,8 @@ fn with<T: Routed>(candidates: &[Candidate<T>], candidate: Candidate<T>) -> Arc<
 }
 
 fn without<T: Routed>(candidates: &[Candidate<T>], route: &T, index: u32) -> Arc<[Candidate<T>]> {
-    let is_it = |c: &Candidate<T>| c.index == index && c.route.name() == route.name();
+    let is_it =
+        |c: &Candidate<T>| c.index == index && c.route.name() == route.name() && c.route.arm() == route.arm();
     candidates.iter().filter(|c| !is_it(c)).cloned().collect()
 }
 
@@ -254,6 +267,11 @@ impl<T> Candidates<T> {
 impl<T: Routed> Candidate<T> {
     fn condition(&self) -> Option<&RouteMatch> {
         self.route.spec().matches().get(self.index as usize)
+    }
+
+    /// Whether the request sees it.
+    fn is_seen(&self, admits: &mut impl FnMut(&T) -> bool) -> bool {
+        !self.of_rollout || admits(&self.route)
     }
 
     /// Whether it comes before another one.
@@ -305,8 +323,8 @@ impl<T> Clone for HostTable<T> {
 
 impl<T> Clone for Candidate<T> {
     fn clone(&self) -> Self {
-        let Self { rank, index, path_alone, ref route } = *self;
-        Self { rank, index, path_alone, route: Arc::clone(route) }
+        let Self { rank, index, path_alone, of_rollout, ref route } = *self;
+        Self { rank, index, path_alone, of_rollout, route: Arc::clone(route) }
     }
 }
 

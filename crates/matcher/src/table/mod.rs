@@ -16,7 +16,7 @@ use hashbrown::DefaultHashBuilder;
 use self::host::HostTable;
 use self::shared::SharedTable;
 use crate::spec::HostPattern;
-use crate::{RequestHead, Routed};
+use crate::{Arm, RequestHead, Routed};
 
 /// Routes, ready to be looked up. `T` is what the caller keeps of a route.
 pub struct RouteTable<T> {
@@ -58,7 +58,7 @@ impl<T: Routed> RouteTable<T> {
         table
     }
 
-    /// Puts a route in. The caller sees to it that none of its name is there. Clones stay as they are.
+    /// Puts a route in. The caller sees to it that none of its name and arm is there. Clones stay as they are.
     pub fn insert(&mut self, route: &Arc<T>) {
         self.for_each_host(route, |hasher, host| host.insert(hasher, route));
     }
@@ -69,23 +69,34 @@ impl<T: Routed> RouteTable<T> {
         self.for_each_host(route, |hasher, host| host.remove(hasher, route));
     }
 
-    /// The route that takes a request, by the rules of precedence; `None`: no route does.
+    /// The route that takes a request, by the rules of precedence; `None`: no route does. Of routes under a rollout
+    /// only the baseline is seen.
     pub fn find(&self, head: &impl RequestHead) -> Option<Found<'_, T>> {
+        self.find_where(head, &mut |route| route.arm() == Some(Arm::Baseline))
+    }
+
+    /// The same, where `admits` says which entries of routes under a rollout the request sees. It is asked about no
+    /// other, and only about those whose conditions hold; it must give the same answer each time.
+    pub fn find_where(
+        &self,
+        head: &impl RequestHead,
+        admits: &mut impl FnMut(&T) -> bool,
+    ) -> Option<Found<'_, T>> {
         let host = head.host();
-        if let Some(found) = self.lookup(&self.exact, host).and_then(|t| t.find(&self.hasher, head)) {
+        if let Some(found) = self.lookup(&self.exact, host).and_then(|t| t.find(&self.hasher, head, admits)) {
             return Some(found);
         }
         if !self.below.is_empty() {
             let mut rest = host;
             while let Some((_, parent)) = rest.split_once('.') {
-                if let Some(found) = self.lookup(&self.below, parent).and_then(|t| t.find(&self.hasher, head))
-                {
+                let table = self.lookup(&self.below, parent);
+                if let Some(found) = table.and_then(|t| t.find(&self.hasher, head, admits)) {
                     return Some(found);
                 }
                 rest = parent;
             }
         }
-        self.any.as_ref().and_then(|t| t.find(&self.hasher, head))
+        self.any.as_ref().and_then(|t| t.find(&self.hasher, head, admits))
     }
 
     /// What it does not share with `former`, for tests and for those who look after its cost.

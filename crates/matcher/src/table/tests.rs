@@ -9,7 +9,7 @@ use super::*;
 use crate::draft::*;
 use crate::spec::{PathMatch, RouteMatch, RouteSpec};
 
-struct Named(RouteName, RouteSpec);
+struct Named(RouteName, RouteSpec, Option<Arm>);
 
 impl Routed for Named {
     fn name(&self) -> &RouteName {
@@ -17,6 +17,9 @@ impl Routed for Named {
     }
     fn spec(&self) -> &RouteSpec {
         &self.1
+    }
+    fn arm(&self) -> Option<Arm> {
+        self.2
     }
 }
 
@@ -79,7 +82,7 @@ fn regex(p: &str) -> MatchDraft {
 fn table(routes: Vec<(&str, RouteDraft)>) -> RouteTable<Named> {
     RouteTable::build(routes.into_iter().map(|(id, d)| {
         let name = RouteName::from_id(id).expect("id");
-        Arc::new(Named(name, RouteSpec::parse(&d).expect("valid")))
+        Arc::new(Named(name, RouteSpec::parse(&d).expect("valid"), None))
     }))
 }
 
@@ -206,7 +209,7 @@ fn precedence(name: &RouteName, spec: &RouteSpec, index: usize) -> impl Ord + us
 /// What is said of a request: the route, the rule, and for each near miss its id, field and words.
 fn said(routes: &[(&str, RouteDraft)], head: &Head) -> (Option<String>, String, Vec<[String; 3]>) {
     let named = routes.iter().map(|(id, draft)| {
-        Named(RouteName::from_id(id).expect("id"), RouteSpec::parse(draft).expect("valid"))
+        Named(RouteName::from_id(id).expect("id"), RouteSpec::parse(draft).expect("valid"), None)
     });
     let named: Vec<_> = named.collect();
     let explained = crate::explain(&named, head, 20);
@@ -366,7 +369,7 @@ fn step(table: &mut RouteTable<Named>, routes: &mut Routes, id: u8, to: Option<&
     }
     if let Some(draft) = to {
         let name = RouteName::from_id(&id).expect("id");
-        let route = Arc::new(Named(name, RouteSpec::parse(draft).expect("valid")));
+        let route = Arc::new(Named(name, RouteSpec::parse(draft).expect("valid"), None));
         table.insert(&route);
         routes.insert(id, route);
     }
@@ -385,8 +388,8 @@ proptest! {
         let routes: Vec<_> = drafts.iter().enumerate().map(|(i, d)| {
             (RouteName::from_id(&format!("r{i}")).expect("id"), RouteSpec::parse(d).expect("valid"))
         }).collect();
-        let t = RouteTable::build(routes.iter().map(|(n, s)| Arc::new(Named(n.clone(), s.clone()))));
-        let named: Vec<_> = routes.iter().map(|(n, s)| Named(n.clone(), s.clone())).collect();
+        let t = RouteTable::build(routes.iter().map(|(n, s)| Arc::new(Named(n.clone(), s.clone(), None))));
+        let named: Vec<_> = routes.iter().map(|(n, s)| Named(n.clone(), s.clone(), None)).collect();
         for head in &heads {
             prop_assert_eq!(taken(&t, head), slow(&routes, head));
             let explained = crate::explain(&named, head, 100);
@@ -422,4 +425,5 @@ proptest! {
     }
 }
 
+mod arms;
 mod cost;

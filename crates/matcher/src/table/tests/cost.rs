@@ -8,7 +8,7 @@ fn ten_thousand(hosts: usize) -> (RouteTable<Named>, Routes) {
     for n in 0..10_000 {
         let draft = draft(&[&format!("h{}.example", n % hosts)], vec![prefix(&format!("/p{n}"))]);
         let name = RouteName::from_id(&format!("r{n}")).expect("id");
-        let route = Arc::new(Named(name, RouteSpec::parse(&draft).expect("valid")));
+        let route = Arc::new(Named(name, RouteSpec::parse(&draft).expect("valid"), None));
         table.insert(&route);
         routes.insert(format!("r{n}"), route);
     }
@@ -24,7 +24,7 @@ fn one_route_of_ten_thousand_changes_one_host_and_some_dozens_of_entries() {
         let mut after = before.clone();
         after.remove(old);
         let draft = draft(&[&host], vec![prefix("/moved")]);
-        after.insert(&Arc::new(Named(old.0.clone(), RouteSpec::parse(&draft).expect("valid"))));
+        after.insert(&Arc::new(Named(old.0.clone(), RouteSpec::parse(&draft).expect("valid"), None)));
 
         let work = after.unshared(&before);
         // The one leaf that it left and the one that it went to, of at most 64 each, and as much among hosts.
