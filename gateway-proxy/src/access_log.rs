@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::config::RouteEntry;
 use crate::metrics::ControlMetrics;
 use crate::reason::Reason;
+use crate::rollout::Met;
 
 /// Lines that wait for the writer at most.
 const CAPACITY: usize = 8_192;
@@ -68,6 +69,8 @@ pub struct Entry {
     pub took: Duration,
     /// Bytes of the response's body that were passed on.
     pub bytes: u64,
+    /// The rollouts that it met.
+    pub met: Met,
 }
 
 /// The cores' end; cheap to clone.
@@ -94,6 +97,10 @@ struct Line<'a> {
     reason: Option<&'static str>,
     ms: f64,
     bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollout: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arm: Option<String>,
 }
 
 impl AccessLog {
@@ -165,6 +172,8 @@ fn write_line(sink: &mut impl Write, entry: &Entry, now: Timestamp) -> io::Resul
         reason: entry.reason.map(Reason::code),
         ms: (entry.took.as_secs_f64() * 1e6).round() / 1e3,
         bytes: entry.bytes,
+        rollout: entry.met.rollouts(),
+        arm: entry.met.arms(),
     };
     serde_json::to_writer(&mut *sink, &line)?;
     sink.write_all(b"\n")
@@ -193,6 +202,7 @@ mod tests {
             reason,
             took: Duration::from_micros(1_234),
             bytes: 7,
+            met: Met::default(),
         }
     }
 

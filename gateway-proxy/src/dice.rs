@@ -5,13 +5,25 @@ use std::time::Duration;
 
 /// A generator (SplitMix64).
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
+
+impl Default for Dice {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Dice {
     /// One that differs between processes and between calls.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         // The standard library seeds each of these anew.
         Self(RandomState::new().build_hasher().finish())
+    }
+
+    /// One that begins where it is told to: two of the same seed say the same.
+    #[cfg(test)]
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(seed)
     }
 
     /// Another one.

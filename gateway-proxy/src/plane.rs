@@ -76,6 +76,7 @@ impl DataPlane {
         traces: Option<&RequestTraces>,
     ) -> Result<Self, StartError> {
         let Bound { listen, listeners, limits } = bound;
+        config.is_served_at(listen);
         let count = listeners.len();
         let trusted = Arc::new(options.trusted());
         let control = Arc::clone(&metrics.control);

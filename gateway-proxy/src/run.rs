@@ -17,7 +17,7 @@ use crate::admin::{Gateway, pages};
 use crate::config::Live;
 use crate::discover::Discovery;
 use crate::engine::Limits;
-use crate::metrics::{Collected, CollectedBackends, ControlMetrics, GatewayMetrics};
+use crate::metrics::{Collected, CollectedBackends, CollectedRollouts, ControlMetrics, GatewayMetrics};
 use crate::options::GatewayOptions;
 use crate::plane::{Bound, DataPlane};
 use crate::state::{State, StateHandle};
@@ -149,6 +149,8 @@ fn registry(metrics: &GatewayMetrics, config: &Live, traces: &Traces) -> Result<
     registry.register(collected).map_err(|e| failed(e.into()))?;
     let backends = CollectedBackends::new(config).map_err(|e| failed(e.into()))?;
     registry.register(backends).map_err(|e| failed(e.into()))?;
+    let rollouts = CollectedRollouts::new(config).map_err(|e| failed(e.into()))?;
+    registry.register(rollouts).map_err(|e| failed(e.into()))?;
     traces.register(&registry).map_err(|e| failed(e.into()))?;
     Ok(registry)
 }

@@ -21,6 +21,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::config::RouteEntry;
 use crate::reason::Reason;
+use crate::rollout::Met;
 
 /// The header of W3C Trace Context.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -86,6 +87,8 @@ impl Recording {
             ("server.address", told.host.map(|h| String::from_utf8_lossy(h).into_owned())),
             ("hotswap.route", route),
             ("hotswap.backend", told.backend.map(str::to_owned)),
+            ("hotswap.rollout", told.met.rollouts()),
+            ("hotswap.arm", told.met.arms()),
         ];
         for (name, text) in texts {
             if let Some(text) = text {
@@ -107,6 +110,7 @@ pub(crate) struct Told<'a> {
     pub(crate) backend: Option<&'a str>,
     pub(crate) status: Option<StatusCode>,
     pub(crate) reason: Option<Reason>,
+    pub(crate) met: Met,
 }
 
 fn now() -> SystemTime {

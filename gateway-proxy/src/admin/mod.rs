@@ -8,10 +8,12 @@
 //! | `/routes` | the routes in force | `name`, `host`, `after`, `limit` |
 //! | `/pools` | the pools in force, their strategies, how many backends take requests, their breakers | `name`, `after`, `limit` |
 //! | `/backends` | every backend and how it stands | `pool` |
+//! | `/rollouts` | the rollouts under way, who gets their candidates, what was counted of both arms | |
 
 mod backends;
 mod config;
 mod pools;
+mod rollouts;
 mod routes;
 mod text;
 
@@ -30,7 +32,7 @@ const MOST: usize = 1_000;
 pub fn pages(config: &Live, gateway: Gateway) -> Vec<Page> {
     let live = || config.clone();
     let (routes, pools, backends) = (live(), live(), live());
-    let all = config.clone();
+    let (all, under_way) = (live(), live());
     vec![
         Page::new("/", |asked| Ok(index(asked))),
         Page::new("/config", move |asked| written(asked, &gateway.standing(&all), config::text)),
@@ -39,6 +41,9 @@ pub fn pages(config: &Live, gateway: Gateway) -> Vec<Page> {
         Page::new("/backends", move |asked| {
             let states = backends.states().borrow().clone();
             written(asked, &backends::page(&states, asked)?, |all| backends::text(all))
+        }),
+        Page::new("/rollouts", move |asked| {
+            written(asked, &rollouts::page(&under_way.now()), |all| rollouts::text(all))
         }),
     ]
 }
@@ -91,11 +96,12 @@ impl<T> Part<T> {
 }
 
 fn index(asked: &Asked) -> String {
-    const PAGES: [(&str, &str); 7] = [
+    const PAGES: [(&str, &str); 8] = [
         ("/config", "revision and digest, the control plane, the limits"),
         ("/routes", "the routes in force: ?name=, ?host=, ?after=, ?limit="),
         ("/pools", "the pools in force: ?name=, ?after=, ?limit="),
         ("/backends", "every backend and how it stands: ?pool="),
+        ("/rollouts", "the rollouts under way, and what was counted of both arms"),
         ("/metrics", "for Prometheus"),
         ("/healthz", "whether it runs"),
         ("/readyz", "whether it takes traffic"),

@@ -36,6 +36,8 @@ struct Health {
     unhealthy: bool,
     /// Checks in a row that say the contrary.
     contrary: u32,
+    /// There was a check, as the settings have it now.
+    seen: bool,
 }
 
 /// The state of a backend.
@@ -53,6 +55,8 @@ pub(super) struct Inner {
 pub struct View {
     /// What active checks say; `None`: there are none.
     pub healthy: Option<bool>,
+    /// There was a check, and the last one agrees with `healthy`.
+    pub settled: bool,
     /// Until when it is taken out, in ms of [`super::clock`].
     pub ejected_until: Option<u64>,
     /// How often it was taken out.
@@ -80,9 +84,14 @@ impl Inner {
         if settings.outlier_ejection.is_none() && self.ejection.end() {
             quota.give_back();
         }
+        self.health.seen &= self.settings.health_check == settings.health_check;
         if self.settings != *settings {
             self.settings = Arc::clone(settings);
         }
+    }
+
+    pub(super) fn hold(&self) -> Hold {
+        self.hold
     }
 
     pub(super) fn health_check(&self) -> Option<&HealthCheck> {
@@ -156,6 +165,7 @@ impl Inner {
     /// A check has ended; true: the backend's health has changed by it.
     pub(super) fn checked(&mut self, ok: bool) -> bool {
         let Some(settings) = &self.settings.health_check else { return false };
+        self.health.seen = true;
         if ok != self.health.unhealthy {
             self.health.contrary = 0;
             return false;
@@ -164,7 +174,7 @@ impl Inner {
         let enough = if ok { settings.healthy_threshold } else { settings.unhealthy_threshold };
         let changes = self.health.contrary >= enough;
         if changes {
-            self.health = Health { unhealthy: !ok, contrary: 0 };
+            self.health = Health { unhealthy: !ok, contrary: 0, seen: true };
         }
         changes
     }
@@ -176,6 +186,7 @@ impl Inner {
     pub(super) fn view(&self) -> View {
         View {
             healthy: self.settings.health_check.as_ref().map(|_| !self.health.unhealthy),
+            settled: self.health.seen && self.health.contrary == 0,
             ejected_until: self.ejection.until(),
             ejections: self.ejection.total(),
             breaker: self.settings.circuit_breaker.as_ref().map(|_| self.breaker.state()),

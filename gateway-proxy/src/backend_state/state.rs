@@ -146,6 +146,11 @@ impl BackendState {
         self.lock().health_check().cloned()
     }
 
+    /// What an operator has decided about it.
+    pub(super) fn hold(&self) -> Hold {
+        self.lock().hold()
+    }
+
     /// How it stands at `now`, in ms.
     pub fn view(&self, now: u64) -> View {
         self.change(|inner| inner.advance(now, &self.quota), Inner::view)

@@ -6,33 +6,33 @@ const PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// FNV-1a, in pieces.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hasher(u64);
+pub(crate) struct Hasher(u64);
 
 impl Hasher {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(OFFSET)
     }
 
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(PRIME);
         }
     }
 
-    pub(super) fn finish(self) -> u64 {
+    pub(crate) fn finish(self) -> u64 {
         mixed(self.0)
     }
 }
 
 /// The hash of a text.
-pub(super) fn of(bytes: &[u8]) -> u64 {
+pub(crate) fn of(bytes: &[u8]) -> u64 {
     let mut hasher = Hasher::new();
     hasher.add(bytes);
     hasher.finish()
 }
 
 /// MurmurHash3's finalizer: every bit of the number changes half of the bits of the result.
-pub(super) fn mixed(mut x: u64) -> u64 {
+pub(crate) fn mixed(mut x: u64) -> u64 {
     x ^= x >> 33;
     x = x.wrapping_mul(0xff51_afd7_ed55_8ccd);
     x ^= x >> 33;

@@ -17,7 +17,7 @@
 
 pub mod client;
 pub mod cookie;
-mod hash;
+pub(crate) mod hash;
 mod least;
 mod level;
 mod place;

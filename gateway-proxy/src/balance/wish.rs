@@ -107,7 +107,7 @@ fn joined<T>(head: &impl RequestHead, name: &HeaderName, look: impl Fn(&[u8]) ->
 }
 
 /// Shows each value of a cookie.
-fn with_cookie(head: &impl RequestHead, name: &str, mut look: impl FnMut(&[u8])) {
+pub(crate) fn with_cookie(head: &impl RequestHead, name: &str, mut look: impl FnMut(&[u8])) {
     head.header(&COOKIE, &mut |line| {
         for pair in line.split(|b| *b == b';') {
             let pair = pair.trim_ascii();
@@ -120,4 +120,4 @@ fn with_cookie(head: &impl RequestHead, name: &str, mut look: impl FnMut(&[u8]))
 
 #[cfg(test)]
 #[path = "wish_tests.rs"]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -6,7 +6,7 @@ use hotswap_matcher::{
 use super::*;
 
 /// A request of headers alone.
-pub(in crate::balance) struct Head(pub(in crate::balance) Vec<(&'static str, &'static str)>);
+pub(crate) struct Head(pub(crate) Vec<(&'static str, &'static str)>);
 
 impl RequestHead for Head {
     fn method(&self) -> &str {

@@ -4,27 +4,43 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hotswap_core::{PoolName, ResourceName, RouteName, SetDigest};
-use hotswap_matcher::{Action, Backends, PoolSpec, RouteSpec, RouteTable, Target};
+use hotswap_matcher::{Action, Arm, Backends, CandidateSpec, PoolSpec, RouteSpec, RouteTable, Target};
 use http::HeaderValue;
 
+use super::rollouts::Rollouts;
 use super::shelf::Shelf;
 use super::{Compiled, PoolEntry, RouteEntry};
 use crate::backend_state::States;
 use crate::balance::cookie::StickyIds;
+use crate::rollout::{Part, Subject};
 
 /// Routes and pools by name, each in its slot, and the table of them, which each change brings up to date: what
 /// a change costs depends on the change, and [`Catalog::compile`] costs nothing to speak of.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    routes: HashMap<RouteName, Arc<RouteEntry>>,
+    routes: HashMap<RouteName, Revisions>,
     route_slots: Slots,
     table: RouteTable<RouteEntry>,
     routes_by_slot: Shelf<RouteEntry>,
     pools_by_slot: Shelf<PoolEntry>,
-    /// By the name of the pool, or of the route whose inline backends they are.
+    /// By the name of the pool, or of the route whose inline backends they are; a candidate's have [`BESIDE`] behind.
     pools: HashMap<String, Holder>,
     pool_slots: Slots,
     states: States,
+    rollouts: Rollouts,
+}
+
+/// A candidate's content, and who gets it.
+pub type Candidate<T> = (T, CandidateSpec);
+
+/// Stands behind the key of a candidate's backends; no name has it.
+const BESIDE: &str = "@candidate";
+
+/// What of a route is resident.
+#[derive(Debug)]
+struct Revisions {
+    baseline: Arc<RouteEntry>,
+    candidate: Option<Arc<RouteEntry>>,
 }
 
 /// The slot of a pool that exists, or that a route names.
@@ -37,7 +53,7 @@ struct Holder {
 
 /// Hands out numbers, and hands them out again when they come back.
 #[derive(Debug, Default)]
-struct Slots {
+pub(super) struct Slots {
     free: Vec<usize>,
     end: usize,
 }
@@ -45,52 +61,128 @@ struct Slots {
 impl Catalog {
     /// Puts a route in, or another content in its place.
     pub fn put_route(&mut self, name: &RouteName, spec: Arc<RouteSpec>) {
-        let slot = match self.routes.get(name) {
-            Some(old) => old.slot,
-            None => self.route_slots.take(),
-        };
+        self.put_route_with(name, spec, None);
+    }
+
+    /// The same, with the revision that a rollout brings, where there is one.
+    pub fn put_route_with(
+        &mut self,
+        name: &RouteName,
+        spec: Arc<RouteSpec>,
+        candidate: Option<Candidate<Arc<RouteSpec>>>,
+    ) {
         let old = self.routes.remove(name);
+        let (was, was_beside) = match &old {
+            Some(old) => (Some(&old.baseline), old.candidate.as_ref()),
+            None => (None, None),
+        };
+        let rollout = candidate.as_ref().map(|_| self.rollouts.slot(name.as_str()));
+        let part = |arm| rollout.map(|rollout| Part { rollout, arm });
+        let baseline = self.entry(name, spec, part(Arm::Baseline), was);
+        let beside = match candidate {
+            Some((spec, who)) => {
+                let entry = self.entry(name, spec, part(Arm::Candidate), was_beside);
+                let slot = rollout.unwrap_or_default();
+                self.rollouts.put(slot, name.as_str(), Subject::Route(entry.slot), who);
+                Some(entry)
+            }
+            None => {
+                self.rollouts.remove(name.as_str());
+                None
+            }
+        };
+        for (old, new) in [(was, Some(&baseline)), (was_beside, beside.as_ref())] {
+            if let Some(old) = old {
+                self.table.remove(old);
+                self.release(old, new.map(|new| &*new.spec));
+            }
+        }
+        if let (Some(old), None) = (was_beside, &beside) {
+            self.give_back(old);
+        }
+        for entry in [&baseline].into_iter().chain(&beside) {
+            self.table.insert(entry);
+            self.routes_by_slot.set(entry.slot, Some(Arc::clone(entry)));
+        }
+        self.routes.insert(name.clone(), Revisions { baseline, candidate: beside });
+    }
+
+    /// An entry in the slot of the one before it, and its hold of its pool.
+    fn entry(
+        &mut self,
+        name: &RouteName,
+        spec: Arc<RouteSpec>,
+        part: Option<Part>,
+        old: Option<&Arc<RouteEntry>>,
+    ) -> Arc<RouteEntry> {
+        let slot = old.map_or_else(|| self.route_slots.take(), |old| old.slot);
         let (pool, rewrite_host) = match spec.action() {
             Action::Redirect(_) => (None, None),
             Action::Forward(forward) => {
                 let pool = match &forward.target {
                     Target::Pool(pool) => self.hold(pool.as_str(), None),
-                    Target::Inline(backends) => self.hold(name.as_str(), Some(backends)),
+                    Target::Inline(backends) => self.hold(&inline_key(name, part), Some(backends)),
                 };
                 let host = forward.rewrite.host.as_ref();
                 (Some(pool), host.and_then(|h| HeaderValue::from_str(h).ok()))
             }
         };
-        if let Some(old) = old {
-            self.release(&old, &spec);
-            self.table.remove(&old);
-        }
-        let entry = Arc::new(RouteEntry { name: name.clone(), spec, slot, pool, rewrite_host });
-        self.table.insert(&entry);
-        self.routes_by_slot.set(slot, Some(Arc::clone(&entry)));
-        self.routes.insert(name.clone(), entry);
+        Arc::new(RouteEntry { name: name.clone(), spec, slot, pool, rewrite_host, part })
     }
 
     /// Takes a route out.
     pub fn remove_route(&mut self, name: &RouteName) {
-        if let Some(old) = self.routes.remove(name) {
-            self.table.remove(&old);
-            self.routes_by_slot.set(old.slot, None);
-            self.route_slots.give_back(old.slot);
-            self.drop_hold(&old, true);
+        let Some(old) = self.routes.remove(name) else { return };
+        self.rollouts.remove(name.as_str());
+        for entry in [&old.baseline].into_iter().chain(&old.candidate) {
+            self.table.remove(entry);
+            self.release(entry, None);
+            self.give_back(entry);
         }
+    }
+
+    fn give_back(&mut self, entry: &RouteEntry) {
+        self.routes_by_slot.set(entry.slot, None);
+        self.route_slots.give_back(entry.slot);
     }
 
     /// Puts a pool in, or another content in its place.
     pub fn put_pool(&mut self, name: &PoolName, spec: &PoolSpec) {
-        self.fill(name.as_str(), Some(spec.backends()));
+        self.put_pool_with(name, spec, None);
+    }
+
+    /// The same, with the revision that a rollout brings, where there is one.
+    pub fn put_pool_with(
+        &mut self,
+        name: &PoolName,
+        spec: &PoolSpec,
+        candidate: Option<Candidate<&PoolSpec>>,
+    ) {
+        let (name, beside) = (name.as_str(), beside(name.as_str()));
+        let Some((other, who)) = candidate else {
+            self.rollouts.remove(name);
+            self.fill(name, Some(spec.backends()), None);
+            if self.pools.contains_key(&beside) {
+                self.fill(&beside, None, None);
+                self.sweep(&beside);
+            }
+            return;
+        };
+        let rollout = self.rollouts.slot(name);
+        let slot = self.holder(&beside).slot;
+        self.fill(name, Some(spec.backends()), Some(Part { rollout, arm: Arm::Baseline }));
+        self.fill(&beside, Some(other.backends()), Some(Part { rollout, arm: Arm::Candidate }));
+        self.rollouts.put(rollout, name, Subject::Pool(slot), who);
     }
 
     /// Takes a pool out. Routes that name it answer 503.
     pub fn remove_pool(&mut self, name: &PoolName) {
-        if self.pools.contains_key(name.as_str()) {
-            self.fill(name.as_str(), None);
-            self.sweep(name.as_str());
+        self.rollouts.remove(name.as_str());
+        for key in [beside(name.as_str()), name.as_str().to_owned()] {
+            if self.pools.contains_key(&key) {
+                self.fill(&key, None, None);
+                self.sweep(&key);
+            }
         }
     }
 
@@ -103,201 +195,108 @@ impl Catalog {
             routes: self.routes_by_slot.clone(),
             pools: self.pools_by_slot.clone(),
             states: self.states.clone(),
+            rollouts: self.rollouts.by_slot(),
+            of_routes: self.rollouts.of_routes(),
         }
     }
 
-    fn holder(&mut self, name: &str) -> &mut Holder {
+    fn holder(&mut self, key: &str) -> &mut Holder {
         let slots = &mut self.pool_slots;
-        self.pools
-            .entry(name.to_owned())
-            .or_insert_with(|| Holder { slot: slots.take(), ..Holder::default() })
+        self.pools.entry(key.to_owned()).or_insert_with(|| Holder { slot: slots.take(), ..Holder::default() })
     }
 
     /// Gives a pool its content, or takes it away.
-    fn fill(&mut self, name: &str, backends: Option<&Backends>) {
+    fn fill(&mut self, key: &str, backends: Option<&Backends>, part: Option<Part>) {
+        let name = key.strip_suffix(BESIDE);
         let entry = backends.map(|backends| {
-            let states = self.states.put(name, backends);
+            let states = match name {
+                Some(name) => self.states.put_beside(name, backends),
+                None => self.states.put(key, backends),
+            };
+            // Clients keep their ids in both revisions.
+            let (name, is_live) = (name.unwrap_or(key), name.is_none());
             let cookie = backends.balancing.sticky.as_ref();
             let sticky = cookie.map(|cookie| StickyIds::new(cookie, name, &backends.backends));
-            Arc::new(PoolEntry { name: name.to_owned(), backends: backends.clone(), states, sticky })
+            let name = name.to_owned();
+            Arc::new(PoolEntry { name, backends: backends.clone(), states, sticky, part, is_live })
         });
-        if entry.is_none() {
-            self.states.remove(name);
+        match (&entry, name) {
+            (Some(_), _) => {}
+            (None, Some(name)) => self.states.remove_beside(name),
+            (None, None) => self.states.remove(key),
         }
-        let holder = self.holder(name);
+        let holder = self.holder(key);
         holder.entry.clone_from(&entry);
         let slot = holder.slot;
         self.pools_by_slot.set(slot, entry);
     }
 
     /// Notes that a route names the pool; inline backends come with it.
-    fn hold(&mut self, name: &str, inline: Option<&Backends>) -> usize {
+    fn hold(&mut self, key: &str, inline: Option<&Backends>) -> usize {
         if inline.is_some() {
-            self.fill(name, inline);
+            self.fill(key, inline, None);
         }
-        let holder = self.holder(name);
+        let holder = self.holder(key);
         holder.routes += 1;
         holder.slot
     }
 
-    /// Lets go of what the former content of a route named.
-    fn release(&mut self, old: &RouteEntry, new: &RouteSpec) {
-        let still_inline =
-            matches!(new.action(), Action::Forward(f) if matches!(f.target, Target::Inline(_)));
-        self.drop_hold(old, !still_inline);
-    }
-
-    fn drop_hold(&mut self, old: &RouteEntry, inline_too: bool) {
-        let name = match old.action() {
+    /// Lets go of what the former content of a route named; `new`: what is in its place.
+    fn release(&mut self, old: &RouteEntry, new: Option<&RouteSpec>) {
+        let is_inline = |spec: &RouteSpec| matches!(spec.action(), Action::Forward(f) if matches!(f.target, Target::Inline(_)));
+        let key = match old.action() {
             Action::Redirect(_) => return,
             Action::Forward(forward) => match &forward.target {
                 Target::Pool(pool) => pool.to_string(),
-                Target::Inline(_) => old.name.to_string(),
+                Target::Inline(_) => inline_key(&old.name, old.part),
             },
         };
-        let inline = name == old.name.as_str();
-        if let Some(holder) = self.pools.get_mut(&name) {
+        if let Some(holder) = self.pools.get_mut(&key) {
             holder.routes = holder.routes.saturating_sub(1);
-            if inline && inline_too {
-                self.fill(&name, None);
+            if is_inline(&old.spec) && !new.is_some_and(is_inline) {
+                self.fill(&key, None, None);
             }
         }
-        self.sweep(&name);
+        self.sweep(&key);
     }
 
-    fn sweep(&mut self, name: &str) {
-        if let Some(holder) = self.pools.get(name)
+    fn sweep(&mut self, key: &str) {
+        if let Some(holder) = self.pools.get(key)
             && holder.routes == 0
             && holder.entry.is_none()
         {
             self.pool_slots.give_back(holder.slot);
-            self.pools.remove(name);
+            self.pools.remove(key);
         }
     }
 }
 
+/// Where the backends of a candidate are kept.
+fn beside(name: &str) -> String {
+    format!("{name}{BESIDE}")
+}
+
+/// Where the inline backends of a route are kept.
+fn inline_key(name: &RouteName, part: Option<Part>) -> String {
+    match part.map(|part| part.arm) {
+        Some(Arm::Candidate) => beside(name.as_str()),
+        Some(Arm::Baseline) | None => name.as_str().to_owned(),
+    }
+}
+
 impl Slots {
-    fn take(&mut self) -> usize {
+    pub(super) fn take(&mut self) -> usize {
         self.free.pop().unwrap_or_else(|| {
             self.end += 1;
             self.end - 1
         })
     }
 
-    fn give_back(&mut self, slot: usize) {
+    pub(super) fn give_back(&mut self, slot: usize) {
         self.free.push(slot);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use hotswap_matcher::{
-        BackendDraft, BackendsDraft, ForwardDraft, MatchDraft, PathMatchDraft, PoolDraft, RouteDraft,
-    };
-
-    use super::*;
-
-    fn name(id: &str) -> RouteName {
-        RouteName::from_id(id).expect("id")
-    }
-
-    fn pool_name(id: &str) -> PoolName {
-        PoolName::from_id(id).expect("id")
-    }
-
-    fn backend(address: &str) -> BackendDraft {
-        BackendDraft { address: address.into(), weight: None, ..BackendDraft::default() }
-    }
-
-    fn draft_to(pool: &str) -> RouteDraft {
-        let forward = ForwardDraft { pool: Some(pool.into()), ..ForwardDraft::default() };
-        RouteDraft { forward: Some(forward), ..RouteDraft::default() }
-    }
-
-    fn to_pool(pool: &str) -> Arc<RouteSpec> {
-        Arc::new(RouteSpec::parse(&draft_to(pool)).expect("valid"))
-    }
-
-    fn inline(address: &str) -> Arc<RouteSpec> {
-        let backends = BackendsDraft { backends: vec![backend(address)], ..BackendsDraft::default() };
-        let forward = ForwardDraft { inline: Some(backends), ..ForwardDraft::default() };
-        let draft = RouteDraft { forward: Some(forward), ..RouteDraft::default() };
-        Arc::new(RouteSpec::parse(&draft).expect("valid"))
-    }
-
-    fn pool(address: &str) -> PoolSpec {
-        PoolSpec::parse(&PoolDraft { backends: vec![backend(address)], ..PoolDraft::default() }).expect("ok")
-    }
-
-    fn address_of(compiled: &Compiled, route: usize) -> Option<String> {
-        let slot = compiled.route(route)?.pool()?;
-        Some(compiled.pool(slot)?.backends().backends.first()?.address.to_string())
-    }
-
-    #[test]
-    fn a_route_finds_its_pool_whichever_came_first() {
-        let mut catalog = Catalog::default();
-        catalog.put_route(&name("a"), to_pool("pools/p"));
-        let compiled = catalog.compile(1);
-        assert!(compiled.route(0).is_some() && address_of(&compiled, 0).is_none(), "the pool is missing");
-        catalog.put_pool(&pool_name("p"), &pool("a:1"));
-        assert_eq!(address_of(&catalog.compile(2), 0).as_deref(), Some("a:1"));
-        catalog.remove_pool(&pool_name("p"));
-        assert_eq!(address_of(&catalog.compile(3), 0), None);
-    }
-
-    #[test]
-    fn what_did_not_change_keeps_its_slot_and_its_entry() {
-        let mut catalog = Catalog::default();
-        catalog.put_pool(&pool_name("p"), &pool("a:1"));
-        catalog.put_route(&name("a"), to_pool("pools/p"));
-        let before = catalog.compile(1);
-        catalog.put_route(&name("b"), inline("b:1"));
-        let after = catalog.compile(2);
-        let entry = |c: &Compiled| (c.route(0).cloned().expect("a"), c.pool(0).cloned().expect("p"));
-        assert!(Arc::ptr_eq(&entry(&before).0, &entry(&after).0));
-        assert!(Arc::ptr_eq(&entry(&before).1, &entry(&after).1));
-    }
-
-    #[test]
-    fn one_route_or_pool_of_ten_thousand_recompiles_a_bounded_part() {
-        let mut catalog = Catalog::default();
-        for n in 0..10_000 {
-            let mut draft =
-                RouteDraft { hosts: vec![format!("h{}.example", n % 100)], ..draft_to("pools/p") };
-            let path = Some(PathMatchDraft::Prefix(format!("/p{n}")));
-            draft.matches = vec![MatchDraft { path, ..MatchDraft::default() }];
-            catalog.put_route(&name(&format!("r{n}")), Arc::new(RouteSpec::parse(&draft).expect("valid")));
-            catalog.put_pool(&pool_name(&format!("p{n}")), &pool("a:1"));
-        }
-        let before = catalog.compile(1);
-        catalog.put_route(&name("r4711"), inline("b:1"));
-        let after = catalog.compile(2);
-        let table = after.table().unshared(before.table());
-        assert!(table.hosts <= 2 && table.entries <= 128 && table.slots <= 128, "{table:?}");
-        assert!(after.routes.unshared(&before.routes) <= 64);
-        assert!(after.pools.unshared(&before.pools) <= 64);
-
-        catalog.put_pool(&pool_name("p4711"), &pool("c:1"));
-        let last = catalog.compile(3);
-        assert_eq!(last.table().unshared(after.table()), Default::default(), "a pool touches no route");
-        assert_eq!(last.routes.unshared(&after.routes), 0);
-        assert_eq!(last.pools.unshared(&after.pools), 64);
-    }
-
-    #[test]
-    fn slots_come_back_when_nobody_names_them() {
-        let mut catalog = Catalog::default();
-        for round in 0..100 {
-            catalog.put_route(&name("a"), inline(&format!("a:{}", round + 1)));
-            assert_eq!(address_of(&catalog.compile(round), 0), Some(format!("a:{}", round + 1)));
-            catalog.put_route(&name("a"), to_pool("pools/p"));
-            catalog.put_route(&name("a"), to_pool("pools/q"));
-            if round % 2 == 0 {
-                catalog.remove_route(&name("a"));
-            }
-        }
-        assert!(catalog.pools.len() <= 1 && catalog.pool_slots.end <= 2, "{catalog:?}");
-        assert_eq!(catalog.route_slots.end, 1);
-    }
-}
+#[path = "catalog_tests.rs"]
+mod tests;

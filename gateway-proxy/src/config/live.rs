@@ -1,6 +1,7 @@
 //! The configuration in force.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, Cache};
 
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 use super::Compiled;
 use crate::backend_state::States;
 use crate::explain::Cores;
+use crate::rollout::ForcedPeers;
 
 /// Holds the configuration in force, and swaps it; cheap to clone.
 ///
@@ -20,6 +22,8 @@ pub struct Live {
     retired: Arc<Mutex<Vec<Arc<Compiled>>>>,
     states: watch::Sender<States>,
     cores: Cores,
+    forced: ForcedPeers,
+    listen: Arc<OnceLock<SocketAddr>>,
 }
 
 /// A core's view of it: a load and a comparison where nothing has changed.
@@ -35,6 +39,8 @@ impl Live {
             retired: Arc::default(),
             states,
             cores: Cores::default(),
+            forced: ForcedPeers::default(),
+            listen: Arc::default(),
         }
     }
 
@@ -75,6 +81,22 @@ impl Live {
     /// The cores that serve it.
     pub fn cores(&self) -> &Cores {
         &self.cores
+    }
+
+    /// Where tests of candidates come from.
+    pub fn forced(&self) -> &ForcedPeers {
+        &self.forced
+    }
+
+    /// It is served at this address.
+    pub fn is_served_at(&self, listen: SocketAddr) {
+        // The first one stays: it is served once.
+        let _ = self.listen.set(listen);
+    }
+
+    /// Where it is served; `None`: not yet.
+    pub fn listen(&self) -> Option<SocketAddr> {
+        self.listen.get().copied()
     }
 
     /// A view for a core.

@@ -9,18 +9,20 @@
 
 mod catalog;
 mod live;
+mod rollouts;
 mod shelf;
 
 use std::sync::Arc;
 
 use hotswap_core::{RouteName, SetDigest};
-use hotswap_matcher::{Action, Backends, Forward, HeaderEdits, Redirect, RouteSpec, RouteTable, Routed};
+use hotswap_matcher::{Action, Arm, Backends, Forward, HeaderEdits, Redirect, RouteSpec, RouteTable, Routed};
 use http::HeaderValue;
 
 use crate::backend_state::{PoolStates, States};
 use crate::balance::cookie::StickyIds;
+use crate::rollout::{Part, Rollout};
 
-pub use catalog::Catalog;
+pub use catalog::{Candidate, Catalog};
 pub use live::{Live, View};
 
 use self::shelf::Shelf;
@@ -35,6 +37,8 @@ pub struct RouteEntry {
     pool: Option<usize>,
     /// The Host that the backend sees, where the route sets one.
     rewrite_host: Option<HeaderValue>,
+    /// Its place in a rollout of the route.
+    part: Option<Part>,
 }
 
 /// A pool, or the inline backends of a route.
@@ -46,6 +50,10 @@ pub struct PoolEntry {
     states: Arc<PoolStates>,
     /// Where the pool keeps clients with their backends.
     sticky: Option<StickyIds>,
+    /// Its place in a rollout of the pool.
+    part: Option<Part>,
+    /// It is no candidate, nor the inline backends of one.
+    is_live: bool,
 }
 
 /// A whole configuration.
@@ -58,6 +66,9 @@ pub struct Compiled {
     routes: Shelf<RouteEntry>,
     pools: Shelf<PoolEntry>,
     states: States,
+    rollouts: Shelf<Rollout>,
+    /// Whether there is a rollout of a route.
+    of_routes: bool,
 }
 
 // === impl RouteEntry ===
@@ -108,6 +119,11 @@ impl RouteEntry {
     pub fn rewrite_host(&self) -> Option<&HeaderValue> {
         self.rewrite_host.as_ref()
     }
+
+    /// Its place in a rollout of the route; `None`: there is none.
+    pub fn part(&self) -> Option<Part> {
+        self.part
+    }
 }
 
 impl Routed for RouteEntry {
@@ -118,12 +134,16 @@ impl Routed for RouteEntry {
     fn spec(&self) -> &RouteSpec {
         &self.spec
     }
+
+    fn arm(&self) -> Option<Arm> {
+        self.part.map(|part| part.arm)
+    }
 }
 
 // === impl PoolEntry ===
 
 impl PoolEntry {
-    /// "pools/{pool}", or "routes/{route}" for the inline backends of a route.
+    /// "pools/{pool}", or "routes/{route}" for the inline backends of a route; a candidate has the same name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -141,6 +161,11 @@ impl PoolEntry {
     /// What is known of its backends, in their order.
     pub fn states(&self) -> &PoolStates {
         &self.states
+    }
+
+    /// Its place in a rollout of the pool; `None`: there is none.
+    pub fn part(&self) -> Option<Part> {
+        self.part
     }
 }
 
@@ -162,14 +187,14 @@ impl Compiled {
         Self { digest, ..self }
     }
 
-    /// Every route.
+    /// Every route that is live; candidates of rollouts are left out.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<RouteEntry>> {
-        self.routes.iter()
+        self.routes.iter().filter(|route| route.arm() != Some(Arm::Candidate))
     }
 
-    /// Every pool, and the inline backends of routes.
+    /// Every pool that is live, and the inline backends of routes; candidates of rollouts are left out.
     pub fn pools(&self) -> impl Iterator<Item = &Arc<PoolEntry>> {
-        self.pools.iter()
+        self.pools.iter().filter(|pool| pool.is_live)
     }
 
     /// The routes, to be looked up.
@@ -190,5 +215,20 @@ impl Compiled {
     /// A pool by its slot; `None`: it does not exist.
     pub fn pool(&self, slot: usize) -> Option<&Arc<PoolEntry>> {
         self.pools.get(slot)
+    }
+
+    /// A rollout by its slot.
+    pub fn rollout(&self, slot: usize) -> Option<&Arc<Rollout>> {
+        self.rollouts.get(slot)
+    }
+
+    /// All rollouts.
+    pub fn rollouts(&self) -> impl Iterator<Item = &Arc<Rollout>> {
+        self.rollouts.iter()
+    }
+
+    /// Whether a route is under a rollout, so that not every request sees every entry of the table.
+    pub fn has_two_arms(&self) -> bool {
+        self.of_routes
     }
 }

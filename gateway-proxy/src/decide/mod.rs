@@ -13,9 +13,11 @@ pub mod path;
 mod redirect;
 mod targets;
 
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hotswap_matcher::{Address, RequestHead, Timeouts};
+use hotswap_matcher::{Address, Forward, Found, RequestHead, Timeouts};
 use http::{HeaderValue, StatusCode};
 
 pub use targets::{Chosen, Resolve, Targets};
@@ -23,8 +25,10 @@ pub use targets::{Chosen, Resolve, Targets};
 use crate::backend_state::InFlight;
 use crate::balance::Wish;
 use crate::balance::wish::Sender;
-use crate::config::Compiled;
+use crate::config::{Compiled, PoolEntry, RouteEntry};
+use crate::dice::Dice;
 use crate::reason::Reason;
+use crate::rollout::{Arms, Draws, Forced};
 use crate::trace::Stages;
 
 /// What is done with a request.
@@ -45,6 +49,8 @@ pub enum LocalReply {
         reason: Reason,
         /// The route, where one took the request.
         route: Option<usize>,
+        /// The rollouts that it has met.
+        arms: Arms,
     },
     /// The route redirects.
     Redirect {
@@ -54,6 +60,8 @@ pub enum LocalReply {
         location: HeaderValue,
         /// The route's slot.
         route: usize,
+        /// The rollouts that the request has met.
+        arms: Arms,
     },
 }
 
@@ -62,6 +70,10 @@ pub enum LocalReply {
 pub struct Plan<H> {
     /// The route's slot.
     pub route: usize,
+    /// The pool's slot.
+    pub pool: usize,
+    /// The rollouts that the request has met.
+    pub arms: Arms,
     /// The backend.
     pub backend: H,
     /// Its place in the pool.
@@ -100,6 +112,10 @@ pub struct Caller<'a> {
     pub now: u64,
     /// Told what is reached, where the request is recorded.
     pub stages: Option<&'a Stages>,
+    /// The core's, for what is drawn.
+    pub dice: &'a RefCell<Dice>,
+    /// The test of a candidate that the request belongs to.
+    pub forced: Option<&'a Forced>,
 }
 
 /// Decides. `targets` is what the core keeps of the pools: their balance, and the handles of
@@ -111,38 +127,54 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
     targets: &mut Targets<H>,
     resolve: &mut R,
 ) -> Decision<H> {
+    let none = Arms::default();
     if config.revision().is_none() {
-        return failure(Reason::NoConfig, None);
+        return failure(Reason::NoConfig, None, none);
     }
     if path::has_dot_segment(head.path().as_bytes()) {
-        return failure(Reason::BadPath, None);
+        return failure(Reason::BadPath, None, none);
     }
-    let Some(found) = config.table().find(head) else {
-        return failure(Reason::NoRoute, None);
+    let mut draws = Draws::new(config, head, caller);
+    let found = if config.has_two_arms() {
+        config.table().find_where(head, &mut |entry| draws.admits(entry))
+    } else {
+        config.table().find(head)
     };
-    let route = found.route.slot();
+    let Some(found) = found else {
+        return failure(Reason::NoRoute, None, none);
+    };
     if let Some(stages) = caller.stages {
         stages.matched();
     }
-    let Some(forward) = found.route.forward() else {
-        let authority = Authority { port: caller.port, host: head.host() };
-        return match found
-            .route
-            .redirect()
-            .and_then(|r| redirect::reply(r, head, authority, found.prefix_len))
-        {
-            Some((status, location)) => Decision::Respond(LocalReply::Redirect { status, location, route }),
-            None => failure(Reason::BadRequest, Some(route)),
-        };
+    let mut arms = none;
+    arms.route = found.route.part().and_then(|part| draws.draw(part.rollout));
+    let pool = found.route.pool().and_then(|slot| draws.pool(slot, &mut arms));
+    draws.end(arms);
+    match found.route.forward() {
+        Some(forward) => to_backend(&found, forward, arms, pool, (head, caller), targets, resolve),
+        None => to_elsewhere(&found, arms, head, caller.port),
+    }
+}
+
+/// A backend answers.
+fn to_backend<H: Clone, R: Resolve<Handle = H>>(
+    found: &Found<'_, RouteEntry>,
+    forward: &Forward,
+    arms: Arms,
+    pool: Option<(usize, &Arc<PoolEntry>)>,
+    (head, caller): (&impl RequestHead, &Caller<'_>),
+    targets: &mut Targets<H>,
+    resolve: &mut R,
+) -> Decision<H> {
+    let route = found.route.slot();
+    let Some((slot, pool)) = pool else {
+        return failure(Reason::PoolMissing, Some(route), arms);
     };
-    let Some(pool) = found.route.pool().and_then(|slot| Some((slot, config.pool(slot)?))) else {
-        return failure(Reason::PoolMissing, Some(route));
-    };
-    let wish = Wish::of(&pool.1.backends().balancing, pool.1.sticky(), head, caller.sender);
+    let wish = Wish::of(&pool.backends().balancing, pool.sticky(), head, caller.sender);
     let Chosen { backend, place, in_flight, set_cookie } =
-        match targets.pick(pool.0, pool.1, &wish, &|_| false, resolve, caller.now) {
+        match targets.pick(slot, pool, &wish, &|_| false, resolve, caller.now) {
             Ok(chosen) => chosen,
-            Err(reason) => return failure(reason, Some(route)),
+            Err(reason) => return failure(reason, Some(route), arms),
         };
     let path = forward
         .rewrite
@@ -151,19 +183,36 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
         .map(|rewrite| path::rewritten(rewrite, head.path(), head.query(), found.prefix_len));
     Decision::Forward(Plan {
         route,
+        pool: slot,
+        arms,
         backend,
         place,
         in_flight,
         wish,
         set_cookie,
-        connect_timeout: pool.1.backends().connect_timeout,
+        connect_timeout: pool.backends().connect_timeout,
         timeouts: forward.timeouts,
         path,
     })
 }
 
-fn failure<H>(reason: Reason, route: Option<usize>) -> Decision<H> {
-    Decision::Respond(LocalReply::Failure { reason, route })
+/// The route redirects.
+fn to_elsewhere<H>(
+    found: &Found<'_, RouteEntry>,
+    arms: Arms,
+    head: &impl RequestHead,
+    port: Option<u16>,
+) -> Decision<H> {
+    let route = found.route.slot();
+    let authority = Authority { port, host: head.host() };
+    match found.route.redirect().and_then(|r| redirect::reply(r, head, authority, found.prefix_len)) {
+        Some((status, location)) => Decision::Respond(LocalReply::Redirect { status, location, route, arms }),
+        None => failure(Reason::BadRequest, Some(route), arms),
+    }
+}
+
+fn failure<H>(reason: Reason, route: Option<usize>, arms: Arms) -> Decision<H> {
+    Decision::Respond(LocalReply::Failure { reason, route, arms })
 }
 
 /// A handle that is the address itself, for engines that need no more, and for tests.

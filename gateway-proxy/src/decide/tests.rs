@@ -65,8 +65,9 @@ fn to(pool: &str, prefix: &str) -> RouteDraft {
     }
 }
 
-fn caller(trusted: &TrustedProxies, port: Option<u16>) -> Caller<'_> {
-    Caller { port, sender: Sender { peer: [192, 0, 2, 1].into(), trusted }, now: 1, stages: None }
+fn caller<'a>(trusted: &'a TrustedProxies, dice: &'a RefCell<Dice>, port: Option<u16>) -> Caller<'a> {
+    let sender = Sender { peer: [192, 0, 2, 1].into(), trusted };
+    Caller { port, sender, now: 1, stages: None, dice, forced: None }
 }
 
 fn redirect(redirect: RedirectDraft) -> RouteDraft {
@@ -74,8 +75,8 @@ fn redirect(redirect: RedirectDraft) -> RouteDraft {
 }
 
 fn decided(config: &Compiled, head: &Head, port: Option<u16>) -> Decision<Address> {
-    let trusted = TrustedProxies::default();
-    decide(config, head, &caller(&trusted, port), &mut Targets::new(0), &mut ByAddress)
+    let (trusted, dice) = (TrustedProxies::default(), RefCell::new(Dice::new()));
+    decide(config, head, &caller(&trusted, &dice, port), &mut Targets::new(0), &mut ByAddress)
 }
 
 fn reason(decision: Decision<Address>) -> Option<Reason> {
@@ -148,7 +149,7 @@ fn the_turn_goes_on_when_the_pool_changes_and_when_nothing_does() {
     let next = |config: &Compiled, targets: &mut Targets<Address>| match decide(
         config,
         &get("/"),
-        &caller(&TrustedProxies::default(), None),
+        &caller(&TrustedProxies::default(), &RefCell::new(Dice::new()), None),
         targets,
         &mut ByAddress,
     ) {

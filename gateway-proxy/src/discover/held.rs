@@ -5,7 +5,6 @@
 //! the version last accepted.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use hotswap_api::gateway::v1::{Delta, Resource, ResourceError, ResumeToken, SnapshotChunk};
 use hotswap_core::{PoolName, RefusalReason, ResourceName, RouteName, SetDigest};
@@ -299,18 +298,25 @@ impl Held {
         self.said.insert(name, version);
         let mut piece = Piece { said: version, applied: before.and_then(|p| p.applied) };
         let content = parse(resource);
-        if let Ok(content) = &content {
+        let refused = content.as_ref().err().cloned();
+        if let Ok(content) = content {
             if let Some(old) = piece.applied.replace(version) {
                 self.applied.remove(name, old);
             }
             self.applied.insert(name, version);
             match content {
-                Content::Route(name, spec) => self.catalog.put_route(name, Arc::clone(spec)),
-                Content::Pool(name, spec) => self.catalog.put_pool(name, spec),
+                Content::Route(name, spec, beside) => {
+                    self.catalog.put_route_with(&name, spec, beside.map(|beside| *beside));
+                }
+                Content::Pool(name, spec, beside) => {
+                    let beside = beside.map(|beside| *beside);
+                    let beside = beside.as_ref().map(|(spec, who)| (spec, who.clone()));
+                    self.catalog.put_pool_with(&name, &spec, beside);
+                }
             }
         }
         self.pieces.insert(name.to_owned(), piece);
-        content.map(drop)
+        refused.map_or(Ok(()), Err)
     }
 }
 

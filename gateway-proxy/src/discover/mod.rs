@@ -16,7 +16,9 @@
 //! stale until the stream has confirmed it: a delta or a snapshot was applied, or a bookmark agreed.
 
 mod answers;
+mod arms;
 mod backoff;
+mod checks;
 mod held;
 mod parse;
 mod planes;
@@ -37,6 +39,7 @@ pub use backoff::Backoff;
 pub use held::{Applied, Held, Misfit, Restored, Sign};
 
 use self::answers::Answers;
+use self::checks::Checks;
 use self::planes::Planes;
 use self::session::{End, Session};
 use crate::config::Live;
@@ -48,7 +51,7 @@ use crate::state::{Saved, StateHandle};
 const BETWEEN: Duration = Duration::from_millis(20);
 
 /// What this build can do beyond the first contract.
-const FEATURES: &[&str] = &["explain"];
+const FEATURES: &[&str] = &["explain", "rollouts"];
 
 /// The part of readiness that a first configuration gives.
 pub const READY_PART: &str = "configuration";
@@ -68,6 +71,7 @@ pub struct Discovery {
     backoff: Backoff,
     held: Held,
     disk: Option<StateHandle>,
+    checks: Checks,
 }
 
 impl Discovery {
@@ -103,6 +107,7 @@ impl Discovery {
             backoff: Backoff::new(instance.as_u128()),
             held: Held::default(),
             disk: None,
+            checks: Checks::default(),
         })
     }
 
@@ -185,6 +190,6 @@ impl Discovery {
             disk: self.disk.as_ref(),
             answers: Answers::default(),
         };
-        session.run(&endpoint, self.token_file.as_deref(), hello).await
+        session.run(&endpoint, self.token_file.as_deref(), hello, &mut self.checks).await
     }
 }

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
+use hotswap_api::gateway::v1::candidate::Spec as Beside;
 use hotswap_api::gateway::v1::resource::Spec;
-use hotswap_api::gateway::v1::{Resource, ResourceError};
+use hotswap_api::gateway::v1::{Candidate, Resource, ResourceError};
+use hotswap_api::route::v1 as wire;
 use hotswap_core::{PoolName, RefusalReason, ResourceName, RouteName, Violations};
-use hotswap_matcher::{PoolSpec, RouteSpec};
-use hotswap_route_wire::{pool_from_wire, route_from_wire};
+use hotswap_matcher::{CandidateSpec, PoolSpec, RouteSpec};
+use hotswap_route_wire::{candidate_from_wire, pool_from_wire, route_from_wire};
 
-/// What a resource holds.
+use crate::config;
+
+/// What a resource holds, and the revision that a rollout brings.
 pub(super) enum Content {
-    Route(RouteName, Arc<RouteSpec>),
-    Pool(PoolName, Box<PoolSpec>),
+    Route(RouteName, Arc<RouteSpec>, Option<Box<config::Candidate<Arc<RouteSpec>>>>),
+    Pool(PoolName, Box<PoolSpec>, Option<Box<config::Candidate<PoolSpec>>>),
 }
 
 /// Every fault at once.
@@ -31,18 +35,59 @@ pub(super) fn parse(resource: &Resource) -> Result<Content, Vec<ResourceError>> 
     match &resource.spec {
         Some(Spec::Route(route)) => {
             let name = RouteName::parse(&resource.name).map_err(misnamed)?;
-            let draft = route_from_wire(route).map_err(invalid)?;
-            Ok(Content::Route(name, Arc::new(RouteSpec::parse(&draft).map_err(invalid)?)))
+            let spec = route_spec(route).map_err(invalid)?;
+            let other = resource.candidate.as_ref().map(|candidate| {
+                of_candidate(candidate, |spec| match spec {
+                    Some(Beside::Route(route)) => Some(route_spec(route)),
+                    Some(Beside::Pool(_)) | None => None,
+                })
+            });
+            Ok(Content::Route(name, spec, other.transpose().map_err(invalid)?.map(Box::new)))
         }
         Some(Spec::Pool(pool)) => {
             let name = PoolName::parse(&resource.name).map_err(misnamed)?;
-            let draft = pool_from_wire(pool).map_err(invalid)?;
-            Ok(Content::Pool(name, Box::new(PoolSpec::parse(&draft).map_err(invalid)?)))
+            let spec = pool_spec(pool).map_err(invalid)?;
+            let other = resource.candidate.as_ref().map(|candidate| {
+                of_candidate(candidate, |spec| match spec {
+                    Some(Beside::Pool(pool)) => Some(pool_spec(pool)),
+                    Some(Beside::Route(_)) | None => None,
+                })
+            });
+            let other = other.transpose().map_err(invalid)?;
+            Ok(Content::Pool(name, Box::new(spec), other.map(Box::new)))
         }
         None => Err(vec![error(
             "spec",
             RefusalReason::FeatureNotBuilt,
             "this build does not know the kind".into(),
         )]),
+    }
+}
+
+fn route_spec(route: &wire::Route) -> Result<Arc<RouteSpec>, Violations> {
+    RouteSpec::parse(&route_from_wire(route)?).map(Arc::new)
+}
+
+fn pool_spec(pool: &wire::Pool) -> Result<PoolSpec, Violations> {
+    PoolSpec::parse(&pool_from_wire(pool)?)
+}
+
+/// A candidate of the resource's own kind, which `content` reads; its faults stand under "candidate".
+fn of_candidate<T>(
+    candidate: &Candidate,
+    content: impl FnOnce(Option<&Beside>) -> Option<Result<T, Violations>>,
+) -> Result<config::Candidate<T>, Violations> {
+    let mut v = Violations::new();
+    let who = CandidateSpec::parse(&candidate_from_wire(candidate)).map_err(|e| v.nest("candidate", e));
+    let field = match &candidate.spec {
+        Some(Beside::Route(_)) => "candidate.route",
+        Some(Beside::Pool(_)) => "candidate.pool",
+        None => "candidate.spec",
+    };
+    let other = || Err(Violations::one("", "must be of the resource's own kind"));
+    let content = content(candidate.spec.as_ref()).unwrap_or_else(other).map_err(|e| v.nest(field, e));
+    match (content, who) {
+        (Ok(content), Ok(who)) => Ok((content, who)),
+        _ => Err(v),
     }
 }

@@ -1,4 +1,5 @@
-//! What the control plane is told of the backends: those that are not in order, whenever that changes.
+//! What the control plane is told of the backends: those that are not in order, whenever that changes; and what was
+//! counted for rollouts, and what came of checks of their candidates.
 
 use std::future::Future;
 use std::pin::pin;
@@ -11,6 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::answers::Answers;
+use super::arms::ArmReports;
+use super::checks::Checks;
 use super::session::{Out, say};
 use crate::backend_state::States;
 use crate::config::Live;
@@ -22,18 +25,29 @@ const EVERY: Duration = Duration::from_secs(1);
 const MOST: usize = 1_000;
 
 /// What a stream has been told so far.
-pub(super) struct Reports {
+pub(super) struct Reports<'a> {
     states: watch::Receiver<States>,
     ticks: Interval,
     said: BackendReport,
+    config: Live,
+    arms: ArmReports,
+    checks: &'a mut Checks,
 }
 
-impl Reports {
+impl<'a> Reports<'a> {
     /// Nothing yet.
-    pub(super) fn new(config: &Live) -> Self {
+    pub(super) fn new(config: &Live, checks: &'a mut Checks) -> Self {
+        checks.forget_what_was_said();
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { states: config.states(), ticks, said: BackendReport::default() }
+        Self {
+            states: config.states(),
+            ticks,
+            said: BackendReport::default(),
+            config: config.clone(),
+            arms: ArmReports::default(),
+            checks,
+        }
     }
 
     /// Waits for something, and meanwhile reports, and says what was asked.
@@ -45,10 +59,16 @@ impl Reports {
     ) -> F::Output {
         let mut future = pin!(future);
         loop {
+            // What came last may ask for one.
+            self.checks.agree_with(&self.config);
+            for result in self.checks.unsaid() {
+                say(out, Say::Check(result)).await;
+            }
             tokio::select! {
                 done = &mut future => return done,
                 _ = self.ticks.tick() => self.look(out).await,
                 explained = answers.next() => say(out, Say::Explained(explained)).await,
+                () = self.checks.wait() => {}
             }
         }
     }
@@ -63,6 +83,9 @@ impl Reports {
         if report != self.said {
             self.said.clone_from(&report);
             say(out, Say::Backends(report)).await;
+        }
+        if let Some(report) = self.arms.due(&self.config) {
+            say(out, Say::Arms(report)).await;
         }
     }
 }

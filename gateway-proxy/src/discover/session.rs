@@ -20,6 +20,7 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use super::answers::Answers;
+use super::checks::Checks;
 use super::held::{Applied, Held, Misfit, Sign};
 use super::reports::Reports;
 use super::{Backoff, READY_PART, STALE};
@@ -81,6 +82,7 @@ impl Session<'_> {
         endpoint: &Endpoint,
         token_file: Option<&Path>,
         hello: Hello,
+        checks: &mut Checks,
     ) -> Result<End, Error> {
         let token = token_file.map(read_token).transpose()?;
         let channel = endpoint.connect().await.map_err(Error::Connect)?;
@@ -94,7 +96,7 @@ impl Session<'_> {
         let mut inbound = client.watch_config(request).await?.into_inner();
         tracing::info!("configuration stream is open");
         self.held.begin();
-        let mut reports = Reports::new(self.config);
+        let mut reports = Reports::new(self.config, checks);
         loop {
             let heard =
                 tokio::time::timeout(SILENCE, reports.until(&out, &mut self.answers, inbound.message()));

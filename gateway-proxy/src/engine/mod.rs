@@ -28,6 +28,7 @@ mod on_hyper;
 mod own;
 mod retry;
 mod serve;
+mod shadow;
 mod shared;
 mod timers;
 

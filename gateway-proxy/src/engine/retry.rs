@@ -60,9 +60,12 @@ impl Tries {
     pub(super) fn of<H>(config: &Config, plan: &Plan<H>, method: &str) -> Option<Self> {
         let route = config.route(plan.route)?;
         let settings = route.forward()?.retry?;
+        if !is_idempotent(method) {
+            return None;
+        }
         let (wish, last) = (plan.wish, plan.place);
-        let pool = route.pool().filter(|_| is_idempotent(method))?;
-        Some(Self { settings, config: Rc::clone(config), pool, wish, tried: Vec::new(), last, made: 0 })
+        let (config, pool) = (Rc::clone(config), plan.pool);
+        Some(Self { settings, config, pool, wish, tried: Vec::new(), last, made: 0 })
     }
 
     /// Whether there was more than one.

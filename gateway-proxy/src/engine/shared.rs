@@ -1,11 +1,13 @@
 //! What the tasks of one core share. It never leaves its thread.
 
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hotswap_telemetry::trace::RequestTraces;
+use http::StatusCode;
 use tokio::sync::Notify;
 
 use super::timers::Timers;
@@ -17,6 +19,8 @@ use crate::config::{Compiled, View};
 use crate::decide::{Caller, Targets};
 use crate::dice::Dice;
 use crate::metrics::CoreMetrics;
+use crate::reason::Reason;
+use crate::rollout::{Arms, Forced, ForcedPeers};
 use crate::trace::{Recording, Stages};
 use crate::upstream::{Reusable, Upstream, Upstreams};
 
@@ -38,11 +42,31 @@ pub(super) struct Shared<C> {
     /// Small writes of several pieces are put together here.
     pub(super) scratch: RefCell<Vec<u8>>,
     pub(super) dice: RefCell<Dice>,
+    pub(super) index: usize,
+    /// Copies for candidates that are under way.
+    pub(super) copies: Rc<Cell<usize>>,
     traces: Option<RequestTraces>,
+    peers: ForcedPeers,
     config: RefCell<Held>,
     draining: Cell<bool>,
     open: Cell<usize>,
     all_closed: Notify,
+}
+
+/// The other end of a client's connection.
+pub(super) struct Peer {
+    /// Its address.
+    pub(super) ip: IpAddr,
+    /// The test that comes from there.
+    forced: Option<Arc<Forced>>,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy)]
+pub(super) struct Ended {
+    pub(super) status: Option<StatusCode>,
+    pub(super) reason: Option<Reason>,
+    pub(super) took: Duration,
 }
 
 struct Held {
@@ -64,7 +88,10 @@ impl<C: Reusable> Shared<C> {
             targets: RefCell::new(Targets::new(setup.index)),
             scratch: RefCell::default(),
             dice: RefCell::new(Dice::new()),
+            index: setup.index,
+            copies: Rc::default(),
             traces: setup.traces.clone(),
+            peers: setup.config.forced().clone(),
             config: RefCell::new(Held { view, current }),
             draining: Cell::new(false),
             open: Cell::new(0),
@@ -90,10 +117,34 @@ impl<C: Reusable> Shared<C> {
     pub(super) fn caller<'a>(
         &'a self,
         port: Option<u16>,
-        peer: IpAddr,
+        peer: &'a Peer,
         stages: Option<&'a Stages>,
     ) -> Caller<'a> {
-        Caller { port, sender: Sender { peer, trusted: &self.trusted }, now: self.timers.now(), stages }
+        Caller {
+            port,
+            sender: Sender { peer: peer.ip, trusted: &self.trusted },
+            now: self.timers.now(),
+            stages,
+            dice: &self.dice,
+            forced: peer.forced.as_deref(),
+        }
+    }
+
+    /// The other end of a client's connection.
+    pub(super) fn peer(&self, address: SocketAddr) -> Peer {
+        Peer { ip: address.ip(), forced: self.peers.of(address) }
+    }
+
+    /// Counts the end of an exchange for the rollouts that it met.
+    pub(super) fn count_arms(&self, config: &Config, arms: Arms, ended: Ended) {
+        for drawn in arms.iter().filter(|drawn| !drawn.forced) {
+            if let Some(rollout) = config.rollout(drawn.rollout) {
+                let Ended { status, reason, took } = ended;
+                let failed = status.is_some_and(|s| s.is_server_error())
+                    || reason.is_some_and(|r| r.status().is_server_error());
+                rollout.tallies().count(self.index, drawn.arm, drawn.bucket.into(), failed, took);
+            }
+        }
     }
 
     /// Begins to record a request, if it is to be; `traceparent` finds its header.

@@ -4,7 +4,7 @@
 //! A change of the configuration starts and stops only the checkers that it is about; a backend keeps its health
 //! and its count of failures over every other change.
 
-mod probe;
+pub(crate) mod probe;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

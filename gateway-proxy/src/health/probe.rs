@@ -4,6 +4,7 @@ use std::io;
 
 use hotswap_matcher::{Address, Probe};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::engine::dial;
 
@@ -12,7 +13,7 @@ const MOST: usize = 1_024;
 
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failed {
+pub(crate) enum Failed {
     /// Connecting, writing or reading failed.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -36,6 +37,13 @@ pub(super) async fn run(address: &Address, probe: &Probe) -> Result<(), Failed> 
         "GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: hotswap-gateway health check\r\naccept: */*\r\n\
          connection: close\r\n\r\n"
     );
+    let status = ask(&mut stream, &request).await?;
+    let fine = if expected.is_empty() { (200..300).contains(&status) } else { expected.contains(&status) };
+    if fine { Ok(()) } else { Err(Failed::Status(status)) }
+}
+
+/// Sends a request, and reads the status of what comes.
+pub(crate) async fn ask(stream: &mut TcpStream, request: &str) -> Result<u16, Failed> {
     stream.write_all(request.as_bytes()).await?;
     let mut head = Vec::with_capacity(MOST);
     let line = loop {
@@ -43,13 +51,11 @@ pub(super) async fn run(address: &Address, probe: &Probe) -> Result<(), Failed> 
             break head.get(..end).unwrap_or_default();
         }
         let room = MOST.saturating_sub(head.len()) as u64;
-        if room == 0 || (&mut stream).take(room).read_buf(&mut head).await? == 0 {
+        if room == 0 || (&mut *stream).take(room).read_buf(&mut head).await? == 0 {
             return Err(Failed::Malformed);
         }
     };
-    let status = status(line).ok_or(Failed::Malformed)?;
-    let fine = if expected.is_empty() { (200..300).contains(&status) } else { expected.contains(&status) };
-    if fine { Ok(()) } else { Err(Failed::Status(status)) }
+    status(line).ok_or(Failed::Malformed)
 }
 
 /// Of "HTTP/1.1 200 OK".

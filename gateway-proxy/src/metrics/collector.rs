@@ -69,6 +69,8 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
         (Some("over_budget"), m.sum(|c| &c.tries_refused)),
     ];
     all.push(counter(declared::TRIES, retries));
+    let copies = vec![(Some("sent"), m.sum(|c| &c.copies)), (Some("dropped"), m.sum(|c| &c.copies_dropped))];
+    all.push(counter(declared::SHADOWS, copies));
     all.extend(of_control(&m.control));
     all
 }
@@ -169,6 +171,7 @@ mod tests {
     fn every_family_is_declared_and_every_declaration_is_a_family() {
         let mut families = families(&GatewayMetrics::new(1));
         families.extend(super::super::backends::empty());
+        families.push(super::super::rollouts::empty());
         let shown: Vec<_> = families.iter().map(|f| f.name().to_owned()).collect();
         let declared: Vec<_> = declared::METRICS.iter().map(|def| def.name).collect();
         assert_eq!(shown, declared);

@@ -64,6 +64,15 @@ metrics! {
             name: "outcome",
             values: "`sent`: all of them; `saved`: one answered with a status below 500; `over_budget`: not allowed",
         }]);
+    SHADOWS = MetricDef::counter(
+        "gateway_shadow_requests_total",
+        "requests",
+        "Copies of requests for candidates, by what came of them.",
+    )
+    .by(&[LabelDef {
+        name: "result",
+        values: "`sent`; `dropped`: too many were under way, or the body was too large",
+    }]);
     REVISION =
         MetricDef::gauge("gateway_config_revision", "revision", "Revision that is served; 0: none yet.");
     APPLIED = MetricDef::counter("gateway_config_applied_total", "messages", "Snapshots and deltas applied.");
@@ -116,4 +125,14 @@ metrics! {
         "1: active checks say so, 0: they do not; of the first 1,000 backends that are checked.",
     )
     .by(BACKEND);
+    ROLLOUT_REQUESTS = MetricDef::counter(
+        "gateway_rollout_requests_total",
+        "requests",
+        "Requests of a route or pool under a rollout, since the rollout came; of the first 1,000 rollouts.",
+    )
+    .by(&[
+        LabelDef { name: "arm", values: "`baseline`, `candidate`" },
+        LabelDef { name: "resource", values: "the route or pool, as `routes/shop`" },
+        LabelDef { name: "result", values: "`ok`; `error`: answered with a status from 500, or not answered" },
+    ]);
 }

@@ -3,6 +3,7 @@
 mod backends;
 mod collector;
 mod declared;
+mod rollouts;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,7 @@ use http::StatusCode;
 pub use backends::CollectedBackends;
 pub use collector::Collected;
 pub use declared::METRICS;
+pub use rollouts::CollectedRollouts;
 
 use crate::reason::Reason;
 
@@ -70,6 +72,10 @@ pub struct CoreMetrics {
     pub tries: Count,
     /// Tries that the budget did not allow.
     pub tries_refused: Count,
+    /// Copies sent to candidates.
+    pub copies: Count,
+    /// Copies that were dropped: too many were under way, or the body was too large.
+    pub copies_dropped: Count,
     /// Requests that a later try answered with a status below 500.
     pub tries_saved: Count,
 }

@@ -7,6 +7,7 @@
 
 mod admin;
 mod balancing;
+mod candidate_checks;
 mod clients;
 mod control;
 mod differential;
@@ -22,6 +23,9 @@ mod process;
 mod proxying;
 mod restarts;
 mod retries;
+mod rollouts;
+mod rollouts_watch;
+mod shadows;
 mod support;
 mod swaps;
 mod varnishtest;

@@ -13,8 +13,8 @@ use hotswap_gateway::config::Catalog;
 use hotswap_gateway::options::GatewayOptions;
 use hotswap_gateway::plane::DataPlane;
 use hotswap_matcher::{
-    BackendDraft, ForwardDraft, MatchDraft, PathMatchDraft, PoolDraft, PoolSpec, RouteDraft, RouteSpec,
-    TimeoutsDraft,
+    BackendDraft, CandidateDraft, CandidateSpec, ForwardDraft, MatchDraft, PathMatchDraft, PoolDraft,
+    PoolSpec, RouteDraft, RouteSpec, TimeoutsDraft,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -78,12 +78,24 @@ impl Gateway {
         self.catalog.put_route(&RouteName::from_id(id).expect("id"), Arc::new(spec));
     }
 
+    /// A route and its candidate.
+    pub fn route_with(&mut self, id: &str, draft: &RouteDraft, other: &RouteDraft, who: &CandidateDraft) {
+        let spec = |draft| Arc::new(RouteSpec::parse(draft).expect("valid"));
+        let who = CandidateSpec::parse(who).expect("valid");
+        let name = RouteName::from_id(id).expect("id");
+        self.catalog.put_route_with(&name, spec(draft), Some((spec(other), who)));
+    }
+
+    /// A pool of one backend, and its candidate of another.
+    pub fn pool_with(&mut self, id: &str, backend: SocketAddr, other: SocketAddr, who: &CandidateDraft) {
+        let spec = |at| PoolSpec::parse(&of_backends(&[at])).expect("valid");
+        let who = CandidateSpec::parse(who).expect("valid");
+        let name = PoolName::from_id(id).expect("id");
+        self.catalog.put_pool_with(&name, &spec(backend), Some((&spec(other), who)));
+    }
+
     pub fn pool(&mut self, id: &str, backends: &[SocketAddr]) {
-        let backends = backends
-            .iter()
-            .map(|a| BackendDraft { address: a.to_string(), weight: None, ..BackendDraft::default() })
-            .collect();
-        self.pool_of(id, &PoolDraft { backends, ..PoolDraft::default() });
+        self.pool_of(id, &of_backends(backends));
     }
 
     pub fn pool_of(&mut self, id: &str, draft: &PoolDraft) {
@@ -131,6 +143,14 @@ impl Gateway {
         })
         .await;
     }
+}
+
+pub fn of_backends(backends: &[SocketAddr]) -> PoolDraft {
+    let backends = backends
+        .iter()
+        .map(|a| BackendDraft { address: a.to_string(), weight: None, ..BackendDraft::default() })
+        .collect();
+    PoolDraft { backends, ..PoolDraft::default() }
 }
 
 pub fn to_pool(pool: &str) -> RouteDraft {

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use super::conn::Conn;
 use super::connect::Lease;
 use super::kept::Reader;
+use crate::engine::shadow::Copied;
 use crate::reason::Reason;
 
 /// A body that did not come to its end.
@@ -47,6 +48,8 @@ pub(super) struct ClientBody {
     left: u64,
     /// Closed while the backend has not said "100 Continue".
     gate: Option<Arc<Gate>>,
+    /// Goes to a candidate when the body is whole.
+    copy: Option<Box<Copied>>,
 }
 
 /// Keeps a body back until the backend asks for it.
@@ -95,12 +98,19 @@ impl Gate {
 // === impl RequestBody ===
 
 impl RequestBody {
-    pub(super) fn new(body: Incoming, conn: &Rc<Conn>, turn: u32, gate: Option<Arc<Gate>>) -> Self {
+    pub(super) fn new(
+        body: Incoming,
+        conn: &Rc<Conn>,
+        turn: u32,
+        gate: Option<Arc<Gate>>,
+        copy: Option<Box<Copied>>,
+    ) -> Self {
         if body.is_end_stream() {
+            copy.into_iter().for_each(|copy| conn.core.send_copy(copy));
             return Self::Empty;
         }
         let left = conn.core.limits.max_body_bytes.unwrap_or(u64::MAX);
-        Self::Client(ClientBody { body, conn: Rc::clone(conn), turn, left, gate })
+        Self::Client(ClientBody { body, conn: Rc::clone(conn), turn, left, gate, copy })
     }
 
     /// From now on, at most `most` bytes of it are kept for another try.
@@ -169,8 +179,11 @@ impl ClientBody {
                 };
                 self.left = left;
                 self.conn.request_moved(self.turn);
+                if let (Some(copy), Some(data)) = (&mut self.copy, frame.data_ref()) {
+                    copy.keep(data);
+                }
                 if frame.is_trailers() || self.body.is_end_stream() {
-                    self.conn.request_ended(self.turn);
+                    self.ended();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -179,10 +192,15 @@ impl ClientBody {
                 Poll::Ready(Some(Err(CutShort::Sender(error))))
             }
             None => {
-                self.conn.request_ended(self.turn);
+                self.ended();
                 Poll::Ready(None)
             }
         }
+    }
+
+    fn ended(&mut self) {
+        self.conn.request_ended(self.turn);
+        self.copy.take().into_iter().for_each(|copy| self.conn.core.send_copy(copy));
     }
 }
 

@@ -12,7 +12,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -25,6 +25,7 @@ use super::record::Notes;
 use super::{Backend, Core};
 use crate::backend_state::{InFlight, Outcome};
 use crate::engine::limits::{ExchangeLimits, Limit};
+use crate::engine::shared::Peer;
 use crate::reason::Reason;
 use crate::trace::TRACEPARENT;
 
@@ -46,7 +47,7 @@ pub(super) struct Conn {
     pub(super) core: Rc<Core>,
     /// The client's address, as X-Forwarded-For wants it.
     pub(super) client: HeaderValue,
-    pub(super) peer: IpAddr,
+    pub(super) peer: Peer,
     slot: usize,
     phase: Cell<Phase>,
     limit: Cell<Limit>,
@@ -77,7 +78,7 @@ impl Conn {
         let conn = Self {
             // An address is always a valid value.
             client: client.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
-            peer: peer.ip(),
+            peer: core.peer(peer),
             slot,
             phase: Cell::new(Phase::Idle),
             limit: Cell::new(Limit::Client),

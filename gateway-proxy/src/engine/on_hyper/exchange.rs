@@ -28,6 +28,7 @@ use crate::config::RouteEntry;
 use crate::decide::{Decision, LocalReply, Plan, decide};
 use crate::engine::limits::ExchangeLimits;
 use crate::engine::retry::Tries;
+use crate::engine::shadow::Copied;
 use crate::engine::shared::Config;
 use crate::headers::{self, Seen};
 use crate::reason::Reason;
@@ -114,7 +115,7 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
     if ambiguous {
         return fail(Reason::BadRequest);
     }
-    let (config, plan, seen) = match receive(conn, turn, &mut parts, &body) {
+    let (config, plan, seen, copy) = match receive(conn, turn, &mut parts, &body) {
         Ok(received) => received,
         Err(response) => return Begun::Answered(response),
     };
@@ -124,7 +125,7 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
         return fail(Reason::BadRequest);
     }
     let tries = Tries::of(&config, &plan, parts.method.as_str());
-    let mut body = RequestBody::new(body, conn, turn, gate.clone());
+    let mut body = RequestBody::new(body, conn, turn, gate.clone(), copy);
     if let Some(tries) = &tries {
         body = body.kept(tries.most());
     }
@@ -148,7 +149,8 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
     Begun::Sent(sender.try_send_request(request), lease, way)
 }
 
-type Received = (Config, Plan<Backend>, Seen);
+/// With the copy that goes to a candidate.
+type Received = (Config, Plan<Backend>, Seen, Option<Box<Copied>>);
 
 /// Looks at the head and asks for a decision. The error is the gateway's own answer.
 fn receive(
@@ -178,7 +180,7 @@ fn receive(
     let decision = decide(
         &config,
         &head,
-        &conn.core.caller(host.port, conn.peer, stages.as_ref()),
+        &conn.core.caller(host.port, &conn.peer, stages.as_ref()),
         &mut conn.core.targets.borrow_mut(),
         &mut *conn.core.upstreams.borrow_mut(),
     );
@@ -189,8 +191,11 @@ fn receive(
     }
     match decision {
         Decision::Forward(plan) => {
-            conn.notes.route(&config, plan.route);
-            Ok((config, plan, seen))
+            let copy = conn.core.copy_of(&config, &plan, &host.name, conn.peer.ip, |bytes| {
+                target::write(parts, bytes);
+            });
+            conn.notes.route(&config, plan.route, plan.arms);
+            Ok((config, plan, seen, copy))
         }
         Decision::Respond(reply) => Err(Box::new(reply_with(conn, turn, &config, reply))),
     }
@@ -198,14 +203,14 @@ fn receive(
 
 fn reply_with(conn: &Rc<Conn>, turn: u32, config: &Config, reply: LocalReply) -> Response<ResponseBody> {
     match reply {
-        LocalReply::Failure { reason, route } => {
+        LocalReply::Failure { reason, route, arms } => {
             if let Some(route) = route {
-                conn.notes.route(config, route);
+                conn.notes.route(config, route, arms);
             }
             local::failure(conn, turn, reason)
         }
-        LocalReply::Redirect { status, location, route } => {
-            conn.notes.route(config, route);
+        LocalReply::Redirect { status, location, route, arms } => {
+            conn.notes.route(config, route, arms);
             let mut response = local::redirect(conn, turn, status, location);
             if let Some(entry) = config.route(route) {
                 headers::edit(response.headers_mut(), entry.response_headers());

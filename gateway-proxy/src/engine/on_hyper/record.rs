@@ -11,8 +11,9 @@ use super::{Backend, Core};
 use crate::access_log::Entry;
 use crate::backend_state::{InFlight, Outcome, clock};
 use crate::config::RouteEntry;
-use crate::engine::shared::Config;
+use crate::engine::shared::{Config, Ended};
 use crate::reason::Reason;
+use crate::rollout::{Arms, Met};
 use crate::trace::{Recording, Told};
 
 /// The notes of a connection: there is one exchange at a time.
@@ -29,6 +30,7 @@ struct Record {
     host: Option<HeaderValue>,
     uri: Uri,
     route: Option<(Config, usize)>,
+    arms: Arms,
     backend: Option<Backend>,
     in_flight: Option<InFlight>,
     /// Goes out with the backend's response.
@@ -48,6 +50,7 @@ impl Notes {
             host: None,
             uri: uri.clone(),
             route: None,
+            arms: Arms::default(),
             backend: None,
             in_flight: None,
             set_cookie: None,
@@ -73,8 +76,11 @@ impl Notes {
         self.note(|r| r.host = host);
     }
 
-    pub(super) fn route(&self, config: &Config, slot: usize) {
-        self.note(|r| r.route = Some((Rc::clone(config), slot)));
+    pub(super) fn route(&self, config: &Config, slot: usize, arms: Arms) {
+        self.note(|r| {
+            r.route = Some((Rc::clone(config), slot));
+            r.arms = arms;
+        });
     }
 
     pub(super) fn backend(&self, backend: &Backend, in_flight: InFlight) {
@@ -164,6 +170,12 @@ impl Notes {
         let Some(record) = self.record.borrow_mut().take() else { return };
         let took = record.began.elapsed();
         core.metrics.ended(record.status, record.reason, took);
+        let (arms, in_rollout) = (record.arms, record.route.as_ref().filter(|_| !record.arms.is_empty()));
+        if let Some((config, _)) = in_rollout {
+            let (status, reason) = (record.status, record.reason);
+            core.count_arms(config, arms, Ended { status, reason, took });
+        }
+        let met = || in_rollout.map_or_else(Met::default, |(config, _)| arms.met(config));
         if let Some(recording) = record.recording {
             recording.ended(&Told {
                 method: record.method.as_str(),
@@ -173,9 +185,11 @@ impl Notes {
                 backend: record.backend.as_ref().map(|b| &**b.text()),
                 status: record.status,
                 reason: record.reason,
+                met: met(),
             });
         }
         if core.log.wants(record.reason) {
+            let met = met();
             core.log.log(Entry {
                 method: record.method,
                 host: record.host,
@@ -186,6 +200,7 @@ impl Notes {
                 reason: record.reason,
                 took,
                 bytes: record.bytes,
+                met,
             });
         }
     }

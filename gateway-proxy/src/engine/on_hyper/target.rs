@@ -68,6 +68,20 @@ pub(super) fn admit(parts: &mut Parts, seen: &mut Seen) -> Result<(), Reason> {
     Ok(())
 }
 
+/// Writes a head as it came, once it is admitted.
+pub(super) fn write(parts: &Parts, out: &mut Vec<u8>) {
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    for piece in [parts.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+        out.extend_from_slice(piece.as_bytes());
+    }
+    for (name, value) in &parts.headers {
+        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            out.extend_from_slice(piece);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Reads the Host header.
 pub(super) fn host(headers: &HeaderMap) -> Result<Host<'_>, Reason> {
     let Some(value) = headers.get(HOST) else {

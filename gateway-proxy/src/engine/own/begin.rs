@@ -17,14 +17,15 @@ use crate::decide::{Decision, LocalReply, Plan, decide};
 use crate::engine::limits::ExchangeLimits;
 use crate::engine::own::core::Backend;
 use crate::engine::retry::Tries;
+use crate::engine::shadow::Copied;
 use crate::engine::shared::Config;
 use crate::reason::Reason;
 use crate::trace::{Recording, TRACEPARENT};
 
 /// A request's head as the matcher looks at it.
-struct Asked<'a> {
-    head: &'a Head,
-    host: &'a str,
+pub(in crate::engine) struct Asked<'a> {
+    pub(in crate::engine) head: &'a Head,
+    pub(in crate::engine) host: &'a str,
 }
 
 impl hotswap_matcher::RequestHead for Asked<'_> {
@@ -48,6 +49,9 @@ impl hotswap_matcher::RequestHead for Asked<'_> {
         self.head.named(name.as_str()).for_each(visit);
     }
 }
+
+/// A decision that leads to a backend, and the copy that goes to a candidate.
+type Planned = (Config, Plan<Backend>, Option<Box<Copied>>);
 
 impl Client {
     /// Waits for a head, and begins its exchange.
@@ -133,9 +137,9 @@ impl Client {
         self.track.begin(head);
         let planned = framing.map_err(Reply::Failure).and_then(|framing| self.plan(framing));
         match planned {
-            Ok((config, plan)) => {
+            Ok((config, plan, copy)) => {
                 let framing = framing.unwrap_or(Framing::None);
-                self.send_request(cx, &config, plan, framing, rest)
+                self.send_request(cx, &config, (plan, copy), framing, rest)
             }
             Err(reply) => {
                 let (unread, used) = leave_body(&reply, framing, rest);
@@ -145,7 +149,7 @@ impl Client {
     }
 
     /// Looks at the head and asks for a decision. The error is the gateway's own answer.
-    fn plan(&mut self, framing: Framing) -> Result<(Config, Plan<Backend>), Reply> {
+    fn plan(&mut self, framing: Framing) -> Result<Planned, Reply> {
         let core = self.core();
         let head = self.track.head().ok_or(Reply::Failure(Reason::BadRequest))?;
         if head.method() == "CONNECT" {
@@ -166,10 +170,16 @@ impl Client {
         let decision = decide(
             &config,
             &Asked { head, host: &host.name },
-            &core.caller(host.port, self.peer, stages.as_ref()),
+            &core.caller(host.port, &self.peer, stages.as_ref()),
             &mut core.targets.borrow_mut(),
             &mut *core.upstreams.borrow_mut(),
         );
+        let copy = match &decision {
+            Decision::Forward(plan) => core.copy_of(&config, plan, &host.name, self.peer.ip, |bytes| {
+                head.write_request(None, bytes);
+            }),
+            Decision::Respond(_) => None,
+        };
         if let (Some(stages), Some(recording)) = (&stages, self.track.recording()) {
             let backend =
                 if let Decision::Forward(plan) = &decision { Some(&**plan.backend.text()) } else { None };
@@ -177,17 +187,17 @@ impl Client {
         }
         match decision {
             Decision::Forward(plan) => {
-                self.track.taken_by(&config, plan.route);
-                Ok((config, plan))
+                self.track.taken_by(&config, plan.route, plan.arms);
+                Ok((config, plan, copy))
             }
-            Decision::Respond(LocalReply::Failure { reason, route }) => {
+            Decision::Respond(LocalReply::Failure { reason, route, arms }) => {
                 if let Some(route) = route {
-                    self.track.taken_by(&config, route);
+                    self.track.taken_by(&config, route, arms);
                 }
                 Err(Reply::Failure(reason))
             }
-            Decision::Respond(LocalReply::Redirect { status, location, route }) => {
-                self.track.taken_by(&config, route);
+            Decision::Respond(LocalReply::Redirect { status, location, route, arms }) => {
+                self.track.taken_by(&config, route, arms);
                 Err(Reply::Redirect(status, location))
             }
         }
@@ -198,7 +208,7 @@ impl Client {
         &mut self,
         cx: &mut Context<'_>,
         config: &Config,
-        mut plan: Plan<Backend>,
+        (mut plan, copy): (Plan<Backend>, Option<Box<Copied>>),
         framing: Framing,
         rest: &mut [u8],
     ) -> (Step, usize) {
@@ -210,10 +220,11 @@ impl Client {
         let tries = Tries::of(config, &plan, head.method());
         let per_try = tries.as_ref().and_then(Tries::per_try_ms);
         let mut exchange = Exchange::new(head, &mut plan, framing, core.limits.max_body_bytes, tries);
+        exchange.copy = copy;
         if let Some(traceparent) = traceparent {
             head.set(&TRACEPARENT, traceparent.as_bytes());
         }
-        prepare(head, route, &plan.backend, &self.address);
+        prepare(head, route, plan.backend.text(), &self.address);
         let mut around = core.output.borrow_mut();
         around.clear();
         head.write_request(exchange.path.as_deref(), &mut around.before);
@@ -230,6 +241,7 @@ impl Client {
         };
         let data = rest.get(taken.from..taken.to).unwrap_or_default();
         exchange.keep([around.before.get(head_len..).unwrap_or_default(), data, &around.behind]);
+        exchange.copy_body(data, &core);
         let step = exchange.send_first(cx, wire::pieces(&mut around, data), &core);
         match step {
             Step::Exchange => exchange.arm(&mut self.track),
@@ -255,7 +267,7 @@ fn leave_body(reply: &Reply, framing: Result<Framing, Reason>, rest: &[u8]) -> (
 }
 
 /// Makes the request that the backend sees.
-fn prepare(head: &mut Head, route: &RouteEntry, backend: &Backend, client: &str) {
+pub(in crate::engine) fn prepare(head: &mut Head, route: &RouteEntry, backend: &str, client: &str) {
     head.strip_request();
     head.announce_request(Announced { client, scheme: "http" });
     if let Some(host) = route.rewrite_host() {
@@ -263,7 +275,7 @@ fn prepare(head: &mut Head, route: &RouteEntry, backend: &Backend, client: &str)
         head.push(Known::Host.name(), host.as_bytes());
     } else if !head.has(Known::Host) {
         // An HTTP/1.0 client without one; towards the backend we speak 1.1.
-        head.push(Known::Host.name(), backend.text().as_bytes());
+        head.push(Known::Host.name(), backend.as_bytes());
     }
     edit::apply(route.request_headers(), head);
 }

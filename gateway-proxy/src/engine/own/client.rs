@@ -1,6 +1,6 @@
 //! A client's connection: where it is, and what happens next. The parts of it stand in files of their own.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use super::track::Track;
 use super::wire::{self, Rest};
 use crate::engine::limits::Limit;
 use crate::engine::linger;
+use crate::engine::shared::Peer;
 use crate::reason::Reason;
 
 /// Where a connection is.
@@ -49,7 +50,7 @@ pub(super) struct Client {
     pub(super) track: Track,
     /// The client's address, as X-Forwarded-For wants it.
     pub(super) address: Box<str>,
-    pub(super) peer: IpAddr,
+    pub(super) peer: Peer,
     /// What came and was not used: the beginning of a head, or what was pipelined.
     pub(super) early: Rest,
     /// Whether a head may stand in it that nobody has looked at.
@@ -78,9 +79,9 @@ impl Client {
     fn new(core: Rc<Core>, socket: TcpStream, peer: SocketAddr) -> Self {
         Self {
             socket,
-            track: Track::new(core),
             address: peer.ip().to_canonical().to_string().into(),
-            peer: peer.ip(),
+            peer: core.peer(peer),
+            track: Track::new(core),
             early: Rest::default(),
             unseen: false,
             late: Rest::default(),

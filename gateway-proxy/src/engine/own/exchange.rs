@@ -19,6 +19,7 @@ use super::upload::{Fault, Upload};
 use super::wire;
 use crate::decide::Plan;
 use crate::engine::retry::{self, Tries};
+use crate::engine::shadow::Copied;
 use crate::reason::Reason;
 
 /// How long a body waits for the backend's "100 Continue", in ms, when the client asked for one. A backend that
@@ -39,6 +40,8 @@ pub(super) struct Exchange {
     pub(super) tries: Option<Tries>,
     /// What of the body has been sent, as it was sent.
     pub(super) kept: Vec<u8>,
+    /// Goes to a candidate when the body is whole.
+    pub(super) copy: Option<Box<Copied>>,
     /// Runs before the next try.
     pub(super) pause: Option<Pin<Box<Sleep>>>,
     /// The target that the backend sees, where it is not the one that came.
@@ -66,6 +69,7 @@ impl Exchange {
             idempotent: idempotent && framing == Framing::None,
             tries,
             kept: Vec::new(),
+            copy: None,
             pause: None,
             path: plan.path.take(),
             upload: Upload::new(head, framing, most),
@@ -87,6 +91,17 @@ impl Exchange {
         }
         self.upload.late.put_behind(pieces, 0, core);
         self.open(core)
+    }
+
+    /// Keeps a piece of the body for the copy, and sends that where it was the last.
+    pub(super) fn copy_body(&mut self, data: &[u8], core: &Core) {
+        let Some(mut copy) = self.copy.take() else { return };
+        copy.keep(data);
+        if self.upload.is_read() {
+            core.send_copy(copy);
+        } else {
+            self.copy = Some(copy);
+        }
     }
 
     fn open(&mut self, core: &Rc<Core>) -> Step {

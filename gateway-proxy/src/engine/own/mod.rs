@@ -41,4 +41,5 @@ mod track;
 mod upload;
 mod wire;
 
+pub(super) use self::begin::{Asked, prepare};
 pub(super) use self::core::Core;

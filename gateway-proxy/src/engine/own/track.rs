@@ -13,8 +13,9 @@ use crate::backend_state::{InFlight, Outcome};
 use crate::config::RouteEntry;
 use crate::engine::limits::{ExchangeLimits, Limit};
 use crate::engine::serve::Engine as _;
-use crate::engine::shared::Config;
+use crate::engine::shared::{Config, Ended};
 use crate::reason::Reason;
+use crate::rollout::{Arms, Met};
 use crate::trace::{Recording, TRACEPARENT, Told};
 
 /// The deadline and the notes of a connection.
@@ -35,6 +36,7 @@ struct Record {
     began: Instant,
     head: Head,
     route: Option<(Config, usize)>,
+    arms: Arms,
     backend: Option<Backend>,
     in_flight: Option<InFlight>,
     /// Goes out with the backend's response.
@@ -141,6 +143,7 @@ impl Track {
             began,
             head,
             route: None,
+            arms: Arms::default(),
             backend: None,
             in_flight: None,
             set_cookie: None,
@@ -185,8 +188,11 @@ impl Track {
         }
     }
 
-    pub(super) fn taken_by(&mut self, config: &Config, slot: usize) {
-        self.note(|r| r.route = Some((Rc::clone(config), slot)));
+    pub(super) fn taken_by(&mut self, config: &Config, slot: usize, arms: Arms) {
+        self.note(|r| {
+            r.route = Some((Rc::clone(config), slot));
+            r.arms = arms;
+        });
     }
 
     /// The request goes to a backend.
@@ -281,6 +287,12 @@ impl Track {
         let core = &self.core;
         let took = record.began.elapsed();
         core.metrics.ended(record.status, record.reason, took);
+        let (arms, in_rollout) = (record.arms, record.route.as_ref().filter(|_| !record.arms.is_empty()));
+        if let Some((config, _)) = in_rollout {
+            let (status, reason) = (record.status, record.reason);
+            core.count_arms(config, arms, Ended { status, reason, took });
+        }
+        let met = || in_rollout.map_or_else(Met::default, |(config, _)| arms.met(config));
         if let Some(recording) = record.recording {
             recording.ended(&Told {
                 method: record.head.method(),
@@ -290,10 +302,11 @@ impl Track {
                 backend: record.backend.as_ref().map(|b| &**b.text()),
                 status: record.status,
                 reason: record.reason,
+                met: met(),
             });
         }
         if core.log.wants(record.reason) {
-            let head = &record.head;
+            let (head, met) = (&record.head, met());
             // Any token is a method, and "-" stands for none.
             let method = if head.method().is_empty() { "-" } else { head.method() };
             core.log.log(Entry {
@@ -306,6 +319,7 @@ impl Track {
                 reason: record.reason,
                 took,
                 bytes: record.bytes,
+                met,
             });
         }
         core.give_head(record.head);

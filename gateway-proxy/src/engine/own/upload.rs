@@ -158,6 +158,7 @@ impl Client {
         let taken = exchange.upload.pass(bytes, &mut around).map_err(Fault::Refused)?;
         let data = bytes.get(taken.from..taken.to).unwrap_or_default();
         exchange.keep([&around.before, data, &around.behind]);
+        exchange.copy_body(data, &core);
         let Some(link) = &mut exchange.link else { return Ok(0) };
         let pieces = wire::pieces(&mut around, data);
         let upload = &mut exchange.upload;

@@ -1,0 +1,197 @@
+use hotswap_matcher::{
+    BackendDraft, BackendsDraft, CandidateDraft, ForwardDraft, MatchDraft, PathMatchDraft, PoolDraft,
+    RouteDraft,
+};
+
+use super::*;
+
+fn name(id: &str) -> RouteName {
+    RouteName::from_id(id).expect("id")
+}
+
+fn pool_name(id: &str) -> PoolName {
+    PoolName::from_id(id).expect("id")
+}
+
+fn backend(address: &str) -> BackendDraft {
+    BackendDraft { address: address.into(), weight: None, ..BackendDraft::default() }
+}
+
+fn draft_to(pool: &str) -> RouteDraft {
+    let forward = ForwardDraft { pool: Some(pool.into()), ..ForwardDraft::default() };
+    RouteDraft { forward: Some(forward), ..RouteDraft::default() }
+}
+
+fn to_pool(pool: &str) -> Arc<RouteSpec> {
+    Arc::new(RouteSpec::parse(&draft_to(pool)).expect("valid"))
+}
+
+fn inline(address: &str) -> Arc<RouteSpec> {
+    let backends = BackendsDraft { backends: vec![backend(address)], ..BackendsDraft::default() };
+    let forward = ForwardDraft { inline: Some(backends), ..ForwardDraft::default() };
+    let draft = RouteDraft { forward: Some(forward), ..RouteDraft::default() };
+    Arc::new(RouteSpec::parse(&draft).expect("valid"))
+}
+
+fn pool(address: &str) -> PoolSpec {
+    PoolSpec::parse(&PoolDraft { backends: vec![backend(address)], ..PoolDraft::default() }).expect("ok")
+}
+
+fn address_of(compiled: &Compiled, route: usize) -> Option<String> {
+    let slot = compiled.route(route)?.pool()?;
+    Some(compiled.pool(slot)?.backends().backends.first()?.address.to_string())
+}
+
+#[test]
+fn a_route_finds_its_pool_whichever_came_first() {
+    let mut catalog = Catalog::default();
+    catalog.put_route(&name("a"), to_pool("pools/p"));
+    let compiled = catalog.compile(1);
+    assert!(compiled.route(0).is_some() && address_of(&compiled, 0).is_none(), "the pool is missing");
+    catalog.put_pool(&pool_name("p"), &pool("a:1"));
+    assert_eq!(address_of(&catalog.compile(2), 0).as_deref(), Some("a:1"));
+    catalog.remove_pool(&pool_name("p"));
+    assert_eq!(address_of(&catalog.compile(3), 0), None);
+}
+
+#[test]
+fn what_did_not_change_keeps_its_slot_and_its_entry() {
+    let mut catalog = Catalog::default();
+    catalog.put_pool(&pool_name("p"), &pool("a:1"));
+    catalog.put_route(&name("a"), to_pool("pools/p"));
+    let before = catalog.compile(1);
+    catalog.put_route(&name("b"), inline("b:1"));
+    let after = catalog.compile(2);
+    let entry = |c: &Compiled| (c.route(0).cloned().expect("a"), c.pool(0).cloned().expect("p"));
+    assert!(Arc::ptr_eq(&entry(&before).0, &entry(&after).0));
+    assert!(Arc::ptr_eq(&entry(&before).1, &entry(&after).1));
+}
+
+#[test]
+fn one_route_or_pool_of_ten_thousand_recompiles_a_bounded_part() {
+    let mut catalog = Catalog::default();
+    for n in 0..10_000 {
+        let mut draft = RouteDraft { hosts: vec![format!("h{}.example", n % 100)], ..draft_to("pools/p") };
+        let path = Some(PathMatchDraft::Prefix(format!("/p{n}")));
+        draft.matches = vec![MatchDraft { path, ..MatchDraft::default() }];
+        catalog.put_route(&name(&format!("r{n}")), Arc::new(RouteSpec::parse(&draft).expect("valid")));
+        catalog.put_pool(&pool_name(&format!("p{n}")), &pool("a:1"));
+    }
+    let before = catalog.compile(1);
+    catalog.put_route(&name("r4711"), inline("b:1"));
+    let after = catalog.compile(2);
+    let table = after.table().unshared(before.table());
+    assert!(table.hosts <= 2 && table.entries <= 128 && table.slots <= 128, "{table:?}");
+    assert!(after.routes.unshared(&before.routes) <= 64);
+    assert!(after.pools.unshared(&before.pools) <= 64);
+
+    catalog.put_pool(&pool_name("p4711"), &pool("c:1"));
+    let last = catalog.compile(3);
+    assert_eq!(last.table().unshared(after.table()), Default::default(), "a pool touches no route");
+    assert_eq!(last.routes.unshared(&after.routes), 0);
+    assert_eq!(last.pools.unshared(&after.pools), 64);
+}
+
+#[test]
+fn slots_come_back_when_nobody_names_them() {
+    let mut catalog = Catalog::default();
+    for round in 0..100 {
+        catalog.put_route(&name("a"), inline(&format!("a:{}", round + 1)));
+        assert_eq!(address_of(&catalog.compile(round), 0), Some(format!("a:{}", round + 1)));
+        catalog.put_route(&name("a"), to_pool("pools/p"));
+        catalog.put_route(&name("a"), to_pool("pools/q"));
+        if round % 2 == 0 {
+            catalog.remove_route(&name("a"));
+        }
+    }
+    assert!(catalog.pools.len() <= 1 && catalog.pool_slots.end <= 2, "{catalog:?}");
+    assert_eq!(catalog.route_slots.end, 1);
+}
+
+fn who(rollout: &str, epoch: i64) -> CandidateSpec {
+    let draft = CandidateDraft { rollout: format!("rollouts/{rollout}"), epoch, ..CandidateDraft::default() };
+    CandidateSpec::parse(&draft).expect("valid")
+}
+
+#[test]
+fn a_rollout_leaves_nothing_behind() {
+    let mut catalog = Catalog::default();
+    catalog.put_pool(&pool_name("p"), &pool("a:1"));
+    catalog.put_route(&name("a"), to_pool("pools/p"));
+    for round in 0..50 {
+        catalog.put_route_with(&name("a"), to_pool("pools/p"), Some((inline("b:1"), who("r", round))));
+        catalog.put_pool_with(&pool_name("p"), &pool("a:1"), Some((&pool("c:1"), who("p", round))));
+        let compiled = catalog.compile(round);
+        assert!(compiled.has_two_arms() && compiled.rollouts().count() == 2);
+        assert_eq!(
+            compiled.states().pools(|_| true).len(),
+            3,
+            "the pool, its candidate, the inline backends"
+        );
+        // Promoted, rolled back, or both resources gone.
+        match round % 3 {
+            0 => catalog.put_route(&name("a"), inline("b:1")),
+            1 => catalog.put_route(&name("a"), to_pool("pools/p")),
+            _ => catalog.remove_route(&name("a")),
+        }
+        match round % 2 {
+            0 => catalog.put_pool(&pool_name("p"), &pool("c:1")),
+            _ => catalog.remove_pool(&pool_name("p")),
+        }
+        let compiled = catalog.compile(round);
+        assert!(!compiled.has_two_arms() && compiled.rollouts().count() == 0);
+        assert!(compiled.routes().count() <= 1);
+    }
+    catalog.remove_route(&name("a"));
+    catalog.remove_pool(&pool_name("p"));
+    assert!(
+        catalog.pools.is_empty() && catalog.compile(0).states().pools(|_| true).is_empty(),
+        "{catalog:?}"
+    );
+    assert!(catalog.route_slots.end <= 2 && catalog.pool_slots.end <= 4, "{catalog:?}");
+}
+
+#[test]
+fn counts_go_on_at_one_exposure_and_begin_anew_at_the_next() {
+    let mut catalog = Catalog::default();
+    let mut put = |epoch| {
+        catalog.put_route_with(&name("a"), to_pool("pools/p"), Some((to_pool("pools/q"), who("r", epoch))));
+        Arc::clone(catalog.compile(epoch).rollouts().next().expect("a rollout"))
+    };
+    let (first, same, next) = (put(1), put(1), put(2));
+    assert!(std::ptr::eq(first.tallies(), same.tallies()));
+    assert!(!std::ptr::eq(first.tallies(), next.tallies()));
+    assert_eq!([first.slot(), same.slot(), next.slot()], [0; 3]);
+}
+
+#[test]
+fn the_candidate_of_a_pool_shares_what_is_known_of_an_address_unless_its_settings_differ() {
+    let mut catalog = Catalog::default();
+    let with_check = |address: &str| {
+        let check = hotswap_matcher::HealthCheckDraft::default();
+        let draft =
+            PoolDraft { backends: vec![backend(address)], health_check: Some(check), ..PoolDraft::default() };
+        PoolSpec::parse(&draft).expect("ok")
+    };
+    let state = |compiled: &Compiled, slot: usize| {
+        Arc::clone(&compiled.pool(slot).expect("there").states().members()[0])
+    };
+    catalog.put_pool_with(&pool_name("p"), &pool("a:1"), Some((&pool("a:1"), who("r", 1))));
+    let compiled = catalog.compile(1);
+    let Some(Subject::Pool(beside)) = compiled.rollouts().next().map(|r| r.subject()) else {
+        panic!("a pool")
+    };
+    let live = usize::from(beside == 0);
+    let of_live = state(&compiled, live);
+    assert!(Arc::ptr_eq(&of_live, &state(&compiled, beside)));
+    catalog.put_pool_with(&pool_name("p"), &pool("a:1"), Some((&with_check("a:1"), who("r", 1))));
+    let compiled = catalog.compile(2);
+    let own = state(&compiled, beside);
+    assert!(Arc::ptr_eq(&of_live, &state(&compiled, live)) && !Arc::ptr_eq(&of_live, &own));
+    assert!(of_live.health_check().is_none() && own.health_check().is_some());
+    let listed: Vec<_> = compiled.states().pools(|_| true).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(listed, ["pools/p", "pools/p (candidate)"]);
+    // Promoted, it goes on with what is known of it.
+    catalog.put_pool(&pool_name("p"), &with_check("a:1"));
+    assert!(Arc::ptr_eq(&own, &state(&catalog.compile(3), live)));
+}

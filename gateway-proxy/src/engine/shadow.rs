@@ -1,0 +1,248 @@
+//! Copies of requests for a candidate whose answers nobody gets. A copy is made when its request has been sent to its
+//! own backend as a whole, and has a connection and a time limit of its own: no client waits for it. There are only so
+//! many at a time; beyond, copies are dropped and counted.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hotswap_h1::body::{Around, Pipe};
+use hotswap_h1::framing;
+use hotswap_h1::read::{self, HeadLimits};
+use hotswap_h1::write::Coding;
+use hotswap_h1::{Head, Known};
+use hotswap_matcher::Arm;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::dial;
+use super::own::{Asked, prepare};
+use super::shared::{Config, Shared};
+use crate::backend_state::{InFlight, Outcome};
+use crate::balance::wish::Sender;
+use crate::decide::{Caller, Decision, LocalReply, Plan, decide};
+use crate::reason::Reason;
+use crate::rollout::{Drawn, Forced};
+use crate::upstream::{Reusable, Upstream};
+
+/// Copies of one core that are under way at most.
+const MOST: usize = 100;
+/// What is kept of a body where the route says nothing about it, in bytes.
+const MOST_BODY: usize = 64 * 1024;
+/// A copy ends with this, whatever its route allows.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Limits of heads: what was read once is read again, and what a backend answers.
+const LIMITS: HeadLimits = HeadLimits { bytes: 1024 * 1024, headers: 1_000 };
+/// Says to the backend that nobody gets the answer.
+const MARK: (&str, &[u8]) = ("x-hotswap-shadow", b"1");
+
+/// A request of which a copy is to go out, as it came.
+#[derive(Debug)]
+pub(super) struct Copied {
+    config: Config,
+    drawn: Drawn,
+    head: Vec<u8>,
+    host: String,
+    sender: IpAddr,
+    body: Vec<u8>,
+    room: usize,
+    /// A part of the body is not here.
+    lost: bool,
+}
+
+/// A copy, ready to go.
+struct Outgoing {
+    bytes: Vec<u8>,
+    to_head: bool,
+    address: Arc<str>,
+    connect_timeout: Duration,
+    limit: Duration,
+    in_flight: InFlight,
+}
+
+impl Copied {
+    /// Keeps a piece of the body, while there is room.
+    pub(super) fn keep(&mut self, piece: &[u8]) {
+        match self.room.checked_sub(piece.len()) {
+            Some(room) if !self.lost => {
+                self.room = room;
+                self.body.extend_from_slice(piece);
+            }
+            _ => self.lost = true,
+        }
+    }
+
+    fn count(&self, core: usize, failed: bool, took: Duration) {
+        if let Some(rollout) = self.config.rollout(self.drawn.rollout) {
+            rollout.tallies().count(core, Arm::Candidate, self.drawn.bucket.into(), failed, took);
+        }
+    }
+}
+
+impl<C: Reusable + 'static> Shared<C> {
+    /// The copy of a request, where one was drawn; `head` writes the head as it came.
+    pub(super) fn copy_of<H>(
+        &self,
+        config: &Config,
+        plan: &Plan<H>,
+        host: &str,
+        peer: IpAddr,
+        head: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<Box<Copied>> {
+        let drawn = plan.arms.iter().find(|drawn| drawn.shadow)?;
+        let retry = config.route(plan.route).and_then(|route| route.forward()?.retry);
+        let mut bytes = Vec::new();
+        head(&mut bytes);
+        Some(Box::new(Copied {
+            config: Rc::clone(config),
+            drawn,
+            head: bytes,
+            host: host.to_owned(),
+            sender: peer,
+            body: Vec::new(),
+            room: retry.map_or(MOST_BODY, |retry| retry.max_body_bytes),
+            lost: false,
+        }))
+    }
+
+    /// Sends a copy whose body is whole; nobody waits for it.
+    pub(super) fn send_copy(&self, copied: Box<Copied>) {
+        if copied.lost || self.copies.get() >= MOST {
+            self.metrics.copies_dropped.add(1);
+            return;
+        }
+        let outgoing = match self.outgoing(&copied) {
+            Ok(outgoing) => outgoing,
+            Err(Some(failed)) => {
+                self.metrics.copies.add(1);
+                return copied.count(self.index, failed, Duration::ZERO);
+            }
+            // As it would be were the candidate live: the request is none of its.
+            Err(None) => return,
+        };
+        self.metrics.copies.add(1);
+        self.copies.set(self.copies.get() + 1);
+        let (under_way, core) = (Rc::clone(&self.copies), self.index);
+        // Ends by its own limit, or with the core.
+        tokio::task::spawn_local(async move {
+            let (failed, took) = exchange(outgoing).await;
+            under_way.set(under_way.get().saturating_sub(1));
+            copied.count(core, failed, took);
+        });
+    }
+
+    /// The request as the candidate's backend gets it. The error: the gateway answers by itself, with a failure or not;
+    /// `None`: the candidate does not take it.
+    fn outgoing(&self, copied: &Copied) -> Result<Outgoing, Option<bool>> {
+        let Copied { config, drawn, host, body, .. } = copied;
+        let mut head = Head::default();
+        if !matches!(read::request(&copied.head, LIMITS, &mut head), Ok(Some(_))) {
+            return Err(None);
+        }
+        let rollout = config.rollout(drawn.rollout).ok_or(None)?;
+        let forced = Forced::of(rollout.name());
+        let caller = Caller {
+            port: None,
+            sender: Sender { peer: copied.sender, trusted: &self.trusted },
+            now: self.timers.now(),
+            stages: None,
+            dice: &self.dice,
+            forced: Some(&forced),
+        };
+        let decision = decide(
+            config,
+            &Asked { head: &head, host },
+            &caller,
+            &mut self.targets.borrow_mut(),
+            &mut *self.upstreams.borrow_mut(),
+        );
+        if !forced.has_met() {
+            return Err(None);
+        }
+        let plan: Plan<Rc<Upstream<C>>> = match decision {
+            Decision::Forward(plan) => plan,
+            Decision::Respond(LocalReply::Failure { reason, .. }) => {
+                return Err(Some(reason.status().is_server_error()));
+            }
+            Decision::Respond(LocalReply::Redirect { .. }) => return Err(Some(false)),
+        };
+        let route = config.route(plan.route).ok_or(None)?;
+        prepare(&mut head, route, plan.backend.text(), &copied.sender.to_canonical().to_string());
+        let framed = head.has(Known::TransferEncoding) || head.has(Known::ContentLength);
+        for known in [Known::Expect, Known::TransferEncoding, Known::ContentLength] {
+            head.remove(known);
+        }
+        if framed {
+            head.push(Known::ContentLength.name(), body.len().to_string().as_bytes());
+        }
+        head.remove_named(MARK.0.as_bytes());
+        head.push(MARK.0, MARK.1);
+        head.push(Known::Connection.name(), b"close");
+        let mut bytes = Vec::with_capacity(copied.head.len() + 256 + body.len());
+        head.write_request(plan.path.as_deref(), &mut bytes);
+        bytes.extend_from_slice(body);
+        let limit = plan.timeouts.total.unwrap_or(LONGEST).min(LONGEST);
+        Ok(Outgoing {
+            bytes,
+            to_head: head.method() == "HEAD",
+            address: plan.backend.text().clone(),
+            connect_timeout: plan.connect_timeout,
+            limit,
+            in_flight: plan.in_flight,
+        })
+    }
+}
+
+/// Sends a copy, and drops what comes. Whether it failed, and how long it took from its first byte on.
+async fn exchange(outgoing: Outgoing) -> (bool, Duration) {
+    let Outgoing { bytes, to_head, address, connect_timeout, limit, in_flight } = outgoing;
+    let now = crate::backend_state::clock::now_ms;
+    let opened = tokio::time::timeout(connect_timeout, dial::open(&address)).await;
+    let began = Instant::now();
+    let Ok(Ok(mut stream)) = opened else {
+        in_flight.report(Outcome::Unreachable, now());
+        return (true, connect_timeout);
+    };
+    let answered = async {
+        stream.write_all(&bytes).await.map_err(|_| Reason::BackendClosed)?;
+        answer(&mut stream, to_head).await
+    };
+    let found = tokio::time::timeout(limit, answered).await.unwrap_or(Err(Reason::TotalTimeout));
+    let outcome = found.map_or_else(Reason::outcome, Outcome::Status);
+    in_flight.report(outcome, now());
+    (found.map_or(true, |status| status >= 500), began.elapsed())
+}
+
+/// Reads a response to its end; its status.
+async fn answer(stream: &mut tokio::net::TcpStream, to_head: bool) -> Result<u16, Reason> {
+    let (mut came, mut head) = (Vec::new(), Head::default());
+    let (status, mut body) = loop {
+        match read::response(&came, LIMITS, &mut head).map_err(|_| Reason::BackendProtocol)? {
+            Some(len) => {
+                came.drain(..len);
+                if !(100..200).contains(&head.status()) {
+                    let framed = framing::of_response(&head, to_head).ok_or(Reason::BackendProtocol)?;
+                    break (head.status(), Pipe::new(framed.0, Coding::Plain, None));
+                }
+                head.clear();
+            }
+            None if came.len() > LIMITS.bytes => return Err(Reason::BackendProtocol),
+            None => {
+                head.clear();
+                if !matches!(stream.read_buf(&mut came).await, Ok(1..)) {
+                    return Err(Reason::BackendClosed);
+                }
+            }
+        }
+    };
+    let mut around = Around::default();
+    while !body.is_over() {
+        if came.is_empty() && !matches!(stream.read_buf(&mut came).await, Ok(1..)) {
+            return if body.peer_ended(&mut around) { Ok(status) } else { Err(Reason::BackendCut) };
+        }
+        let taken = body.pass(&mut came, &mut around).map_err(|_| Reason::BackendCut)?;
+        came.drain(..taken.used);
+        around.clear();
+    }
+    Ok(status)
+}
