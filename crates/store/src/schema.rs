@@ -21,6 +21,7 @@ macro_rules! schema {
             step!($folder, 8, "0008_create_rollouts"),
             step!($folder, 9, "0009_add_outbox"),
             step!($folder, 10, "0010_create_gateway_questions"),
+            step!($folder, 11, "0011_add_candidates"),
         ]
     };
 }

@@ -16,8 +16,10 @@ mod metrics;
 mod rpc;
 mod server;
 mod store;
+mod target;
 
 pub use app::Error;
 pub use metrics::METRICS;
 pub use rpc::not_built::NOT_BUILT;
 pub use server::{RouteOptions, RouteServer};
+pub use target::RouteTarget;

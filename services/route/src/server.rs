@@ -16,9 +16,10 @@ use hotswap_store::{Database, Db};
 use hotswap_telemetry::Metrics;
 use tonic::service::Routes;
 
-use crate::app::{App, Error, Fleet};
+use crate::app::{App, Arms, Error, Fleet};
 use crate::metrics::RouteMetrics;
 use crate::rpc::{Feed, FleetRpc, NotBuiltRpc, Questions, RouteRpc, WatchRpc, WatchServer, relay};
+use crate::target::RouteTarget;
 
 /// The largest message that a caller may send, in bytes.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
@@ -81,6 +82,7 @@ pub struct RouteServer {
     feed: Feed,
     fleet: Fleet,
     questions: Questions,
+    arms: Arms,
     options: RouteOptions,
     supervisor: Supervisor,
 }
@@ -125,10 +127,12 @@ impl RouteServer {
         fleet.keep_in_store(&app, supervisor).await.map_err(unread)?;
         let questions = Questions::new(options.answer_within);
         relay(&app, &questions, fleet.replica(), supervisor);
+        let arms = Arms::default();
+        arms.keep_in_store(&app, supervisor);
         app.keep_audit_log(supervisor);
         app.exchange_hints(supervisor);
         app.compact_changes(fleet.replica().to_owned(), options.kept_changes, supervisor);
-        Ok(Self { app, feed, fleet, questions, options, supervisor: supervisor.clone() })
+        Ok(Self { app, feed, fleet, questions, arms, options, supervisor: supervisor.clone() })
     }
 
     /// Takes note of calls that are denied before they reach a service.
@@ -143,6 +147,7 @@ impl RouteServer {
             feed: self.feed.clone(),
             fleet: self.fleet.clone(),
             questions: self.questions.clone(),
+            arms: self.arms.clone(),
             supervisor: self.supervisor.clone(),
             metrics: self.app.metrics.clone(),
             allow_mass_delete: self.options.allow_mass_delete,
@@ -156,6 +161,11 @@ impl RouteServer {
             .add_service(FleetServiceServer::new(fleet))
             .add_service(RolloutServiceServer::new(NotBuiltRpc))
             .add_service(AuditServiceServer::new(AuditRpc::new(self.app.audit.clone())))
+    }
+
+    /// What the rollout engine drives.
+    pub fn target(&self) -> RouteTarget {
+        RouteTarget::new(self.app.clone(), self.fleet.clone())
     }
 
     /// Which store, and which life of it, this is.

@@ -10,15 +10,15 @@ use super::{App, Error};
 use crate::domain::{Content, to_json};
 
 /// A change of one resource.
-pub(super) struct Changed<'a, C: Content> {
+pub(crate) struct Changed<'a, C: Content> {
     /// Its full name.
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
     /// The revision that makes it.
-    pub(super) revision: Revision,
+    pub(crate) revision: Revision,
     /// `None`: it was not there.
-    pub(super) before: Option<&'a C>,
+    pub(crate) before: Option<&'a C>,
     /// `None`: it is deleted.
-    pub(super) after: Option<&'a C>,
+    pub(crate) after: Option<&'a C>,
 }
 
 impl App {
@@ -30,9 +30,19 @@ impl App {
         ctx: &OpContext,
         changed: Changed<'_, C>,
     ) -> Result<(), Error> {
+        self.record_of(tx, caller(ctx), changed).await
+    }
+
+    /// Records a change that somebody has made who does not call now.
+    pub(crate) async fn record_of<C: Content>(
+        &self,
+        tx: &mut Tx,
+        caller: Caller,
+        changed: Changed<'_, C>,
+    ) -> Result<(), Error> {
         let (before, after) = (changed.before.map(to_json), changed.after.map(to_json));
         let diff = self.audit.diff(before.as_ref(), after.as_ref());
-        let entry = Entry::done(caller(ctx), changed.name, changed.revision, diff);
+        let entry = Entry::done(caller, changed.name, changed.revision, diff);
         self.audit.record(tx, &Chain::Platform, entry).await?;
         Ok(())
     }

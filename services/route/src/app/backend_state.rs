@@ -3,8 +3,11 @@
 use hotswap_auth::OpContext;
 use hotswap_core::{PoolName, ResourceName as _, Revision, Violations};
 use hotswap_matcher::{BackendState, PoolDraft};
+use hotswap_store::{RequestKey, Tx};
 
+use super::audit::Changed;
 use super::{App, Error, WriteOptions};
+use crate::domain::Resource;
 use crate::store;
 
 /// What to set where.
@@ -44,16 +47,52 @@ impl App {
         let current = store::get::<PoolDraft>(&mut tx, &name).await?;
         let current = current.ok_or_else(|| Error::NotFound { name: name.to_string() })?;
         let mut content = current.content.clone();
-        let backend = content.backends.iter_mut().find(|b| b.address.eq_ignore_ascii_case(&input.address));
-        let Some(backend) = backend else {
-            return Err(Error::NoSuchBackend { pool: name.to_string(), address: input.address });
-        };
-        if backend.state == state {
-            return Ok(current.revision);
+        let mut candidate = current.candidate.clone();
+        // A rollout does not stand in the way of an emergency: both revisions have the backend in the new state.
+        let baseline = set(&mut content, &input.address, state);
+        let beside = candidate.as_mut().and_then(|c| set(&mut c.content, &input.address, state));
+        match (baseline, beside) {
+            (None, None) => Err(Error::NoSuchBackend { pool: name.to_string(), address: input.address }),
+            (Some(true), _) => {
+                let at = self.clock.now();
+                let changed = Resource { candidate, ..current.revised(content, current.revision, at) };
+                let landed =
+                    self.land(ctx, tx, (Some(current), changed), &input.options, key.as_ref()).await?;
+                Ok(landed.revision)
+            }
+            (_, Some(true)) => {
+                let changed = Resource { candidate, ..current };
+                self.set_beside(ctx, tx, changed, key.as_ref()).await
+            }
+            _ => Ok(current.version),
         }
-        backend.state = state;
-        let changed = current.revised(content, current.revision, self.clock.now());
-        let landed = self.land(ctx, tx, (Some(current), changed), &input.options, key.as_ref()).await?;
-        Ok(landed.revision)
     }
+
+    /// Writes a state that the candidate alone has: what is live keeps its revision.
+    async fn set_beside(
+        &self,
+        ctx: &OpContext,
+        mut tx: Tx,
+        mut changed: Resource<PoolDraft>,
+        key: Option<&RequestKey>,
+    ) -> Result<Revision, Error> {
+        let revision = tx.next_revision(store::SCOPE).await?;
+        changed.version = revision;
+        store::write(&mut tx, &changed).await?;
+        if let Some(key) = key {
+            tx.keep_request(key, changed.full_name(), revision, self.clock.now()).await?;
+        }
+        let after = changed.candidate.as_ref().map(|c| &c.content);
+        let name = changed.full_name();
+        self.record(&mut tx, ctx, Changed { name, revision, before: after, after }).await?;
+        tx.commit().await?;
+        self.changed(revision, changed.full_name());
+        Ok(revision)
+    }
+}
+
+/// Sets the state of a backend; tells whether that changed something. `None`: there is no such backend.
+fn set(content: &mut PoolDraft, address: &str, state: BackendState) -> Option<bool> {
+    let backend = content.backends.iter_mut().find(|b| b.address.eq_ignore_ascii_case(address))?;
+    Some(std::mem::replace(&mut backend.state, state) != state)
 }

@@ -35,7 +35,7 @@ impl App {
     }
 
     /// A commit touched a name: look-ups here see it from now on, and others are told.
-    pub(super) fn changed(&self, revision: Revision, name: &str) {
+    pub(crate) fn changed(&self, revision: Revision, name: &str) {
         let names = Names::Some(vec![name.to_owned()]);
         self.cache.invalidate(hotswap_cache::Change { scope: store::SCOPE.to_owned(), revision, names });
     }

@@ -5,7 +5,7 @@ use hotswap_core::{ResourceName as _, Revision, Violations};
 use hotswap_store::Tx;
 
 use super::write::check;
-use super::{App, Error, WriteOptions};
+use super::{App, Error, Landing, WriteOptions};
 use crate::domain::{Content, Resource};
 use crate::store;
 
@@ -31,6 +31,9 @@ impl App {
             return Ok(done);
         }
         let resource = self.new_resource(&mut tx, &input.id, input.content).await?;
+        if input.options.landing == Landing::Draft {
+            return Err(Error::DraftOfNothing { name: resource.full_name().to_owned() });
+        }
         self.land(ctx, tx, (None, resource), &input.options, key.as_ref()).await
     }
 
@@ -54,6 +57,16 @@ impl App {
         }
         let now = self.clock.now();
         let uid = self.ids.uuid();
-        Ok(Resource { name, uid, revision: Revision::ZERO, created_at: now, updated_at: now, content })
+        Ok(Resource {
+            name,
+            uid,
+            revision: Revision::ZERO,
+            live: Revision::ZERO,
+            version: Revision::ZERO,
+            created_at: now,
+            updated_at: now,
+            content,
+            candidate: None,
+        })
     }
 }

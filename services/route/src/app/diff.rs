@@ -2,6 +2,7 @@
 
 use hotswap_auth::OpContext;
 use hotswap_core::{ResourceName as _, Revision, Violations};
+use hotswap_store::Tx;
 
 use super::{App, Error};
 use crate::domain::{Content, Difference, RevisionRecord, differences};
@@ -42,14 +43,18 @@ impl App {
         if Revision(input.to) > head {
             return Err(Error::RevisionUnknown { revision: input.to, newest: head.0 });
         }
-        let newest = if input.to == 0 { Revision(i64::MAX - 1) } else { Revision(input.to) };
-        let to = store::revision_at::<C>(&mut tx, &name, newest).await?;
+        let newest = if input.to == 0 { Revision(i64::MAX) } else { Revision(input.to) };
+        let to = at(&mut tx, &name, newest).await?;
         let to = to.ok_or_else(|| match (name.to_string(), input.to) {
             (name, 0) => Error::NotFound { name },
             (name, revision) => Error::RevisionNotFound { name, revision },
         })?;
-        let earlier = if input.from == 0 { Revision(to.revision.0 - 1) } else { Revision(input.from) };
-        let from = store::revision_at::<C>(&mut tx, &name, earlier).await?;
+        let from = if input.from == 0 {
+            let since = to.landed.unwrap_or(to.revision);
+            store::live_at::<C>(&mut tx, &name, Revision(since.0 - 1)).await?
+        } else {
+            at(&mut tx, &name, Revision(input.from)).await?
+        };
         // Before its first revision a resource was not there, which is a fine thing to compare with.
         let content = |r: &RevisionRecord<C>| r.resource.as_ref().map(|r| r.content.clone());
         let (old, new) = (from.as_ref().and_then(content), content(&to));
@@ -58,5 +63,17 @@ impl App {
             to: to.revision,
             differences: differences(old.as_ref(), new.as_ref()),
         })
+    }
+}
+
+/// That revision, a draft too; else what was live at it.
+async fn at<C: Content>(
+    tx: &mut Tx,
+    name: &C::Name,
+    revision: Revision,
+) -> Result<Option<RevisionRecord<C>>, Error> {
+    match store::revision(tx, name, revision).await? {
+        Some(found) => Ok(Some(found)),
+        None => Ok(store::live_at(tx, name, revision).await?),
     }
 }

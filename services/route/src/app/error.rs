@@ -55,6 +55,12 @@ pub enum Error {
         /// The current etag.
         current: String,
     },
+    /// There is nothing live that could carry the traffic beside a draft.
+    #[error("{name} does not exist: its first revision is live, and a draft needs one beside it")]
+    DraftOfNothing {
+        /// The name.
+        name: String,
+    },
     /// Routes send to the pool.
     #[error("{name} is in use by {}", users.join(", "))]
     PoolInUse {
@@ -84,6 +90,7 @@ impl Error {
             Self::RevisionNotFound { .. } | Self::RevisionUnknown { .. } => Reason::RevisionNotFound,
             Self::AlreadyExists { .. } => Reason::AlreadyExists,
             Self::StaleEtag { .. } => Reason::StaleEtag,
+            Self::DraftOfNothing { .. } => Reason::NothingLive,
             Self::PoolInUse { .. } => Reason::PoolInUse,
             Self::RequestIdReused { .. } => Reason::RequestIdReused,
             Self::Store(error) if matches!(**error, StoreError::Unavailable(_)) => Reason::Unavailable,

@@ -1,6 +1,7 @@
 //! The use cases, one a file. Each takes the caller's context first; authorization happened at the edge, by
 //! the permission table, and without it there is no context.
 
+mod arms;
 mod audit;
 mod backend_state;
 mod cached;
@@ -27,17 +28,20 @@ use hotswap_store::Db;
 use crate::metrics::RouteMetrics;
 
 pub(crate) use crate::store::Logged;
+pub(crate) use crate::store::rollouts::{Counter, Found};
+pub(crate) use arms::Arms;
+pub(crate) use audit::Changed;
 pub(crate) use backend_state::SetBackendState;
 pub(crate) use create::Create;
 pub(crate) use delete::Delete;
 pub(crate) use diff::Diff;
 pub use error::Error;
 pub(crate) use feed::{Batch, Followed, Start};
-pub(crate) use fleet::{Fleet, Introduction, Session};
+pub(crate) use fleet::{Fleet, Hold, Introduction, Session};
 pub(crate) use query::List;
 pub(crate) use revisions::ListRevisions;
 pub(crate) use update::Update;
-pub(crate) use write::WriteOptions;
+pub(crate) use write::{Landing, WriteOptions, check};
 
 /// What the use cases stand on; cheap to clone.
 #[derive(Clone)]

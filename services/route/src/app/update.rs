@@ -4,7 +4,7 @@ use hotswap_auth::OpContext;
 use hotswap_core::{ResourceName as _, Violations};
 
 use super::write::check;
-use super::{App, Error, WriteOptions};
+use super::{App, Error, Landing, WriteOptions};
 use crate::domain::{Content, Mask, Resource};
 use crate::store;
 
@@ -45,6 +45,9 @@ impl App {
                 return Err(Error::NotFound { name: name.to_string() });
             }
             let resource = self.new_resource(&mut tx, name.id(), input.patch).await?;
+            if input.options.landing == Landing::Draft {
+                return Err(Error::DraftOfNothing { name: name.to_string() });
+            }
             return self.land(ctx, tx, (None, resource), &input.options, key.as_ref()).await;
         };
         let etag = current.etag();
@@ -59,6 +62,9 @@ impl App {
             return Ok(current);
         }
         let changed = current.revised(content, current.revision, self.clock.now());
-        self.land(ctx, tx, (Some(current), changed), &input.options, key.as_ref()).await
+        match input.options.landing {
+            Landing::Live => self.land(ctx, tx, (Some(current), changed), &input.options, key.as_ref()).await,
+            Landing::Draft => self.keep(ctx, tx, (current, changed), &input.options, key.as_ref()).await,
+        }
     }
 }

@@ -14,6 +14,8 @@ use crate::store;
 const COMPACT_EVERY: Duration = Duration::from_secs(60);
 /// Entries dropped in one transaction, so that no write waits long.
 const COMPACT_STEP: i64 = 1_000;
+/// How long what a rollout left is kept: 7 days.
+const FORGET_AFTER_MICROS: i64 = 7 * 86_400 * 1_000_000;
 /// Who compacts holds this, so that one process does.
 const COMPACT_LEASE: &str = "compaction/gateway";
 
@@ -58,9 +60,17 @@ impl App {
     pub(crate) async fn compact_once(&self, holder: &str, kept: i64) -> Result<(), Error> {
         let lease = self.db.acquire_lease(COMPACT_LEASE, holder, COMPACT_EVERY * 2).await?;
         let Some(lease) = lease else { return Ok(()) };
-        let compacted = self.compact_under(&lease, kept).await;
+        let compacted = self.compact_under(&lease, kept).await.and(self.forget_rollouts().await);
         self.db.release_lease(&lease).await?;
         compacted
+    }
+
+    /// Drops what is known of rollouts that ended so long ago that nobody drives them by mistake.
+    async fn forget_rollouts(&self) -> Result<(), Error> {
+        let before = self.clock.now().plus_micros(-FORGET_AFTER_MICROS);
+        let mut tx = self.db.write_unscoped().await?;
+        store::rollouts::forget(&mut tx, before).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn compact_under(&self, lease: &Lease, kept: i64) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! What all writes share: options, repeated requests, and the check that a needed pool is there.
 
 use hotswap_auth::OpContext;
-use hotswap_core::{PoolName, ResourceName as _, Violations};
+use hotswap_core::{PoolName, ResourceName as _, Revision, Violations};
 use hotswap_store::{RequestKey, Tx};
 use hotswap_telemetry::trace;
 use uuid::Uuid;
@@ -11,9 +11,21 @@ use super::{App, Error};
 use crate::domain::{Content, Resource};
 use crate::store;
 
+/// How a write lands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Landing {
+    /// It is live at once.
+    #[default]
+    Live,
+    /// It is kept, and a rollout exposes it later.
+    Draft,
+}
+
 /// How a write is meant.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WriteOptions {
+    /// How it lands.
+    pub(crate) landing: Landing,
     /// Checked, not written.
     pub(crate) validate_only: bool,
     /// Makes a repeated call safe.
@@ -55,8 +67,13 @@ impl App {
         let Some(kept) = self.repeated(tx, key).await? else { return Ok(None) };
         let gone = || Error::NotFound { name: kept.name.clone() };
         let name = C::Name::parse(&kept.name).map_err(|_| gone())?;
-        let record = store::revision_at::<C>(tx, &name, kept.revision).await?;
-        record.and_then(|r| r.resource).map(Some).ok_or_else(gone)
+        let record = store::revision::<C>(tx, &name, kept.revision).await?.ok_or_else(gone)?;
+        let (resource, is_draft) = (record.resource.ok_or_else(gone)?, record.landed.is_none());
+        if !is_draft {
+            return Ok(Some(resource));
+        }
+        let live = store::get::<C>(tx, &name).await?.map_or(Revision::ZERO, |live| live.revision);
+        Ok(Some(Resource { live, ..resource }))
     }
 
     /// Writes a new content under the next revision, unless it is only to be checked: the resource as it was, if it
@@ -73,7 +90,8 @@ impl App {
             return Ok(resource);
         }
         tx.belongs_to(trace::current().map(|context| context.to_string()));
-        resource.revision = tx.next_revision(store::SCOPE).await?;
+        let revision = tx.next_revision(store::SCOPE).await?;
+        resource = resource.landed(revision);
         store::put(&mut tx, &resource, ctx.actor()).await?;
         if let Some(key) = key {
             tx.keep_request(key, resource.full_name(), resource.revision, self.clock.now()).await?;
@@ -91,8 +109,38 @@ impl App {
     }
 }
 
+impl App {
+    /// Keeps a new content of a resource under the next revision, unless it is only to be checked; what is live stays.
+    pub(super) async fn keep<C: Content>(
+        &self,
+        ctx: &OpContext,
+        mut tx: Tx,
+        (live, mut draft): (Resource<C>, Resource<C>),
+        options: &WriteOptions,
+        key: Option<&RequestKey>,
+    ) -> Result<Resource<C>, Error> {
+        if options.validate_only {
+            return Ok(draft);
+        }
+        draft.revision = tx.next_revision(store::SCOPE).await?;
+        store::keep(&mut tx, &draft, ctx.actor()).await?;
+        if let Some(key) = key {
+            tx.keep_request(key, draft.full_name(), draft.revision, self.clock.now()).await?;
+        }
+        let changed = Changed {
+            name: draft.full_name(),
+            revision: draft.revision,
+            before: Some(&live.content),
+            after: Some(&draft.content),
+        };
+        self.record(&mut tx, ctx, changed).await?;
+        tx.commit().await?;
+        Ok(draft)
+    }
+}
+
 /// Faults of content, its pool's absence among them.
-pub(super) async fn check<C: Content>(tx: &mut Tx, content: &C) -> Result<(), Error> {
+pub(crate) async fn check<C: Content>(tx: &mut Tx, content: &C) -> Result<(), Error> {
     let mut v = Violations::new();
     if let Err(faults) = content.validate() {
         v.nest(C::FIELD, faults);

@@ -1,15 +1,19 @@
 //! Routes and pools as the service thinks of them: pure, no transport, no database.
 
+mod candidate;
 mod content;
 mod difference;
 mod mask;
 mod proxy;
 mod question;
 mod resource;
+mod tally;
 
+pub use candidate::{Candidate, CandidateCheck, Tracked};
 pub use content::{AnyContent, Content, to_json};
 pub use difference::{Difference, differences};
 pub use mask::Mask;
-pub use proxy::{Breaker, Condition, Conditions, Place, Proxy, Refusal};
+pub use proxy::{Breaker, Condition, Conditions, Place, Proxy, ROLLOUTS, Refusal};
 pub use question::{Answer, Question, Unanswered};
 pub use resource::{AnyResource, Resource, RevisionRecord};
+pub use tally::{ArmCounts, ArmTally, BUCKETS, LatencyCounts};

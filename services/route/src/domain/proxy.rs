@@ -1,6 +1,6 @@
 //! Proxies of the data plane: what each has, and what it refuses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hotswap_core::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,8 @@ pub struct Proxy {
     pub labels: BTreeMap<String, String>,
     /// Its build.
     pub build_version: String,
+    /// What it can do beyond the least, as "rollouts".
+    pub features: BTreeSet<String>,
     /// Whether its stream is open.
     pub connected: bool,
     /// What it serves.
@@ -98,6 +100,9 @@ pub struct Proxy {
     /// When it last said something.
     pub last_seen_at: Timestamp,
 }
+
+/// The feature of proxies that know candidates.
+pub const ROLLOUTS: &str = "rollouts";
 
 impl Proxy {
     /// Whether it serves a revision of a store, or a later one.

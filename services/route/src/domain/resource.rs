@@ -3,7 +3,7 @@
 use hotswap_core::{Etag, ResourceName as _, Revision, Timestamp};
 use uuid::Uuid;
 
-use super::{AnyContent, Content};
+use super::{AnyContent, Candidate, Content};
 
 /// A route or pool as it is, or as a revision left it.
 #[derive(Clone)]
@@ -14,18 +14,29 @@ pub struct Resource<C: Content> {
     pub uid: Uuid,
     /// The revision that wrote this content; 0: none yet (a validated, unwritten one).
     pub revision: Revision,
+    /// The revision that is live: this one, but for a draft. 0: none is.
+    pub live: Revision,
+    /// The revision of the last commit that changed anything that proxies see of it.
+    pub version: Revision,
     /// When it was created.
     pub created_at: Timestamp,
     /// When this content was written.
     pub updated_at: Timestamp,
     /// Its content.
     pub content: C,
+    /// Its other revision, where a rollout has one ready.
+    pub candidate: Option<Candidate<C>>,
 }
 
 impl<C: Content> Resource<C> {
-    /// Its etag.
+    /// Its etag: writes are guarded by what is live.
     pub fn etag(&self) -> Etag {
-        Etag::of(self.uid, self.revision)
+        Etag::of(self.uid, self.live)
+    }
+
+    /// The same, live under a revision that wrote its content.
+    pub fn landed(self, revision: Revision) -> Self {
+        Self { revision, live: revision, version: revision, ..self }
     }
 
     /// The same resource with other content.
@@ -46,6 +57,8 @@ pub struct RevisionRecord<C: Content> {
     pub revision: Revision,
     /// The resource as it left it; `None`: it deleted it.
     pub resource: Option<Resource<C>>,
+    /// The revision of the configuration that last made it live; `None`: it never was, it is a draft.
+    pub landed: Option<Revision>,
     /// When it was written.
     pub written_at: Timestamp,
     /// Who wrote it.
@@ -57,8 +70,10 @@ pub struct RevisionRecord<C: Content> {
 pub struct AnyResource {
     /// The full name.
     pub name: String,
-    /// The revision that wrote its content.
-    pub revision: Revision,
+    /// The revision of the last commit that changed anything of it.
+    pub version: Revision,
     /// The content.
     pub content: AnyContent,
+    /// Its other revision.
+    pub candidate: Option<Candidate<AnyContent>>,
 }

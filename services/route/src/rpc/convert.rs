@@ -10,9 +10,10 @@ use prost::Message;
 use sha2::{Digest as _, Sha256};
 use tonic::Status;
 
+use super::candidate::candidate;
 use super::shown;
 use super::status::unfit;
-use crate::app::WriteOptions;
+use crate::app::{self, WriteOptions};
 use crate::domain::{AnyContent, AnyResource, Content, Difference, Refusal, Resource, RevisionRecord};
 
 /// How a kind of content stands in the contract.
@@ -54,7 +55,7 @@ impl Wire for RouteDraft {
             uid: r.uid.to_string(),
             create_time: Some(time(r.created_at)),
             update_time: Some(time(r.updated_at)),
-            standing: Some(live(r)),
+            standing: Some(standing(r)),
             ..route_to_wire(r.full_name(), &r.content)
         };
         if let Some(wire::route::Action::Forward(forward)) = &mut route.action
@@ -94,7 +95,7 @@ impl Wire for PoolDraft {
             uid: r.uid.to_string(),
             create_time: Some(time(r.created_at)),
             update_time: Some(time(r.updated_at)),
-            standing: Some(live(r)),
+            standing: Some(standing(r)),
             ..pool_to_wire(r.full_name(), &r.content)
         };
         shown::backends(&mut pool.backends, pool.load_balancing);
@@ -115,9 +116,16 @@ impl Wire for PoolDraft {
     }
 }
 
-/// Every write lands live, so the newest revision is the live one.
-fn live<C: Content>(r: &Resource<C>) -> Standing {
-    Standing { live_revision: r.revision.0, ..Standing::default() }
+/// Which revisions carry traffic.
+fn standing<C: Content>(r: &Resource<C>) -> Standing {
+    let live_revision = r.live.0;
+    let Some(candidate) = &r.candidate else { return Standing { live_revision, ..Standing::default() } };
+    Standing {
+        live_revision,
+        candidate_revision: candidate.revision.0,
+        candidate_share_bps: candidate.exposure.share().map_or(0, |share| share.bp().into()),
+        rollout: candidate.rollout.to_string(),
+    }
 }
 
 pub(super) fn time(at: Timestamp) -> prost_types::Timestamp {
@@ -137,24 +145,18 @@ pub(super) fn options(
     request_id: &str,
     request: &impl Message,
 ) -> Result<WriteOptions, Status> {
-    match Landing::try_from(landing) {
-        Ok(Landing::Unspecified | Landing::Live) => {}
-        Ok(Landing::Draft) => {
-            return Err(WireError::feature_not_built(
-                "landing",
-                "drafts, and the rollouts that expose them,",
-            )
-            .into());
-        }
+    let landing = match Landing::try_from(landing) {
+        Ok(Landing::Unspecified | Landing::Live) => app::Landing::Live,
+        Ok(Landing::Draft) => app::Landing::Draft,
         Err(_) => return Err(invalid("landing", "is not a value of Landing")),
-    }
+    };
     let id = match request_id {
         "" => None,
         text => Some(text.parse().map_err(|_| invalid("request_id", "must be a UUID"))?),
     };
     let hash = Sha256::digest(request.encode_to_vec());
     let fingerprint = hash.iter().map(|b| format!("{b:02x}")).collect();
-    Ok(WriteOptions { validate_only, request_id: id, fingerprint })
+    Ok(WriteOptions { landing, validate_only, request_id: id, fingerprint })
 }
 
 fn invalid(field: &str, message: &str) -> Status {
@@ -178,8 +180,8 @@ pub(super) fn distributed(r: &AnyResource) -> hotswap_api::gateway::v1::Resource
     };
     hotswap_api::gateway::v1::Resource {
         name: r.name.clone(),
-        version: r.revision.0,
+        version: r.version.0,
         spec: Some(spec),
-        candidate: None,
+        candidate: r.candidate.as_ref().map(|c| candidate(&r.name, c)),
     }
 }

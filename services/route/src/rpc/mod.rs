@@ -1,5 +1,6 @@
 //! The wire: tonic services, conversions, the status map, and the watch.
 
+mod candidate;
 mod convert;
 mod explain;
 mod fleet_service;

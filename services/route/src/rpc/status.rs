@@ -25,6 +25,7 @@ pub(super) fn status(error: Error) -> Status {
             WireError::new(reason, message).with("newest", newest.to_string())
         }
         Error::AlreadyExists { name } => WireError::new(reason, message).with("name", name),
+        Error::DraftOfNothing { name } => WireError::new(reason, message).with("name", name),
         Error::StaleEtag { name, current } => {
             WireError::new(reason, message).with("name", name).with("etag", current)
         }

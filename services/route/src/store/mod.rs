@@ -2,6 +2,7 @@
 
 pub(crate) mod proxies;
 pub(crate) mod questions;
+pub(crate) mod rollouts;
 mod row;
 pub(crate) mod sql;
 
@@ -43,19 +44,32 @@ pub(crate) async fn users_of(tx: &mut Tx, pool: &str) -> Result<Vec<String>, Sto
 
 /// Writes a resource and its revision. It takes the place of one of the same name.
 pub(crate) async fn put<C: Content>(tx: &mut Tx, r: &Resource<C>, actor: &str) -> Result<(), StoreError> {
-    let spec = row::spec(&r.content)?;
+    write(tx, r).await?;
+    note(tx, r, r.updated_at, actor, Some(row::spec(&r.content)?), Some(r.version)).await
+}
+
+/// Keeps a revision that is not live.
+pub(crate) async fn keep<C: Content>(tx: &mut Tx, r: &Resource<C>, actor: &str) -> Result<(), StoreError> {
+    note(tx, r, r.updated_at, actor, Some(row::spec(&r.content)?), None).await
+}
+
+/// Writes a resource whose content has a revision already: what proxies see of it is of its version.
+pub(crate) async fn write<C: Content>(tx: &mut Tx, r: &Resource<C>) -> Result<(), StoreError> {
     let values = [
         r.full_name().into(),
         C::Name::COLLECTION.into(),
         r.uid.to_string().into(),
         r.revision.into(),
+        r.version.into(),
         r.created_at.into(),
         r.updated_at.into(),
         r.content.pool().map(str::to_owned).into(),
-        spec.as_str().into(),
+        row::spec(&r.content)?.into(),
+        r.candidate.as_ref().map(row::spec).transpose()?.into(),
+        r.candidate.as_ref().and_then(|c| c.content.pool()).map(str::to_owned).into(),
     ];
     tx.execute(sql::PUT, &values).await?;
-    log(tx, r, r.updated_at, actor, Some(spec)).await
+    tx.log_change(SCOPE, r.version, r.full_name()).await
 }
 
 /// Deletes a resource, and writes the revision that did it.
@@ -67,15 +81,22 @@ pub(crate) async fn delete<C: Content>(
     actor: &str,
 ) -> Result<(), StoreError> {
     tx.execute(sql::DELETE, &[r.full_name().into()]).await?;
-    log(tx, &Resource { revision, ..r.clone() }, at, actor, None).await
+    note(tx, &Resource { revision, ..r.clone() }, at, actor, None, Some(revision)).await?;
+    tx.log_change(SCOPE, revision, r.full_name()).await
 }
 
-async fn log<C: Content>(
+/// Notes that a revision that was written before is live from another one on.
+pub(crate) async fn land(tx: &mut Tx, name: &str, which: Revision, at: Revision) -> Result<(), StoreError> {
+    tx.execute(sql::LAND, &[name.into(), which.into(), at.into()]).await.map(drop)
+}
+
+async fn note<C: Content>(
     tx: &mut Tx,
     r: &Resource<C>,
     at: Timestamp,
     actor: &str,
     spec: Option<String>,
+    landed: Option<Revision>,
 ) -> Result<(), StoreError> {
     let values = [
         r.full_name().into(),
@@ -85,9 +106,9 @@ async fn log<C: Content>(
         at.into(),
         actor.into(),
         spec.into(),
+        landed.map(|at| at.0).into(),
     ];
-    tx.execute(sql::PUT_REVISION, &values).await?;
-    tx.log_change(SCOPE, r.revision, r.full_name()).await
+    tx.execute(sql::PUT_REVISION, &values).await.map(drop)
 }
 
 /// Rows of a list behind a key, in an order.
@@ -117,14 +138,23 @@ pub(crate) async fn revisions<C: Content>(
 }
 
 /// What a name was at a revision of the configuration.
-pub(crate) async fn revision_at<C: Content>(
+pub(crate) async fn live_at<C: Content>(
     tx: &mut Tx,
     name: &C::Name,
     at: Revision,
 ) -> Result<Option<RevisionRecord<C>>, StoreError> {
-    let before = Revision(at.0.saturating_add(1));
-    let rows = tx.fetch_all(sql::REVISIONS, &[name.as_str().into(), before.into(), 1.into()]).await?;
-    rows.first().map(row::revision).transpose()
+    let row = tx.fetch_opt(sql::LANDED_AT, &[name.as_str().into(), at.into()]).await?;
+    row.as_ref().map(row::revision).transpose()
+}
+
+/// A revision of a name, a draft too.
+pub(crate) async fn revision<C: Content>(
+    tx: &mut Tx,
+    name: &C::Name,
+    which: Revision,
+) -> Result<Option<RevisionRecord<C>>, StoreError> {
+    let row = tx.fetch_opt(sql::REVISION, &[name.as_str().into(), which.into()]).await?;
+    row.as_ref().map(row::revision).transpose()
 }
 
 /// Every route and pool, and the revision they are at.

@@ -59,6 +59,7 @@ fn values(p: &Proxy, revision: Revision) -> Result<Vec<Value>, StoreError> {
         p.connected_at.into(),
         p.last_seen_at.into(),
         json(serde_json::to_string(&p.backends), "backends")?.into(),
+        json(serde_json::to_string(&p.features), "features")?.into(),
     ])
 }
 
@@ -74,6 +75,7 @@ fn proxy(row: &Row) -> Result<Proxy, StoreError> {
         instance_id: row.text("instance_id")?,
         labels: serde_json::from_str(&row.text("labels")?).map_err(|_| damaged("labels"))?,
         build_version: row.text("build_version")?,
+        features: serde_json::from_str(&row.text("features")?).map_err(|_| damaged("features"))?,
         connected: row.int("connected")? != 0,
         active: place("active_store", "active_revision")?,
         sent: place("sent_store", "sent_revision")?,

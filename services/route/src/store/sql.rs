@@ -3,7 +3,17 @@
 macro_rules! columns {
     ($rest:literal) => {
         concat!(
-            "SELECT name, uid, revision, created_at, updated_at, spec, collection FROM gateway_resources ",
+            "SELECT name, uid, revision, version, created_at, updated_at, spec, collection, candidate \
+             FROM gateway_resources ",
+            $rest
+        )
+    };
+}
+
+macro_rules! revision_columns {
+    ($rest:literal) => {
+        concat!(
+            "SELECT name, revision, uid, created_at, written_at, actor, spec, landed FROM gateway_revisions ",
             $rest
         )
     };
@@ -12,18 +22,25 @@ macro_rules! columns {
 pub(crate) const GET: &str = columns!("WHERE name = $1");
 pub(crate) const EXISTS: &str = "SELECT name FROM gateway_resources WHERE name = $1";
 pub(crate) const EVERYTHING: &str = columns!("ORDER BY name");
-pub(crate) const USERS_OF: &str = "SELECT name FROM gateway_resources WHERE pool = $1 ORDER BY name LIMIT 10";
+pub(crate) const USERS_OF: &str = "SELECT name FROM gateway_resources \
+     WHERE pool = $1 OR candidate_pool = $1 ORDER BY name LIMIT 10";
 pub(crate) const PUT: &str = "INSERT INTO gateway_resources \
-     (name, collection, uid, revision, created_at, updated_at, pool, spec) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+     (name, collection, uid, revision, version, created_at, updated_at, pool, spec, candidate, candidate_pool) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
      ON CONFLICT (name) DO UPDATE SET uid = excluded.uid, revision = excluded.revision, \
-     created_at = excluded.created_at, updated_at = excluded.updated_at, pool = excluded.pool, \
-     spec = excluded.spec";
+     version = excluded.version, created_at = excluded.created_at, updated_at = excluded.updated_at, \
+     pool = excluded.pool, spec = excluded.spec, candidate = excluded.candidate, \
+     candidate_pool = excluded.candidate_pool";
 pub(crate) const DELETE: &str = "DELETE FROM gateway_resources WHERE name = $1";
 pub(crate) const PUT_REVISION: &str = "INSERT INTO gateway_revisions \
-     (name, revision, uid, created_at, written_at, actor, spec) VALUES ($1, $2, $3, $4, $5, $6, $7)";
-pub(crate) const REVISIONS: &str = "SELECT name, revision, uid, created_at, written_at, actor, spec \
-     FROM gateway_revisions WHERE name = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3";
+     (name, revision, uid, created_at, written_at, actor, spec, landed) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+pub(crate) const REVISIONS: &str =
+    revision_columns!("WHERE name = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3");
+pub(crate) const REVISION: &str = revision_columns!("WHERE name = $1 AND revision = $2");
+pub(crate) const LANDED_AT: &str =
+    revision_columns!("WHERE name = $1 AND landed <= $2 ORDER BY landed DESC LIMIT 1");
+pub(crate) const LAND: &str = "UPDATE gateway_revisions SET landed = $3 WHERE name = $1 AND revision = $2";
 pub(crate) const LOG_AFTER: &str = "SELECT revision, name, trace_context FROM change_log \
      WHERE scope = $1 AND revision > $2 ORDER BY revision, name";
 
@@ -52,7 +69,7 @@ const BY_REVISION_DESC: &str = columns!(
 pub(crate) const CLAIM_PROXY: &str = "INSERT INTO gateway_proxies \
      (name, revision, replica, session, connected, instance_id, labels, build_version, \
      active_store, active_revision, sent_store, sent_revision, refusals, connected_at, last_seen_at, \
-     backends) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+     backends, features) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
      ON CONFLICT (name) DO UPDATE SET session = gateway_proxies.session + 1, \
      revision = excluded.revision, replica = excluded.replica, connected = excluded.connected, \
      instance_id = excluded.instance_id, labels = excluded.labels, \
@@ -60,19 +77,48 @@ pub(crate) const CLAIM_PROXY: &str = "INSERT INTO gateway_proxies \
      active_revision = excluded.active_revision, sent_store = excluded.sent_store, \
      sent_revision = excluded.sent_revision, refusals = excluded.refusals, \
      connected_at = excluded.connected_at, last_seen_at = excluded.last_seen_at, \
-     backends = excluded.backends RETURNING session";
+     backends = excluded.backends, features = excluded.features RETURNING session";
 pub(crate) const ADD_PROXY: &str = "INSERT INTO gateway_proxies \
      (name, revision, replica, session, connected, instance_id, labels, build_version, \
      active_store, active_revision, sent_store, sent_revision, refusals, connected_at, last_seen_at, \
-     backends) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+     backends, features) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
      ON CONFLICT (name) DO NOTHING RETURNING session";
 pub(crate) const UPDATE_PROXY: &str = "UPDATE gateway_proxies SET revision = $2, connected = $4, \
      instance_id = $5, labels = $6, build_version = $7, active_store = $8, active_revision = $9, \
      sent_store = $10, sent_revision = $11, refusals = $12, connected_at = $13, last_seen_at = $14, \
-     backends = $15 WHERE name = $1 AND replica = $3 AND session = $16";
+     backends = $15, features = $16 WHERE name = $1 AND replica = $3 AND session = $17";
 pub(crate) const PROXIES_AFTER: &str = "SELECT name, replica, connected, instance_id, labels, \
      build_version, active_store, active_revision, sent_store, sent_revision, refusals, connected_at, \
-     last_seen_at, backends FROM gateway_proxies WHERE revision > $1 ORDER BY name";
+     last_seen_at, backends, features FROM gateway_proxies WHERE revision > $1 ORDER BY name";
+
+pub(crate) const TRACKED: &str =
+    "SELECT fence, standing, version, baseline FROM gateway_rollouts WHERE rollout = $1";
+pub(crate) const TRACK: &str = "INSERT INTO gateway_rollouts \
+     (rollout, name, fence, standing, version, baseline, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+     ON CONFLICT (rollout) DO UPDATE SET fence = excluded.fence, standing = excluded.standing, \
+     version = excluded.version, baseline = excluded.baseline, updated_at = excluded.updated_at";
+pub(crate) const FORGET: &str =
+    "DELETE FROM gateway_rollouts WHERE updated_at < $1 AND standing <> 'resident'";
+pub(crate) const PUT_COUNTS: &str = "INSERT INTO gateway_arm_counts \
+     (rollout, epoch, proxy, instance, requests, counts, updated_at) \
+     SELECT rollout, CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS BIGINT), \
+     CAST($6 AS TEXT), CAST($7 AS BIGINT) FROM gateway_rollouts \
+     WHERE rollout = $1 AND standing = 'resident' \
+     ON CONFLICT (rollout, epoch, proxy, instance) DO UPDATE SET requests = excluded.requests, \
+     counts = excluded.counts, updated_at = excluded.updated_at \
+     WHERE gateway_arm_counts.requests <= excluded.requests";
+pub(crate) const COUNTS: &str =
+    "SELECT epoch, counts FROM gateway_arm_counts WHERE rollout = $1 ORDER BY epoch, proxy, instance";
+pub(crate) const DROP_COUNTS: &str = "DELETE FROM gateway_arm_counts WHERE rollout = $1";
+pub(crate) const PUT_CHECK: &str = "INSERT INTO gateway_check_results \
+     (rollout, number, proxy, passed, message, updated_at) \
+     SELECT rollout, CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS BIGINT), CAST($5 AS TEXT), \
+     CAST($6 AS BIGINT) FROM gateway_rollouts WHERE rollout = $1 AND standing = 'resident' \
+     ON CONFLICT (rollout, number, proxy) DO UPDATE SET passed = excluded.passed, \
+     message = excluded.message, updated_at = excluded.updated_at";
+pub(crate) const CHECKS: &str = "SELECT proxy, passed, message FROM gateway_check_results \
+     WHERE rollout = $1 AND number = $2 ORDER BY proxy";
+pub(crate) const DROP_CHECKS: &str = "DELETE FROM gateway_check_results WHERE rollout = $1";
 
 pub(crate) const ASK_PROXY: &str = "INSERT INTO gateway_questions (id, proxy, replica, expires_at, request) \
      VALUES ($1, $2, $3, $4, $5)";
@@ -95,6 +141,9 @@ pub(crate) const ALL: &[&str] = &[
     DELETE,
     PUT_REVISION,
     REVISIONS,
+    REVISION,
+    LANDED_AT,
+    LAND,
     LOG_AFTER,
     CLAIM_PROXY,
     ADD_PROXY,
@@ -105,6 +154,15 @@ pub(crate) const ALL: &[&str] = &[
     ANSWER_QUESTION,
     ANSWER_OF,
     FORGET_QUESTION,
+    TRACKED,
+    TRACK,
+    FORGET,
+    PUT_COUNTS,
+    COUNTS,
+    DROP_COUNTS,
+    PUT_CHECK,
+    CHECKS,
+    DROP_CHECKS,
     BY_NAME,
     BY_NAME_DESC,
     BY_CREATED,

@@ -12,6 +12,7 @@ mod fleet;
 mod harness;
 mod lists;
 mod replicas;
+mod rollouts;
 mod security;
 mod survival;
 mod watch;

@@ -1,6 +1,5 @@
 //! Create, update, delete: what lands, what is refused, and what a refusal says.
 
-use hotswap_api::rollout::v1::Landing;
 use hotswap_api::route::v1 as wire;
 use hotswap_api::route::v1::route_service_client::RouteServiceClient;
 use hotswap_auth::Role;
@@ -161,18 +160,6 @@ async fn a_pool_in_use_is_not_deleted() {
     let route = wire::DeleteRouteRequest { name: "routes/r".into(), ..Default::default() };
     client.delete_route(route).await.expect("route");
     assert_eq!(client.delete_pool(delete).await.expect("pool").into_inner().revision, 4);
-}
-
-#[tokio::test]
-async fn what_is_not_built_says_so_by_field() {
-    let dir = tempfile::tempdir().expect("dir");
-    let server = Server::start(dir.path()).await;
-    let mut client = server.routes().await;
-    let draft = wire::CreatePoolRequest { landing: Landing::Draft.into(), ..create_pool("p") };
-    let refused = client.create_pool(draft).await.expect_err("draft");
-    let refused = error(&refused);
-    assert_eq!((refused.code, refused.reason.as_str()), (Code::Unimplemented, "FEATURE_NOT_BUILT"));
-    assert_eq!(refused.metadata.get("field").map(String::as_str), Some("landing"));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hotswap_core::{Clock, Revision};
 use tokio::sync::{Notify, watch};
 
-use crate::domain::{Conditions, Place, Proxy, Refusal};
+use crate::domain::{Conditions, Place, Proxy, ROLLOUTS, Refusal};
 
 /// What a proxy says of itself when it connects.
 pub(crate) struct Introduction {
@@ -17,6 +17,7 @@ pub(crate) struct Introduction {
     pub(crate) instance_id: String,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) build_version: String,
+    pub(crate) features: BTreeSet<String>,
     pub(crate) have: Option<Place>,
 }
 
@@ -48,6 +49,19 @@ struct Inner {
     read: Revision,
     /// Processes that are alive, where several share the store.
     alive: Option<BTreeSet<String>>,
+}
+
+/// How the connected proxies stand to a version of a resource.
+#[derive(Debug, Default)]
+pub(crate) struct Hold {
+    /// All of them.
+    pub(crate) connected: BTreeSet<String>,
+    /// Those that do not serve it yet.
+    pub(crate) lagging: Vec<String>,
+    /// Those that do not know candidates.
+    pub(crate) unable: Vec<String>,
+    /// Those that refused it.
+    pub(crate) refused: Vec<(String, Refusal)>,
 }
 
 struct Own {
@@ -84,6 +98,7 @@ impl Fleet {
             instance_id: who.instance_id,
             labels: who.labels,
             build_version: who.build_version,
+            features: who.features,
             connected: true,
             active: who.have,
             sent: None,
@@ -171,6 +186,26 @@ impl Fleet {
             own.chain(others).partition(|p| p.serves(store_id, revision));
         let ids = |list: Vec<&Proxy>| list.into_iter().map(|p| p.id.clone()).collect();
         (ids(serving), ids(lagging))
+    }
+
+    /// How the connected proxies stand to a version of a resource, which a revision of the store made.
+    pub(crate) fn hold(&self, store_id: &str, name: &str, version: i64) -> Hold {
+        let inner = self.lock();
+        let own = inner.own.values().map(|own| &own.proxy).filter(|p| p.connected);
+        let others = inner.others.values().filter(|p| p.connected && !inner.is_gone(p));
+        let mut hold = Hold::default();
+        for proxy in own.chain(others) {
+            if !proxy.features.contains(ROLLOUTS) {
+                hold.unable.push(proxy.id.clone());
+            }
+            if !proxy.serves(store_id, version) {
+                hold.lagging.push(proxy.id.clone());
+            }
+            let refusal = proxy.refusals.iter().find(|r| r.name == name && r.version >= version);
+            hold.refused.extend(refusal.map(|r| (proxy.id.clone(), r.clone())));
+            hold.connected.insert(proxy.id.clone());
+        }
+        hold
     }
 
     /// What proxies refuse of a resource, with their ids, at most `limit`.

@@ -56,30 +56,41 @@ pub(super) struct Step {
     pub(super) digest: SetDigest,
     /// Recorded traces of the writes that led here, newest first.
     pub(super) traces: Vec<String>,
-    /// The delta that says it, once a stream has asked.
-    encoded: OnceLock<Bytes>,
+    /// The delta that says it, once a stream has asked: with the candidates of rollouts, and without.
+    encoded: [OnceLock<Bytes>; 2],
 }
 
 impl Step {
     /// The step as a delta from `from`, which is where it begins: encoded once, for every stream that stands there.
-    pub(super) fn delta(&self, from: Revision) -> Bytes {
+    pub(super) fn delta(&self, from: Revision, candidates: bool) -> Bytes {
         let delta = || wire::Delta {
             from: from.0,
             to: Some(self.to.clone()),
-            upserts: self.upserts.iter().map(|r| r.as_ref().clone()).collect(),
+            upserts: self.upserts.iter().map(|r| for_proxy(r, candidates)).collect(),
             removes: self.removes.clone(),
             digest: self.digest.to_bytes().to_vec().into(),
             // Each of them was deleted by a call that named it: only such deletions are in the change log.
             allow_mass_delete: true,
             trace_contexts: self.traces.clone(),
         };
-        self.encoded.get_or_init(|| codec::encoded(ToProxy::Delta(delta()))).clone()
+        self.encoded[usize::from(candidates)].get_or_init(|| codec::encoded(ToProxy::Delta(delta()))).clone()
     }
 
     /// Whether it is about this resource. Both lists are in the order of names.
     pub(super) fn touches(&self, name: &str) -> bool {
         self.upserts.binary_search_by(|r| r.name.as_str().cmp(name)).is_ok()
             || self.removes.binary_search_by(|r| r.as_str().cmp(name)).is_ok()
+    }
+}
+
+/// A resource as a proxy gets it: one that does not know candidates gets none. Its version, and so the digest, is the
+/// same.
+pub(super) fn for_proxy(resource: &Resource, candidates: bool) -> Resource {
+    match resource {
+        Resource { candidate: Some(_), name, version, spec, .. } if !candidates => {
+            Resource { name: name.clone(), version: *version, spec: spec.clone(), candidate: None }
+        }
+        other => other.clone(),
     }
 }
 
@@ -174,7 +185,7 @@ impl Feed {
             removes: Vec::new(),
             digest: view.digest,
             traces: Vec::new(),
-            encoded: OnceLock::new(),
+            encoded: Default::default(),
         }
     }
 
@@ -206,7 +217,7 @@ impl Feed {
         let led_here = view.traces.iter().rev().take_while(|(revision, _)| *revision > from.0);
         let traces = led_here.map(|(_, trace)| trace.clone()).collect();
         let (to, digest) = (self.token(view.head), view.digest);
-        let step = Arc::new(Step { to, upserts, removes, digest, traces, encoded: OnceLock::new() });
+        let step = Arc::new(Step { to, upserts, removes, digest, traces, encoded: Default::default() });
         view.steps.truncate(KEPT_STEPS - 1);
         view.steps.push_front((from, Arc::clone(&step)));
         Some(step)

@@ -7,6 +7,7 @@
 //!                     Session (a proxy): Hello ─► Reset + Snapshot | Delta ─► Ack (validated, active) ─► …
 //! ```
 
+mod arms;
 mod codec;
 mod feed;
 mod questions;
@@ -28,7 +29,7 @@ pub(super) use relay::{packed, unpacked};
 pub(crate) use server::WatchServer;
 use session::Session;
 
-use crate::app::Fleet;
+use crate::app::{Arms, Fleet};
 use crate::metrics::RouteMetrics;
 
 /// Messages that may wait for a proxy that reads slowly.
@@ -39,6 +40,7 @@ pub(crate) struct WatchRpc {
     pub(crate) feed: Feed,
     pub(crate) fleet: Fleet,
     pub(crate) questions: Questions,
+    pub(crate) arms: Arms,
     pub(crate) supervisor: Supervisor,
     pub(crate) metrics: RouteMetrics,
     /// Whether a snapshot may take most of what a proxy has.

@@ -15,11 +15,12 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tonic::{Status, Streaming};
 
+use super::arms;
 use super::codec::{Body, Frame};
-use super::feed::{Feed, Step};
+use super::feed::{Feed, Step, for_proxy};
 use super::questions::{Pending, Question, Questions};
-use crate::app::{Fleet, Introduction};
-use crate::domain::{Breaker, Condition, Conditions, Place, Refusal};
+use crate::app::{Arms, Counter, Fleet, Introduction};
+use crate::domain::{Breaker, Condition, Conditions, Place, ROLLOUTS, Refusal};
 use crate::metrics::RouteMetrics;
 
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -31,6 +32,9 @@ const READ_WITHIN: Duration = Duration::from_secs(60);
 /// Backends that are kept of a report.
 const MAX_CONDITIONS: usize = 1_000;
 
+/// Features that are kept of a hello.
+const MAX_FEATURES: usize = 64;
+
 /// Resources in one part of a snapshot.
 const CHUNK: usize = 500;
 
@@ -41,6 +45,7 @@ pub(super) struct Session {
     feed: Feed,
     fleet: Fleet,
     questions: Questions,
+    arms: Arms,
     out: Out,
     /// Whether a snapshot may take most of what a proxy has.
     allow_mass_delete: bool,
@@ -61,6 +66,9 @@ pub(super) struct Session {
 /// Who speaks, in the fleet.
 struct Speaker {
     proxy: String,
+    instance: String,
+    /// Whether it knows candidates.
+    rollouts: bool,
     session: crate::app::Session,
 }
 
@@ -70,6 +78,7 @@ impl Session {
             feed: watch.feed.clone(),
             fleet: watch.fleet.clone(),
             questions: watch.questions.clone(),
+            arms: watch.arms.clone(),
             out,
             allow_mass_delete: watch.allow_mass_delete,
             shutdown: watch.supervisor.shutdown(),
@@ -89,8 +98,12 @@ impl Session {
         mut inbound: Streaming<wire::WatchConfigRequest>,
     ) -> Result<(), Status> {
         let hello = self.hello(&mut inbound).await?;
-        let speaker =
-            Speaker { proxy: hello.proxy.clone(), session: self.fleet.connect(introduction(&hello)) };
+        let speaker = Speaker {
+            proxy: hello.proxy.clone(),
+            instance: hello.instance_id.clone(),
+            rollouts: hello.features.iter().any(|f| f == ROLLOUTS),
+            session: self.fleet.connect(introduction(&hello)),
+        };
         tracing::info!(proxy = speaker.proxy, "proxy connected");
         self.metrics.streams.inc();
         let ended = self.serve(&speaker, &hello, &mut inbound).await;
@@ -195,7 +208,7 @@ impl Session {
         let Some(step) = self.feed.since(self.sent) else {
             return self.reset(speaker, Why::Compacted).await;
         };
-        let nonce = self.send(Body::Shared(step.delta(self.sent))).await?;
+        let nonce = self.send(Body::Shared(step.delta(self.sent, speaker.rollouts))).await?;
         self.metrics.deltas.inc();
         self.sent = Revision(step.to.revision);
         self.open = Some(nonce);
@@ -220,7 +233,7 @@ impl Session {
             let resources = chunks.get(part).copied().unwrap_or_default();
             let chunk = wire::SnapshotChunk {
                 at: Some(step.to.clone()),
-                resources: resources.iter().map(|r| r.as_ref().clone()).collect(),
+                resources: resources.iter().map(|r| for_proxy(r, speaker.rollouts)).collect(),
                 last,
                 digest: if last { step.digest.to_bytes().to_vec().into() } else { Default::default() },
                 allow_mass_delete: last && self.allow_mass_delete,
@@ -263,10 +276,18 @@ impl Session {
                 self.fleet.backends(&speaker.proxy, speaker.session, conditions(report));
                 Ok(())
             }
-            // Nothing is rolled out yet, so there is nothing that these could be of.
-            Some(FromProxy::Arms(_) | FromProxy::Check(_)) => Ok(()),
             Some(FromProxy::Explained(explained)) => {
                 self.asked.answered(&speaker.proxy, explained);
+                Ok(())
+            }
+            Some(FromProxy::Arms(report)) => {
+                self.counted(speaker, report);
+                Ok(())
+            }
+            Some(FromProxy::Check(result)) => {
+                if let Some((rollout, number, found)) = arms::check(&speaker.proxy, result) {
+                    self.arms.find(rollout, number, found);
+                }
                 Ok(())
             }
             Some(FromProxy::Hello(_)) => {
@@ -282,6 +303,13 @@ impl Session {
         let nonce = self.send(ToProxy::Explain(explain).into()).await?;
         self.asked.add(nonce, question.told);
         Ok(())
+    }
+
+    fn counted(&self, speaker: &Speaker, report: wire::ArmReport) {
+        for (rollout, epoch, counts) in arms::counts(report) {
+            let (proxy, instance) = (speaker.proxy.clone(), speaker.instance.clone());
+            self.arms.count(Counter { rollout, epoch, proxy, instance }, counts);
+        }
     }
 
     fn acknowledged(&mut self, speaker: &Speaker, ack: wire::Ack) {
@@ -371,6 +399,7 @@ fn introduction(hello: &wire::Hello) -> Introduction {
         instance_id: hello.instance_id.clone(),
         labels: hello.labels.clone().into_iter().collect(),
         build_version: hello.build_version.clone(),
+        features: hello.features.iter().take(MAX_FEATURES).cloned().collect(),
         have: hello.have.as_ref().map(domain),
     }
 }
