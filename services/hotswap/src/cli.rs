@@ -151,6 +151,15 @@ pub(crate) struct ServerArgs {
     /// purpose. Without it they refuse, and go on with what they have
     #[arg(long, env = "HOTSWAP_ALLOW_MASS_DELETE")]
     allow_mass_delete: bool,
+    /// How many rollouts this process drives at a time. 0: none, other processes on the same database do
+    #[arg(
+        long,
+        env = "HOTSWAP_ROLLOUT_WORKERS",
+        default_value_t = 16,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(0..=1_000)
+    )]
+    rollout_workers: u16,
     /// Where an identity provider shows its keys (a JSON Web Key Set): https://… or a file, read every minute. Its
     /// tokens are taken beside those of the local key
     #[arg(long, env = "HOTSWAP_JWKS", value_name = "URL|FILE", requires = "token_issuer")]
@@ -187,6 +196,7 @@ impl ServerArgs {
             cache_ttl: Duration::from_secs(self.cache_ttl_s),
             redis_url: self.redis_url.clone(),
             audit: self.audit.options(&self.data_dir),
+            rollout_workers: self.rollout_workers.into(),
             ..RouteOptions::default()
         }
     }

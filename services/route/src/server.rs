@@ -10,16 +10,19 @@ use hotswap_api::route::v1::route_service_server::RouteServiceServer;
 use hotswap_audit::{Attempts, AuditKey, AuditLog, AuditOptions};
 use hotswap_cache::{Cache, CacheMetrics, CacheOptions, Maintenance, RedisOptions};
 use hotswap_core::{Clock, Ids, Revision, StoreId};
+use hotswap_rollout_host::{
+    Driver, DriverOptions, NoFaults, NoNotices, Parts, RolloutMetrics, Rollouts, Sources, Subjects,
+};
 use hotswap_rpc::AuditRpc;
 use hotswap_runtime::{StartError, Supervisor};
 use hotswap_store::{Database, Db};
-use hotswap_telemetry::Metrics;
+use hotswap_telemetry::{Metrics, MetricsError};
 use tonic::service::Routes;
 
 use crate::app::{App, Arms, Error, Fleet};
 use crate::metrics::RouteMetrics;
 use crate::rpc::{Feed, FleetRpc, NotBuiltRpc, Questions, RouteRpc, WatchRpc, WatchServer, relay};
-use crate::target::RouteTarget;
+use crate::target::{RouteSubjects, RouteTarget};
 
 /// The largest message that a caller may send, in bytes.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
@@ -39,6 +42,8 @@ pub struct RouteOptions {
     pub redis_url: Option<String>,
     /// How the audit log is kept.
     pub audit: AuditOptions,
+    /// How many rollouts this process drives at a time; 0: none, another one does.
+    pub rollout_workers: usize,
 }
 
 impl Default for RouteOptions {
@@ -50,6 +55,7 @@ impl Default for RouteOptions {
             answer_within: Duration::from_secs(5),
             redis_url: None,
             audit: AuditOptions::default(),
+            rollout_workers: DriverOptions::default().concurrency,
         }
     }
 }
@@ -74,6 +80,31 @@ fn open_cache(
     let redis = RedisOptions::new(url, store_id.to_string());
     let redis = redis.map_err(|e| StartError::Option(format!("--redis-url: {e}")))?;
     Ok(Cache::with_redis(cache, redis, metrics))
+}
+
+/// The use cases of rollouts of routes and pools.
+fn rollouts(db: &Db, clock: &Arc<dyn Clock>, ids: &Arc<dyn Ids>, audit: &AuditLog) -> Rollouts {
+    Rollouts::new(Parts {
+        db: db.clone(),
+        clock: Arc::clone(clock),
+        ids: Arc::clone(ids),
+        audit: audit.clone(),
+        notices: Arc::new(NoNotices),
+        domains: vec![Arc::new(RouteSubjects)],
+        faults: Arc::new(NoFaults),
+    })
+}
+
+/// Drives rollouts of routes and pools until the process ends, beside others on the same store.
+fn drive(app: &App, fleet: &Fleet, workers: usize, metrics: RolloutMetrics, supervisor: &Supervisor) {
+    if workers == 0 {
+        return;
+    }
+    let target = Arc::new(RouteTarget::new(app.clone(), fleet.clone()));
+    let sources = Arc::new(Sources::new(app.db.clone(), Arc::clone(&target), None));
+    let subjects: Arc<dyn Subjects> = Arc::new(RouteSubjects);
+    let options = DriverOptions { concurrency: workers, ..DriverOptions::default() };
+    Driver::new(&app.rollouts, &subjects, target, sources, options, metrics).start(supervisor);
 }
 
 /// RouteService with the watch and the fleet, on an open store.
@@ -108,8 +139,9 @@ impl RouteServer {
         supervisor: &Supervisor,
     ) -> Result<Self, StartError> {
         let registry = metrics.registry();
-        let metrics = RouteMetrics::register(metrics)
-            .map_err(|e| StartError::failed("registering metrics")(e.into()))?;
+        let undeclared = |e: MetricsError| StartError::failed("registering metrics")(e.into());
+        let driven = RolloutMetrics::register(metrics).map_err(undeclared)?;
+        let metrics = RouteMetrics::register(metrics).map_err(undeclared)?;
         let db = Db::open(database, &clock, &ids).await;
         let db = db.map_err(|e| StartError::failed("opening the store")(e.into()))?;
         let fleet = Fleet::new(ids.uuid().to_string(), Arc::clone(&clock));
@@ -118,7 +150,8 @@ impl RouteServer {
             AuditLog::open(db.clone(), options.audit.clone(), key, Arc::clone(&clock), Arc::clone(&ids));
         let audit = audit.map_err(|e| StartError::failed("opening the audit log")(e.into()))?;
         audit.register(registry).map_err(|e| StartError::failed("registering metrics")(e.into()))?;
-        let app = App { db, clock, ids, metrics, cache, audit };
+        let rollouts = rollouts(&db, &clock, &ids, &audit);
+        let app = App { db, clock, ids, metrics, cache, audit, rollouts };
         app.maintain_cache(maintenance, supervisor);
         let unread = |e: Error| StartError::failed("reading the gateway configuration")(e.into());
         // First, so that the feed takes in no more than what is kept.
@@ -132,6 +165,7 @@ impl RouteServer {
         app.keep_audit_log(supervisor);
         app.exchange_hints(supervisor);
         app.compact_changes(fleet.replica().to_owned(), options.kept_changes, supervisor);
+        drive(&app, &fleet, options.rollout_workers, driven, supervisor);
         Ok(Self { app, feed, fleet, questions, arms, options, supervisor: supervisor.clone() })
     }
 
@@ -161,6 +195,11 @@ impl RouteServer {
             .add_service(FleetServiceServer::new(fleet))
             .add_service(RolloutServiceServer::new(NotBuiltRpc))
             .add_service(AuditServiceServer::new(AuditRpc::new(self.app.audit.clone())))
+    }
+
+    /// The rollouts that this store has, and the use cases on them.
+    pub fn rollouts(&self) -> &Rollouts {
+        &self.app.rollouts
     }
 
     /// What the rollout engine drives.

@@ -44,6 +44,7 @@ impl App {
         if !users.is_empty() {
             return Err(Error::PoolInUse { name: name.to_string(), users });
         }
+        self.may_go(&mut tx, name.as_str()).await?;
         if input.options.validate_only {
             return Ok(tx.revision(store::SCOPE).await?);
         }

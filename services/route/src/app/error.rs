@@ -75,6 +75,9 @@ pub enum Error {
         /// The id.
         request_id: String,
     },
+    /// A rollout, a policy or the freeze stands in the way.
+    #[error("{0}")]
+    Rollout(hotswap_rollout_host::Error),
     /// The store failed.
     #[error("the store failed")]
     Store(#[source] Arc<StoreError>),
@@ -93,6 +96,7 @@ impl Error {
             Self::DraftOfNothing { .. } => Reason::NothingLive,
             Self::PoolInUse { .. } => Reason::PoolInUse,
             Self::RequestIdReused { .. } => Reason::RequestIdReused,
+            Self::Rollout(error) => error.reason(),
             Self::Store(error) if matches!(**error, StoreError::Unavailable(_)) => Reason::Unavailable,
             Self::Store(_) => Reason::Internal,
         }
@@ -108,5 +112,14 @@ impl From<StoreError> for Error {
 impl From<Violations> for Error {
     fn from(violations: Violations) -> Self {
         Self::Invalid(violations)
+    }
+}
+
+impl From<hotswap_rollout_host::Error> for Error {
+    fn from(error: hotswap_rollout_host::Error) -> Self {
+        match error {
+            hotswap_rollout_host::Error::Store(error) => Self::Store(error),
+            other => Self::Rollout(other),
+        }
     }
 }

@@ -11,6 +11,7 @@ mod diff;
 mod error;
 mod feed;
 mod fleet;
+mod landing;
 mod query;
 mod questions;
 mod revisions;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use hotswap_audit::AuditLog;
 use hotswap_cache::Cache;
 use hotswap_core::{Clock, Ids};
+use hotswap_rollout_host::Rollouts;
 use hotswap_store::Db;
 
 use crate::metrics::RouteMetrics;
@@ -52,4 +54,5 @@ pub(crate) struct App {
     pub(crate) metrics: RouteMetrics,
     pub(crate) cache: Cache,
     pub(crate) audit: AuditLog,
+    pub(crate) rollouts: Rollouts,
 }

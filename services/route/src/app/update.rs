@@ -63,7 +63,9 @@ impl App {
         }
         let changed = current.revised(content, current.revision, self.clock.now());
         match input.options.landing {
-            Landing::Live => self.land(ctx, tx, (Some(current), changed), &input.options, key.as_ref()).await,
+            Landing::Live | Landing::Operator => {
+                self.land(ctx, tx, (Some(current), changed), &input.options, key.as_ref()).await
+            }
             Landing::Draft => self.keep(ctx, tx, (current, changed), &input.options, key.as_ref()).await,
         }
     }

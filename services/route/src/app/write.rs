@@ -19,6 +19,8 @@ pub(crate) enum Landing {
     Live,
     /// It is kept, and a rollout exposes it later.
     Draft,
+    /// An operator's word in an emergency: it is live at once, and no rollout, policy or freeze holds it up.
+    Operator,
 }
 
 /// How a write is meant.
@@ -86,6 +88,9 @@ impl App {
         options: &WriteOptions,
         key: Option<&RequestKey>,
     ) -> Result<Resource<C>, Error> {
+        if options.landing == Landing::Live {
+            self.may_land(&mut tx, resource.full_name(), before.is_none()).await?;
+        }
         if options.validate_only {
             return Ok(resource);
         }
@@ -93,6 +98,9 @@ impl App {
         let revision = tx.next_revision(store::SCOPE).await?;
         resource = resource.landed(revision);
         store::put(&mut tx, &resource, ctx.actor()).await?;
+        if options.landing == Landing::Live {
+            self.landed(&mut tx, ctx, before.as_ref(), &resource).await?;
+        }
         if let Some(key) = key {
             tx.keep_request(key, resource.full_name(), resource.revision, self.clock.now()).await?;
         }

@@ -13,7 +13,9 @@ use super::convert::{Wire, content, difference, options, proxy_refusal};
 use super::status::status;
 use super::watch::{Feed, Questions};
 use super::{explain, live};
-use crate::app::{App, Create, Delete, Diff, Fleet, List, ListRevisions, SetBackendState, Update};
+use crate::app::{
+    App, Create, Delete, Diff, Fleet, Landing, List, ListRevisions, SetBackendState, Update, WriteOptions,
+};
 use crate::domain::Resource;
 
 /// The service.
@@ -260,7 +262,7 @@ impl RouteService for RouteRpc {
     ) -> Result<Response<wire::SetBackendStateResponse>, Status> {
         let (ctx, mut message) = parts(request)?;
         let id = std::mem::take(&mut message.request_id);
-        let options = options(0, false, &id, &message)?;
+        let options = WriteOptions { landing: Landing::Operator, ..options(0, false, &id, &message)? };
         let state = state_from_wire(message.state).ok_or_else(|| {
             Status::from(WireError::invalid(Violations::one("state", "is not a value of BackendState")))
         })?;

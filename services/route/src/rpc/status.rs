@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hotswap_core::Violations;
+use hotswap_core::{Reason, Violations};
 use hotswap_rpc::WireError;
 use hotswap_store::StoreError;
 use tonic::Status;
@@ -35,9 +35,35 @@ pub(super) fn status(error: Error) -> Status {
         Error::RequestIdReused { request_id } => {
             WireError::new(reason, message).with("request_id", request_id)
         }
+        Error::Rollout(error) => held_up(reason, message, error),
         Error::Store(error) => store(&error),
     };
     wire.into()
+}
+
+/// What a rollout, a policy or the freeze says.
+fn held_up(reason: Reason, message: String, error: hotswap_rollout_host::Error) -> WireError {
+    use hotswap_rollout_host::Error as Refusal;
+    let wire = WireError::new(reason, message);
+    match error {
+        Refusal::Active { subject, rollout } => {
+            wire.with("name", subject).with("rollout", rollout.to_string())
+        }
+        Refusal::Frozen { why } => wire.with("why", why),
+        Refusal::LiveNotAllowed { subject, policy } => wire.with("name", subject).with("policy", policy),
+        Refusal::Invalid(violations) => WireError::invalid(violations),
+        Refusal::Store(error) => store(&error),
+        Refusal::NotFound { .. }
+        | Refusal::RevisionNotFound { .. }
+        | Refusal::NothingLive { .. }
+        | Refusal::BaselineMoved { .. }
+        | Refusal::Refused { .. }
+        | Refusal::ContentChanged { .. }
+        | Refusal::NothingCounted { .. }
+        | Refusal::PolicyExists { .. }
+        | Refusal::StaleEtag { .. }
+        | Refusal::RequestIdReused { .. } => wire,
+    }
 }
 
 fn store(error: &StoreError) -> WireError {

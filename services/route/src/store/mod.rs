@@ -157,6 +157,34 @@ pub(crate) async fn revision<C: Content>(
     row.as_ref().map(row::revision).transpose()
 }
 
+/// The live revision of a name; `None`: there is no such resource.
+pub(crate) async fn live(tx: &mut Tx, name: &str) -> Result<Option<Revision>, StoreError> {
+    let row = tx.fetch_opt(sql::LIVE, &[name.into()]).await?;
+    row.map(|row| Ok(Revision(row.int("revision")?))).transpose()
+}
+
+/// What somebody wrote as a revision.
+pub(crate) struct Written {
+    /// The identity of the resource.
+    pub(crate) uid: String,
+    /// The content as JSON.
+    pub(crate) spec: String,
+    pub(crate) actor: String,
+}
+
+/// A revision of a resource that is still there, a draft too.
+pub(crate) async fn written(
+    tx: &mut Tx,
+    name: &str,
+    revision: Revision,
+) -> Result<Option<Written>, StoreError> {
+    let row = tx.fetch_opt(sql::WRITTEN, &[name.into(), revision.into()]).await?;
+    let written = |row: hotswap_store::Row| {
+        Ok(Written { uid: row.text("uid")?, spec: row.text("spec")?, actor: row.text("actor")? })
+    };
+    row.map(written).transpose()
+}
+
 /// Every route and pool, and the revision they are at.
 pub(crate) async fn everything(tx: &mut Tx) -> Result<(Revision, Vec<AnyResource>), StoreError> {
     let revision = tx.revision(SCOPE).await?;

@@ -91,6 +91,10 @@ pub(crate) const PROXIES_AFTER: &str = "SELECT name, replica, connected, instanc
      build_version, active_store, active_revision, sent_store, sent_revision, refusals, connected_at, \
      last_seen_at, backends, features FROM gateway_proxies WHERE revision > $1 ORDER BY name";
 
+pub(crate) const LIVE: &str = "SELECT revision FROM gateway_resources WHERE name = $1";
+pub(crate) const WRITTEN: &str = "SELECT r.uid, r.spec, r.actor FROM gateway_revisions r \
+     JOIN gateway_resources g ON g.name = r.name AND g.uid = r.uid \
+     WHERE r.name = $1 AND r.revision = $2 AND r.spec IS NOT NULL";
 pub(crate) const TRACKED: &str =
     "SELECT fence, standing, version, baseline FROM gateway_rollouts WHERE rollout = $1";
 pub(crate) const TRACK: &str = "INSERT INTO gateway_rollouts \
@@ -154,6 +158,8 @@ pub(crate) const ALL: &[&str] = &[
     ANSWER_QUESTION,
     ANSWER_OF,
     FORGET_QUESTION,
+    LIVE,
+    WRITTEN,
     TRACKED,
     TRACK,
     FORGET,

@@ -15,6 +15,7 @@
 mod hold;
 mod measure;
 mod place;
+mod subjects;
 
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use hotswap_store::StoreError;
 use crate::app::{App, Fleet};
 use crate::domain::Content;
 use place::{No, Want};
+pub(crate) use subjects::{DOMAIN, RouteSubjects};
 
 /// How soon an act is asked for again that has not taken hold everywhere.
 const AGAIN: Millis = Millis(200);

@@ -16,7 +16,7 @@ fn latency(requests: u64, errors: u64, us: u64) -> wire::LatencyCounts {
     wire::LatencyCounts { requests, errors, slots: vec![slot], counts: vec![requests] }
 }
 
-fn arm(requests: u64, errors: u64, us: u64, buckets: usize) -> wire::ArmTally {
+pub(crate) fn arm(requests: u64, errors: u64, us: u64, buckets: usize) -> wire::ArmTally {
     let all = Some(latency(requests, errors, us));
     wire::ArmTally { all, buckets: vec![latency(1, 0, us); buckets] }
 }

@@ -5,8 +5,10 @@ mod candidates;
 mod checks;
 mod counts;
 mod drafts;
+mod driven;
 mod edge;
 mod emergency;
+mod landing;
 mod shared;
 
 use std::time::Duration;
