@@ -20,6 +20,5 @@ mod target;
 
 pub use app::Error;
 pub use metrics::METRICS;
-pub use rpc::not_built::NOT_BUILT;
 pub use server::{RouteOptions, RouteServer};
 pub use target::RouteTarget;

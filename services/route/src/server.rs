@@ -11,7 +11,7 @@ use hotswap_audit::{Attempts, AuditKey, AuditLog, AuditOptions};
 use hotswap_cache::{Cache, CacheMetrics, CacheOptions, Maintenance, RedisOptions};
 use hotswap_core::{Clock, Ids, Revision, StoreId};
 use hotswap_rollout_host::{
-    Driver, DriverOptions, NoFaults, NoNotices, Parts, RolloutMetrics, Rollouts, Sources, Subjects,
+    Driver, DriverOptions, NoFaults, NoNotices, Parts, RolloutMetrics, RolloutRpc, Rollouts, Sources, Subjects,
 };
 use hotswap_rpc::AuditRpc;
 use hotswap_runtime::{StartError, Supervisor};
@@ -21,7 +21,7 @@ use tonic::service::Routes;
 
 use crate::app::{App, Arms, Error, Fleet};
 use crate::metrics::RouteMetrics;
-use crate::rpc::{Feed, FleetRpc, NotBuiltRpc, Questions, RouteRpc, WatchRpc, WatchServer, relay};
+use crate::rpc::{Feed, FleetRpc, Questions, RouteRpc, WatchRpc, WatchServer, relay};
 use crate::target::{RouteSubjects, RouteTarget};
 
 /// The largest message that a caller may send, in bytes.
@@ -174,8 +174,7 @@ impl RouteServer {
         self.app.audit.attempts()
     }
 
-    /// The services: RouteService, ConfigDistributionService, FleetService, AuditService, and those of the contract
-    /// that only say that they are not built.
+    /// The services: RouteService, ConfigDistributionService, FleetService, RolloutService and AuditService.
     pub fn routes(&self) -> Routes {
         let watch = WatchRpc {
             feed: self.feed.clone(),
@@ -190,10 +189,11 @@ impl RouteServer {
         let (app, feed) = (self.app.clone(), self.feed.clone());
         let questions = self.questions.clone();
         let route = RouteRpc { app, feed, fleet: self.fleet.clone(), questions };
+        let rollout = RolloutRpc::new(self.app.rollouts.clone(), self.supervisor.shutdown());
         Routes::new(RouteServiceServer::new(route).max_decoding_message_size(MAX_MESSAGE))
             .add_service(WatchServer::new(watch, MAX_MESSAGE))
             .add_service(FleetServiceServer::new(fleet))
-            .add_service(RolloutServiceServer::new(NotBuiltRpc))
+            .add_service(RolloutServiceServer::new(rollout))
             .add_service(AuditServiceServer::new(AuditRpc::new(self.app.audit.clone())))
     }
 

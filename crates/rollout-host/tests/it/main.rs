@@ -15,5 +15,6 @@ mod harness;
 mod lists;
 mod live;
 mod policies;
+mod rpc;
 mod table;
 mod thread;

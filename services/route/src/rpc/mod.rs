@@ -4,15 +4,12 @@ mod candidate;
 mod convert;
 mod explain;
 mod fleet_service;
-mod later;
 mod live;
-pub(crate) mod not_built;
 mod route_service;
 mod shown;
 mod status;
 mod watch;
 
 pub(crate) use fleet_service::FleetRpc;
-pub(crate) use later::NotBuiltRpc;
 pub(crate) use route_service::RouteRpc;
 pub(crate) use watch::{Feed, Questions, WatchRpc, WatchServer, relay};

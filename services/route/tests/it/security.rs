@@ -52,20 +52,6 @@ async fn every_role_meets_the_permission_table_on_every_rpc() {
 }
 
 #[tokio::test]
-async fn what_is_not_built_answers_unimplemented_with_its_reason() {
-    let dir = tempfile::tempdir().expect("dir");
-    let server = Server::start(dir.path()).await;
-    let token = server.token(&[Role::Admin], Duration::from_secs(600));
-    for path in hotswap_route::NOT_BUILT {
-        let refused = call(&server, path, Some(&token)).await.expect_err(path);
-        assert_eq!(
-            (refused.code(), error(&refused).reason.as_str()),
-            (Code::Unimplemented, "METHOD_NOT_BUILT")
-        );
-    }
-}
-
-#[tokio::test]
 async fn an_expired_token_and_one_of_another_server_are_refused() {
     let (dir, other_dir) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
     let (server, other) = (Server::start(dir.path()).await, Server::start(other_dir.path()).await);
