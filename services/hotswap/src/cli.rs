@@ -3,6 +3,8 @@
 mod audit;
 mod backend;
 mod client;
+mod rollout;
+mod strategy;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,6 +29,12 @@ pub(crate) use self::client::{
     Apply, Completion, Context, ContextAction, ContextSet, Delete, Describe, Diff, Documents, Explain, Fleet,
     FleetAction, FleetWait, Get, History, Rollback, Shell, Unset, Watch,
 };
+pub(crate) use self::rollout::{
+    Approvals, FreezeAction, FreezeTurn, PolicyAction, PolicyPut, Rollout, RolloutAct, RolloutAction,
+    RolloutApprove, RolloutBack, RolloutCreate, RolloutDescribe, RolloutHistory, RolloutList, RolloutPromote,
+    RolloutWatch,
+};
+pub(crate) use self::strategy::Bake;
 use crate::commands::parse_ttl;
 use crate::guard::LimitArgs;
 use crate::provider::{KeysAt, ProviderOptions};
@@ -44,7 +52,7 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 other failure (of diff: something differs), 2 bad command line or input,
-3 conflict, 4 not found, 5 unavailable, 6 denied.";
+3 conflict, 4 not found, 5 unavailable, 6 denied, 7 of a rollout that was waited for: it did not go through.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -98,6 +106,10 @@ pub(crate) enum Command {
                             Example:\n  hotswap backend drain shop 10.0.0.7:8080"
     )]
     Backend(Backend),
+    /// Carry a change to traffic step by step, judged, and back where it must
+    Rollout(Rollout),
+    /// Show the rollouts that wait for approval, the oldest first
+    Approvals(Approvals),
     /// Show what the proxies serve, or wait for them
     Fleet(Fleet),
     /// Read, export and verify the audit log

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hotswap_api::audit::v1::audit_service_client::AuditServiceClient;
 use hotswap_api::gateway::v1::fleet_service_client::FleetServiceClient;
+use hotswap_api::rollout::v1::rollout_service_client::RolloutServiceClient;
 use hotswap_api::route::v1::route_service_client::RouteServiceClient;
 use hotswap_rpc::BearerToken;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -59,6 +60,7 @@ pub(crate) struct Api {
     pub(crate) routes: RouteServiceClient<Transport>,
     pub(crate) fleet: FleetServiceClient<Transport>,
     pub(crate) audit: AuditServiceClient<Transport>,
+    pub(crate) rollouts: RolloutServiceClient<Transport>,
 }
 
 impl Api {
@@ -76,11 +78,13 @@ impl Api {
         let bearer = Bearer { token: token.map(bearer).transpose()?, traceparent };
         let routes = RouteServiceClient::with_interceptor(channel.clone(), bearer.clone());
         let fleet = FleetServiceClient::with_interceptor(channel.clone(), bearer.clone());
-        let audit = AuditServiceClient::with_interceptor(channel, bearer);
+        let audit = AuditServiceClient::with_interceptor(channel.clone(), bearer.clone());
+        let rollouts = RolloutServiceClient::with_interceptor(channel, bearer);
         Ok(Self {
             routes: routes.max_decoding_message_size(MAX_ANSWER),
             fleet: fleet.max_decoding_message_size(MAX_ANSWER),
             audit: audit.max_decoding_message_size(MAX_ANSWER),
+            rollouts: rollouts.max_decoding_message_size(MAX_ANSWER),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hotswap_api::rollout::v1::Standing;
 use hotswap_api::route::v1::{
     Backend, BackendState, Forward, LoadBalancing, PathMatch, Pool, Redirect, Route, RouteMatch, forward,
     path_match, redirect, route,
@@ -10,8 +11,9 @@ use prost_types::Timestamp;
 
 use crate::style::{Cell, Tone};
 
-pub(crate) const ROUTE: &[&str] = &["NAME", "HOSTS", "MATCHES", "TARGET", "PRIORITY", "REVISION", "AGE"];
-pub(crate) const POOL: &[&str] = &["NAME", "STRATEGY", "BACKENDS", "REVISION", "AGE"];
+pub(crate) const ROUTE: &[&str] =
+    &["NAME", "HOSTS", "MATCHES", "TARGET", "PRIORITY", "REVISION", "CANDIDATE", "AGE"];
+pub(crate) const POOL: &[&str] = &["NAME", "STRATEGY", "BACKENDS", "REVISION", "CANDIDATE", "AGE"];
 /// What both have behind them in a wide table.
 pub(crate) const MORE: &[&str] = &["UPDATED", "REFUSED", "LABELS"];
 
@@ -23,6 +25,7 @@ pub(crate) fn route(route: &Route, wide: bool, now: i64) -> Vec<Cell> {
         target(route, wide).into(),
         route.priority.to_string().into(),
         route.revision.to_string().into(),
+        candidate(route.standing.as_ref()),
         age(route.create_time.as_ref(), now).into(),
     ];
     if wide {
@@ -39,6 +42,7 @@ pub(crate) fn pool(pool: &Pool, wide: bool, now: i64) -> Vec<Cell> {
         strategy(pool.load_balancing).into(),
         some_of(pool.backends.iter().map(|b| b.address.clone()), wide, "none").into(),
         pool.revision.to_string().into(),
+        candidate(pool.standing.as_ref()),
         age(pool.create_time.as_ref(), now).into(),
     ];
     if wide {
@@ -47,6 +51,27 @@ pub(crate) fn pool(pool: &Pool, wide: bool, now: i64) -> Vec<Cell> {
         row.push(labels(&pool.labels).into());
     }
     row
+}
+
+/// The revision that a rollout is exposing, as "7 at 10 %".
+fn candidate(standing: Option<&Standing>) -> Cell {
+    match standing.filter(|s| s.candidate_revision != 0) {
+        None => "-".into(),
+        Some(s) => {
+            let text = format!("{} at {}", s.candidate_revision, percent(s.candidate_share_bps));
+            Cell::toned(text, Tone::Warn)
+        }
+    }
+}
+
+/// A share in basis points, in percent.
+pub(crate) fn percent(bps: u32) -> String {
+    let (whole, rest) = (bps / 100, bps % 100);
+    match rest {
+        0 => format!("{whole} %"),
+        _ if rest % 10 == 0 => format!("{whole}.{} %", rest / 10),
+        _ => format!("{whole}.{rest:02} %"),
+    }
 }
 
 /// How many refuse something.
@@ -206,6 +231,11 @@ mod tests {
                 ..Forward::default()
             })),
             revision: 12,
+            standing: Some(Standing {
+                candidate_revision: 7,
+                candidate_share_bps: 1_000,
+                ..Standing::default()
+            }),
             labels: [("tier".into(), "1".into()), ("team".into(), "web".into())].into(),
             create_time: Some(Timestamp { seconds: 1_000, nanos: 0 }),
             ..Route::default()
@@ -213,7 +243,7 @@ mod tests {
         let cells = |wide| route(&subject, wide, 4_600).into_iter().map(|c| c.text).collect::<Vec<_>>();
         assert_eq!(
             cells(false),
-            ["routes/shop", "a.example +1", "GET,PUT /shop/*", "pools/shop", "0", "12", "60m"]
+            ["routes/shop", "a.example +1", "GET,PUT /shop/*", "pools/shop", "0", "12", "7 at 10 %", "60m"]
         );
         assert_eq!(
             cells(true),
@@ -224,11 +254,20 @@ mod tests {
                 "pools/shop",
                 "0",
                 "12",
+                "7 at 10 %",
                 "60m",
                 "-",
                 "0",
                 "team=web,tier=1"
             ]
+        );
+    }
+
+    #[test]
+    fn shares_are_told_in_percent() {
+        assert_eq!(
+            [percent(0), percent(1_000), percent(1_250), percent(1)],
+            ["0 %", "10 %", "12.5 %", "0.01 %"]
         );
     }
 

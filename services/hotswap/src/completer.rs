@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Command, CommandFactory as _, Parser};
 use clap_complete::{CompleteEnv, CompletionCandidate};
 use hotswap_api::gateway::v1::ListProxiesRequest;
+use hotswap_api::rollout::v1::{ListRolloutPoliciesRequest, ListRolloutsRequest};
 use hotswap_api::route::v1::{Pool, Route};
 
 use crate::cli::Cli;
@@ -93,6 +94,29 @@ pub(crate) fn proxies(current: &OsStr) -> Vec<CompletionCandidate> {
         let request = ListProxiesRequest { page_size: MOST, ..ListProxiesRequest::default() };
         let page = api.fleet.clone().list_proxies(request).await?.into_inner();
         Ok(page.proxies.into_iter().map(|proxy| proxy.name).collect())
+    });
+    candidates(names, current)
+}
+
+/// Names of rollouts, those of which the newest is meant by their subject first.
+pub(crate) fn rollouts(current: &OsStr) -> Vec<CompletionCandidate> {
+    let names = ask(async |api| {
+        let request = ListRolloutsRequest { page_size: MOST, ..ListRolloutsRequest::default() };
+        let page = api.rollouts.clone().list_rollouts(request).await?.into_inner();
+        let mut subjects: Vec<_> = page.rollouts.iter().map(|r| r.subject.clone()).collect();
+        subjects.sort();
+        subjects.dedup();
+        Ok(subjects.into_iter().chain(page.rollouts.into_iter().map(|r| r.name)).collect())
+    });
+    candidates(names, current)
+}
+
+/// Names of rollout policies.
+pub(crate) fn policies(current: &OsStr) -> Vec<CompletionCandidate> {
+    let names = ask(async |api| {
+        let request = ListRolloutPoliciesRequest { page_size: MOST, ..ListRolloutPoliciesRequest::default() };
+        let page = api.rollouts.clone().list_rollout_policies(request).await?.into_inner();
+        Ok(page.policies.into_iter().map(|policy| policy.name).collect())
     });
     candidates(names, current)
 }

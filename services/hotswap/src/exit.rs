@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Unavailable = 5,
     /// No token, a bad one, or one without the role.
     Denied = 6,
+    /// A rollout that was waited for was rolled back, rejected or never began.
+    NotPromoted = 7,
 }
 
 impl From<Exit> for ExitCode {
@@ -229,7 +231,9 @@ fn hint_for(code: Code, reason: &str) -> Option<String> {
     let hint = match (code, Reason::parse(reason)) {
         // Each field that is wrong says what would be right.
         (_, Some(Reason::InvalidInput)) => return None,
-        (_, Some(Reason::NotFound)) => "`hotswap get`, `fleet list` and `audit hold list` show what is there",
+        (_, Some(Reason::NotFound)) => {
+            "`hotswap get`, `rollout list`, `fleet list` and `audit hold list` show what is there"
+        }
         (_, Some(Reason::RevisionNotFound)) => "`hotswap history` shows the revisions that it has",
         (_, Some(Reason::StaleEtag)) => {
             "look at what has changed with `hotswap get` or `hotswap history`, and try again"

@@ -3,7 +3,7 @@
 //! ```text
 //!   main ── cli ── commands ──┬── get, describe, apply, diff, delete, ┐
 //!      │                      │   history, rollback, watch, fleet, ───┴─ connection ── client ──► control plane
-//!      │                      │   audit
+//!      │                      │   rollout, approvals, audit
 //!      │                      ├── context ── contexts
 //!                             ├── up ── suite (control plane) + child (gateway process) + demo
 //!                             ├── serve ── suite

@@ -65,6 +65,31 @@ pub(crate) fn load(sources: &[PathBuf], recursive: bool) -> Result<Manifest, Vec
     if failures.is_empty() { Ok(reader.manifest) } else { Err(failures) }
 }
 
+/// The messages of one kind in a file, or from standard input where it is "-".
+///
+/// # Errors
+/// The first document that is of another kind, or does not fit the contract.
+pub(crate) fn messages<M: prost::Message + Default>(
+    file: &Path,
+    kind: &str,
+    message: &str,
+) -> Result<Vec<M>, Failure> {
+    let found = if file == Path::new("-") { read_stdin()? } else { read_file(file)? };
+    let mut messages = Vec::new();
+    for (place, mut value) in found {
+        let given = value.as_object_mut().and_then(|fields| fields.remove("kind"));
+        match given.as_ref().and_then(Value::as_str) {
+            None => {}
+            Some(given) if given == kind => {}
+            Some(other) => {
+                return Err(Failure::usage(format!("kind \"{other}\" is not {kind}")).about(&place));
+            }
+        }
+        messages.push(read(&descriptor(message)?, &value).map_err(|failure| failure.about(&place))?);
+    }
+    Ok(messages)
+}
+
 /// The documents of a file.
 type Found = Result<Vec<(Place, Value)>, Failure>;
 

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use hotswap_api::rollout::v1::Landing;
 use hotswap_api::route::v1::FieldDifference;
 use prost_types::Timestamp;
 use tonic::Status;
@@ -33,7 +34,16 @@ pub(crate) struct Query {
 pub(crate) struct Write<R> {
     pub(crate) resource: R,
     pub(crate) validate_only: bool,
+    /// It is kept, and carries no traffic.
+    pub(crate) draft: bool,
     pub(crate) request_id: String,
+}
+
+impl<R> Write<R> {
+    /// How it lands.
+    fn landing(&self) -> i32 {
+        if self.draft { Landing::Draft } else { Landing::Live }.into()
+    }
 }
 
 /// A deletion.
@@ -85,6 +95,8 @@ pub(crate) trait Resource: prost::Message + Show + Default + Clone + PartialEq +
     fn revision(&self) -> i64;
     fn etag(&self) -> &str;
     fn set_etag(&mut self, etag: String);
+    /// Whether it is what a draft says, and never was live.
+    fn is_draft(&self) -> bool;
     /// The pool that it needs.
     fn pool(&self) -> Option<&str>;
     /// Itself without what the server writes, for comparing.

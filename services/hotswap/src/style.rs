@@ -45,8 +45,19 @@ pub(crate) fn on_stderr() -> bool {
 
 fn wanted() -> bool {
     let says_no = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-    let has_none = std::env::var_os("TERM").is_none_or(|v| v == "dumb" || v.is_empty());
-    !says_no && !has_none
+    !says_no && can_draw()
+}
+
+/// Whether a terminal can be drawn on, other than line by line.
+pub(crate) fn can_draw() -> bool {
+    std::env::var_os("TERM").is_some_and(|v| v != "dumb" && !v.is_empty())
+}
+
+/// The columns and rows of the terminal on standard output; `None`: there is none, or it does not say.
+pub(crate) fn terminal_size() -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    let (columns, rows) = (usize::from(size.ws_col), usize::from(size.ws_row));
+    (columns > 0 && rows > 0).then_some((columns, rows))
 }
 
 /// The text in its colour, where `colours` are taken.
@@ -65,6 +76,11 @@ impl Cell {
     /// A text that means something.
     pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
         Self { text: text.into(), tone: Some(tone) }
+    }
+
+    /// What it means.
+    pub(crate) fn tone(&self) -> Option<Tone> {
+        self.tone
     }
 
     /// The cell as the table takes it.

@@ -58,6 +58,22 @@ pub(crate) fn moment(at: Option<&Timestamp>) -> String {
     at.map_or("-".to_owned(), |at| Timestamp { nanos: 0, ..*at }.to_string())
 }
 
+/// A span of seconds in words, as "3m 2s".
+pub(crate) fn span(seconds: u64) -> String {
+    let (unit, small, (first, rest)) = match seconds {
+        0..60 => return format!("{seconds}s"),
+        60..3_600 => ("m", "s", (seconds / 60, seconds % 60)),
+        3_600..86_400 => ("h", "m", (seconds / 3_600, seconds % 3_600 / 60)),
+        _ => ("d", "h", (seconds / 86_400, seconds % 86_400 / 3_600)),
+    };
+    if rest == 0 { format!("{first}{unit}") } else { format!("{first}{unit} {rest}{small}") }
+}
+
+/// The time between two moments, in words.
+pub(crate) fn between(from: &Timestamp, to: &Timestamp) -> String {
+    span(u64::try_from(to.seconds.saturating_sub(from.seconds)).unwrap_or_default())
+}
+
 fn head<'a>(name: &str, display: &str, labels: impl Iterator<Item = (&'a String, &'a String)>) -> Lines {
     let mut lines = vec![("Name", vec![name.to_owned()])];
     if !display.is_empty() {
@@ -234,8 +250,8 @@ fn standing(standing: Option<&Standing>, lines: &mut Lines) {
     let live = if s.live_revision == 0 { "none".to_owned() } else { format!("revision {}", s.live_revision) };
     lines.push(("Live", vec![live]));
     if s.candidate_revision != 0 {
-        let (whole, rest) = (s.candidate_share_bps / 100, s.candidate_share_bps % 100);
-        let line = format!("revision {} at {whole}.{rest:02} %, {}", s.candidate_revision, s.rollout);
+        let share = columns::percent(s.candidate_share_bps);
+        let line = format!("revision {} at {share}, {}", s.candidate_revision, s.rollout);
         lines.push(("Candidate", vec![line]));
     }
 }
@@ -271,6 +287,12 @@ mod tests {
             match_line(&subject),
             "path /a, method GET or HEAD, header x-a = \"1\", query q is not there"
         );
+    }
+
+    #[test]
+    fn spans_are_told_in_two_units_at_most() {
+        assert_eq!([span(0), span(59), span(60), span(182)], ["0s", "59s", "1m", "3m 2s"]);
+        assert_eq!([span(7_260), span(90_000)], ["2h 1m", "1d 1h"]);
     }
 
     #[test]

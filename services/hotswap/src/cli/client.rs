@@ -65,6 +65,9 @@ pub(crate) struct Apply {
     /// Check everything, write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Keep the new revisions as drafts, which carry no traffic; `rollout create` exposes one
+    #[arg(long, conflicts_with = "prune")]
+    pub(crate) draft: bool,
     /// Delete what bears the labels of --selector and is in no document, after asking
     #[arg(long, requires = "selector")]
     pub(crate) prune: bool,

@@ -19,7 +19,7 @@ pub(super) async fn run(args: &Apply) -> Result<(), Failure> {
     let view = args.output.view(&target);
     let api = target.connect().await?;
     let prune = Prune::prepare(args, &manifest, &api).await?;
-    let writer = Writer::new(api.clone(), &manifest, args.dry_run);
+    let writer = Writer::new(api.clone(), &manifest, args.dry_run).drafting(args.draft);
     let mut job = Job { dry_run: args.dry_run, view, tally: Tally::default(), documents: Vec::new() };
     job.apply(&writer, manifest.pools, args.documents.parallel).await?;
     job.apply(&writer, manifest.routes, args.documents.parallel).await?;
@@ -59,7 +59,7 @@ impl Job {
             };
             self.tally.done += 1;
             match self.view.format {
-                Format::Table | Format::Wide => self.tell(written.after.name(), written.outcome())?,
+                Format::Table | Format::Wide => self.tell(&written.after, written.outcome())?,
                 Format::Name => output::line(written.after.name())?,
                 Format::Json | Format::Yaml => {
                     self.documents.push(Document::of(<R as Resource>::KIND, R::MESSAGE, &written.after)?);
@@ -69,14 +69,20 @@ impl Job {
         Ok(())
     }
 
-    fn tell(&self, name: &str, outcome: Outcome) -> Result<(), Failure> {
+    fn tell<R: Resource>(&self, after: &R, outcome: Outcome) -> Result<(), Failure> {
         let tone = match outcome {
             Outcome::Created => Tone::Good,
-            Outcome::Configured => Tone::Warn,
+            Outcome::Configured | Outcome::Drafted => Tone::Warn,
             Outcome::Unchanged => Tone::Faint,
         };
         let dry = if self.dry_run { " (dry run)" } else { "" };
-        output::line(&format!("{name} {}{dry}", paint(outcome.as_str(), tone, self.view.colours)))
+        let which = match outcome {
+            // Whoever rolls it out, or looks at it, needs its number.
+            Outcome::Drafted if !self.dry_run => format!(" as revision {}", after.revision()),
+            _ => String::new(),
+        };
+        let what = paint(outcome.as_str(), tone, self.view.colours);
+        output::line(&format!("{} {what}{which}{dry}", after.name()))
     }
 
     fn show(&self) -> Result<(), Failure> {

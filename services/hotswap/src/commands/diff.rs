@@ -80,7 +80,7 @@ impl Job {
     }
 
     fn note<R: Resource>(&mut self, written: &Written<R>) -> Result<(), Failure> {
-        let Written { before, after } = written;
+        let Written { before, after, .. } = written;
         let differences = changes::between(before.as_ref(), Some(after))?;
         if before.is_some() && differences.is_empty() {
             return Ok(());

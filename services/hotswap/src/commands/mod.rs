@@ -17,10 +17,12 @@ mod past;
 mod prune;
 mod revision;
 mod rollback;
+mod rollout;
 mod serve;
 mod store;
 mod target;
 mod token;
+mod trouble;
 mod up;
 mod watch;
 mod write;
@@ -52,6 +54,8 @@ pub(crate) fn run(command: &Command) -> ExitCode {
         Command::Watch(args) => client(watch::run(args)),
         Command::Explain(args) => client(explain::run(args)),
         Command::Backend(args) => client(backend::run(args)),
+        Command::Rollout(args) => client(rollout::run(args)),
+        Command::Approvals(args) => client(rollout::approvals(args)),
         Command::Fleet(args) => client(fleet::run(args)),
         Command::Audit(args) => client(audit::run(args)),
         Command::Context(args) => context::run(args),

@@ -17,6 +17,8 @@ const PAGE: usize = 100;
 pub(super) enum What {
     Created,
     Updated,
+    /// Kept, and never live.
+    Drafted,
     Deleted,
 }
 
@@ -25,6 +27,7 @@ impl What {
     pub(super) fn of<R: Resource>(this: &R::Revision, before: Option<&R::Revision>) -> Self {
         match (this.resource(), before.and_then(RevisionOf::resource)) {
             (None, _) => Self::Deleted,
+            (Some(kept), _) if kept.is_draft() => Self::Drafted,
             (Some(_), None) => Self::Created,
             (Some(_), Some(_)) => Self::Updated,
         }
@@ -34,6 +37,7 @@ impl What {
         match self {
             Self::Created => "created",
             Self::Updated => "updated",
+            Self::Drafted => "drafted",
             Self::Deleted => "deleted",
         }
     }
@@ -41,7 +45,7 @@ impl What {
     pub(super) fn tone(self) -> Tone {
         match self {
             Self::Created => Tone::Good,
-            Self::Updated => Tone::Warn,
+            Self::Updated | Self::Drafted => Tone::Warn,
             Self::Deleted => Tone::Bad,
         }
     }
@@ -56,6 +60,11 @@ pub(super) struct Past<R: Resource> {
 impl<R: Resource> Past<R> {
     pub(super) fn what(&self) -> What {
         What::of::<R>(&self.this, self.before.as_ref())
+    }
+
+    /// Whether the revision is a draft that never was live.
+    pub(super) fn is_draft(&self) -> bool {
+        self.this.resource().is_some_and(Resource::is_draft)
     }
 
     /// What the revision changed.
@@ -81,8 +90,11 @@ impl<R: Resource> Show for Past<R> {
         ];
         if wide {
             // Only an update says what it changed: of the others that is everything.
-            let changes =
-                if self.what() == What::Updated { self.changes().unwrap_or_default() } else { Vec::new() };
+            let changes = if matches!(self.what(), What::Updated | What::Drafted) {
+                self.changes().unwrap_or_default()
+            } else {
+                Vec::new()
+            };
             row.push(changes.iter().map(Change::words).collect::<Vec<_>>().join(", ").into());
         }
         row

@@ -41,8 +41,12 @@ async fn back<R: Resource>(api: &Api, name: &str, args: &Rollback) -> Result<(),
         return output::line(&format!("{name} unchanged: it is what it was at revision {revision}{dry}"));
     }
     then.set_etag(before.as_ref().map(|now| now.etag().to_owned()).unwrap_or_default());
-    let write =
-        Write { resource: then, validate_only: args.dry_run, request_id: SystemIds.uuid().to_string() };
+    let write = Write {
+        resource: then,
+        validate_only: args.dry_run,
+        draft: false,
+        request_id: SystemIds.uuid().to_string(),
+    };
     let written = if before.is_some() { R::put(api, write).await } else { R::create(api, write).await };
     let after = written.map_err(|status| Failure::from(status).about(name))?;
     let colours = style::on_stdout();

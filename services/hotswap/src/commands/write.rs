@@ -63,6 +63,8 @@ impl Tally {
 pub(super) struct Writer {
     api: Api,
     dry_run: bool,
+    /// What is written is kept, and carries no traffic.
+    draft: bool,
     /// The pools that the documents themselves bring.
     pools: HashSet<String>,
     /// Something is wrong that is so for every document: nothing more is tried.
@@ -71,6 +73,7 @@ pub(super) struct Writer {
 
 /// What a write did, or would do.
 pub(super) struct Written<R> {
+    draft: bool,
     pub(super) before: Option<R>,
     pub(super) after: R,
 }
@@ -80,6 +83,7 @@ impl<R: Resource> Written<R> {
         match &self.before {
             None => Outcome::Created,
             Some(before) if before.content() == self.after.content() => Outcome::Unchanged,
+            Some(_) if self.draft => Outcome::Drafted,
             Some(_) => Outcome::Configured,
         }
     }
@@ -88,7 +92,12 @@ impl<R: Resource> Written<R> {
 impl Writer {
     pub(super) fn new(api: Api, manifest: &Manifest, dry_run: bool) -> Self {
         let pools = manifest.pools.iter().map(|pool| pool.name.clone()).collect();
-        Self { api, dry_run, pools, stopped: Cell::new(false) }
+        Self { api, dry_run, draft: false, pools, stopped: Cell::new(false) }
+    }
+
+    /// Keeps what it writes as drafts.
+    pub(super) fn drafting(self, draft: bool) -> Self {
+        Self { draft, ..self }
     }
 
     /// Writes all of one kind, so many at once; tells each in the order of the documents. `None`: it was not tried,
@@ -139,11 +148,11 @@ impl Writer {
         let brought = resource.pool().is_some_and(|pool| self.pools.contains(pool));
         let as_is = resource.clone();
         let request_id = SystemIds.uuid().to_string();
-        let write = Write { resource, validate_only: self.dry_run, request_id };
+        let write = Write { resource, validate_only: self.dry_run, draft: self.draft, request_id };
         match R::put(&self.api, write).await.map_err(Failure::from) {
-            Ok(after) => Ok(Written { before, after }),
+            Ok(after) => Ok(Written { draft: self.draft, before, after }),
             Err(failure) if self.dry_run && brought && failure.is_only_about(POOL_FIELD) => {
-                Ok(Written { before, after: as_is })
+                Ok(Written { draft: self.draft, before, after: as_is })
             }
             Err(failure) => Err(failure.about(&name)),
         }
@@ -165,6 +174,7 @@ impl Writer {
 pub(super) enum Outcome {
     Created,
     Configured,
+    Drafted,
     Unchanged,
 }
 
@@ -173,6 +183,7 @@ impl Outcome {
         match self {
             Self::Created => "created",
             Self::Configured => "configured",
+            Self::Drafted => "drafted",
             Self::Unchanged => "unchanged",
         }
     }

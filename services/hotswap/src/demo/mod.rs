@@ -100,7 +100,8 @@ async fn wait(api: &Api, revision: i64) -> Result<WaitForRevisionResponse, Failu
 
 async fn put<R: Resource>(api: &Api, resource: R) -> Result<R, Failure> {
     let name = resource.name().to_owned();
-    let write = Write { resource, validate_only: false, request_id: SystemIds.uuid().to_string() };
+    let write =
+        Write { resource, validate_only: false, draft: false, request_id: SystemIds.uuid().to_string() };
     R::put(api, write).await.map_err(|status| Failure::from(status).about(name))
 }
 

@@ -59,6 +59,10 @@ impl Resource for Route {
         self.etag = etag;
     }
 
+    fn is_draft(&self) -> bool {
+        self.standing.as_ref().is_some_and(|standing| standing.live_revision == 0)
+    }
+
     fn pool(&self) -> Option<&str> {
         match self.action.as_ref()? {
             route::Action::Forward(Forward { target: Some(forward::Target::Pool(pool)), .. }) => Some(pool),
@@ -99,24 +103,26 @@ impl Resource for Route {
 
     async fn create(api: &Api, write: Write<Self>) -> Result<Self, Status> {
         let id = write.resource.name.strip_prefix("routes/").unwrap_or_default().to_owned();
+        let landing = write.landing();
         let request = CreateRouteRequest {
+            landing,
             route_id: id,
             route: Some(write.resource),
             validate_only: write.validate_only,
             request_id: write.request_id,
-            ..CreateRouteRequest::default()
         };
         api.routes.clone().create_route(request).await?.into_inner().route.ok_or_else(hollow)
     }
 
     async fn put(api: &Api, write: Write<Self>) -> Result<Self, Status> {
+        let landing = write.landing();
         let request = UpdateRouteRequest {
+            landing,
             route: Some(write.resource),
             update_mask: all_fields(),
             validate_only: write.validate_only,
             request_id: write.request_id,
             allow_missing: true,
-            ..UpdateRouteRequest::default()
         };
         api.routes.clone().update_route(request).await?.into_inner().route.ok_or_else(hollow)
     }
@@ -206,6 +212,10 @@ impl Resource for Pool {
         self.etag = etag;
     }
 
+    fn is_draft(&self) -> bool {
+        self.standing.as_ref().is_some_and(|standing| standing.live_revision == 0)
+    }
+
     fn pool(&self) -> Option<&str> {
         None
     }
@@ -239,24 +249,26 @@ impl Resource for Pool {
 
     async fn create(api: &Api, write: Write<Self>) -> Result<Self, Status> {
         let id = write.resource.name.strip_prefix("pools/").unwrap_or_default().to_owned();
+        let landing = write.landing();
         let request = CreatePoolRequest {
+            landing,
             pool_id: id,
             pool: Some(write.resource),
             validate_only: write.validate_only,
             request_id: write.request_id,
-            ..CreatePoolRequest::default()
         };
         api.routes.clone().create_pool(request).await?.into_inner().pool.ok_or_else(hollow)
     }
 
     async fn put(api: &Api, write: Write<Self>) -> Result<Self, Status> {
+        let landing = write.landing();
         let request = UpdatePoolRequest {
+            landing,
             pool: Some(write.resource),
             update_mask: all_fields(),
             validate_only: write.validate_only,
             request_id: write.request_id,
             allow_missing: true,
-            ..UpdatePoolRequest::default()
         };
         api.routes.clone().update_pool(request).await?.into_inner().pool.ok_or_else(hollow)
     }

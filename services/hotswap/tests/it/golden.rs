@@ -81,8 +81,10 @@ fn steady(text: &str) -> String {
     static UUID: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").expect("a pattern"));
     // Its first part has no fixed length.
-    static ETAG: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r#"(?i)(etag"?:? +(?:is )?"?)[0-9a-f]+-(\d+)"#).expect("a pattern"));
+    static ETAG: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"(?i)(etag"?:? +(?:is )?"?)[0-9a-f]+-([0-9a-f]+)"#).expect("a pattern")
+    });
+    static HASH: LazyLock<Regex> = LazyLock::new(|| Regex::new("[0-9a-f]{64}").expect("a pattern"));
     // YAML puts one in quotes that could be taken for a number.
     static QUOTED: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r#"(?m)^etag: "([0-9-]+)"$"#).expect("a pattern"));
@@ -91,6 +93,7 @@ fn steady(text: &str) -> String {
     let text = UUID.replace_all(&text, "00000000-0000-0000-0000-000000000000");
     let text = ETAG.replace_all(&text, "${1}00000000-$2");
     let text = QUOTED.replace_all(&text, "etag: $1");
+    let text = HASH.replace_all(&text, "0".repeat(64));
     // Two of them stand side by side, and share the blank between them.
     let age = |c: &regex::Captures<'_>| {
         let end = c.get(1).map_or("", |end| end.as_str());
@@ -168,6 +171,99 @@ fn what_is_shown_stands_as_it_was_written() {
         ],
     );
     stands("shown.txt", &said);
+}
+
+const POLICY: &str = "\
+kind: RolloutPolicy
+name: rolloutPolicies/pools
+subject: pools/*
+approval_levels: [{ role: viewer }]
+gradual: true
+min_bake: 60s
+max_first_share_bps: 2000
+";
+
+const ROLLOUT: &str = "\
+kind: Rollout
+subject: pools/shop
+canary: { steps: [{ share_bps: 1000, bake: 0s }, { share_bps: 50, bake: 3000000s }] }
+sticky_key: { cookie: 'a b' }
+judgement: { source: { prometheus: { slow_query: s } } }
+approval_levels: [{ role: boss }]
+";
+
+const ROLLOUT_COMMANDS: &[&str] = &[
+    "apply -f shop.yaml --parallel 1 -o name",
+    "rollout create pools/shop --direct",
+    "apply -f more.yaml --draft --dry-run",
+    "apply -f more.yaml --draft",
+    "history pools/shop",
+    "get pools",
+    "rollout create pools/shop --canary 10,50,100 --bake 1m --gate --dry-run",
+    "rollout create pools/shop --canary 10,100 --bake 0 --no-judge --wait",
+    "get pools",
+    "rollout list",
+    "rollout list --filter strategy=canary -o wide",
+    "rollout describe pools/shop",
+    "rollout events pools/shop -o wide",
+    "rollout measurements pools/shop",
+    "rollout policy put -f policy.yaml --dry-run",
+    "rollout policy put -f policy.yaml",
+    "rollout policy list",
+    "rollout policy get pools -o yaml",
+    "apply -f most.yaml",
+    "apply -f most.yaml --draft",
+    "rollout create pools/shop --direct",
+    "rollout create pools/shop --canary 10 --no-judge --bake 1h --reason faster",
+    "rollout create pools/shop --canary 20 --bake 2m",
+    "approvals",
+    "approvals --mine",
+    "approvals --mine --token-file bob.token -o wide",
+    "rollout approve pools/shop",
+    "rollout approve pools/shop --content-hash other --token-file bob.token",
+    "rollout reject pools/shop --reason no --token-file bob.token",
+    "rollout watch pools/shop",
+    "rollout watch pools/shop -o name",
+    "rollout resume pools/shop",
+    "rollout freeze status",
+    "rollout freeze on --reason sale",
+    "rollout create pools/shop --canary 20 --bake 2m",
+    "rollout freeze off",
+    "rollout policy delete pools",
+    "rollout policy get pools",
+    "rollout create -f faulty.yaml",
+    "rollout create -f shop.yaml",
+    "rollout create pools/shop",
+    "rollout create pools/shop --shadow 10",
+    "rollout create pools/shop --canary 10 --candidate 1000",
+    "rollout describe 7",
+    "rollout watch routes/none",
+    "rollout list --filter color=red",
+];
+
+#[test]
+fn what_is_told_of_rollouts_stands_as_it_was_written() {
+    let folder = folder();
+    let folder = folder.path();
+    let _plane = plane(folder);
+    let heavier = |weight: &str| {
+        let text = SHOP.replace("weight: 3", weight);
+        text.split("---").next().expect("the pool").to_owned()
+    };
+    for (name, text) in [
+        ("shop.yaml", SHOP),
+        ("more.yaml", &heavier("weight: 4")),
+        ("most.yaml", &heavier("weight: 5")),
+        ("policy.yaml", POLICY),
+        ("faulty.yaml", ROLLOUT),
+    ] {
+        fs::write(folder.join(name), text).expect("written");
+    }
+    let bob = ["token", "--role", "viewer", "--subject", "bob", "--data-dir", "data"];
+    let bob = hotswap(folder).args(bob).output().expect("runs");
+    fs::write(folder.join("bob.token"), bob.stdout).expect("written");
+    let said = transcript(folder, ROLLOUT_COMMANDS);
+    stands("rollouts.txt", &said);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod limits;
 mod permissions;
 mod provider;
 mod replicas;
+mod rollout_cli;
 mod scale;
 mod secrets;
 mod start;

@@ -96,3 +96,65 @@ fn in_a_terminal_there_are_colours_a_width_tabs_and_ctrl_c() {
     terminal.shows("routes/shop");
     assert!(!terminal.screen(&["-e"]).contains("\u{1b}[1m"), "somebody wants no colours");
 }
+
+/// A suite with a draft of pools/shop, and a terminal that leads to it.
+fn with_a_draft(tmux: PathBuf, folder: &Path) -> (Server, Terminal) {
+    let suite = Server::suite(folder);
+    suite.apply("control plane", &shop("127.0.0.1:9".parse().expect("an address")), &[]).ok();
+    let draft = "kind: Pool\nname: pools/shop\nbackends: [{ address: '127.0.0.1:10' }]\n";
+    suite.apply("control plane", draft, &["--draft"]).ok();
+    let url = format!("http://{}", suite.address("control plane"));
+    let terminal = Terminal::open(tmux, folder);
+    let program = env!("CARGO_BIN_EXE_hotswap");
+    terminal.type_in(&format!("ln -s {program} hotswap; PATH=$PWD:$PATH"), "Enter");
+    terminal.type_in(&format!("export HOTSWAP_SERVER={url} HOTSWAP_DATA_DIR=data; clear"), "Enter");
+    (suite, terminal)
+}
+
+#[test]
+fn in_a_terminal_a_rollout_is_a_picture_that_is_drawn_in_its_place() {
+    let Some(tmux) = required(tmux_program()) else { return };
+    let folder = folder();
+    let (suite, terminal) = with_a_draft(tmux, folder.path());
+    let client = |args: &[&str]| suite.client("control plane", args).ok();
+    terminal.type_in("hotswap rollout create pools/shop --canary 50 --bake 1h --no-judge", "Enter");
+    terminal.shows("started: canary of pools/shop");
+    terminal.type_in("clear; hotswap rollout watch pools/shop; echo ended with $?", "Enter");
+    terminal.shows("▶ 50 % of requests");
+    terminal.shows("50 % (50 % of requests)");
+    terminal.shows("baking, 59m");
+    client(&["rollout", "pause", "pools/shop", "--reason", "lunch"]);
+    terminal.shows("paused by admin: lunch");
+    let screen = terminal.screen(&["-e"]);
+    assert!(screen.contains("\u{1b}[32m━") && screen.contains("\u{1b}[33mpaused"), "in colours: {screen:?}");
+    assert_eq!(terminal.screen(&[]).matches("making the candidate ready").count(), 1, "in its place");
+
+    // A terminal that becomes narrower breaks lines that stand there already.
+    terminal.run(&["resize-window", "-x", "40", "-y", "24"]);
+    client(&["rollout", "resume", "pools/shop"]);
+    terminal.shows("progressing");
+    eventually("one picture", || terminal.screen(&[]).matches("▶").count() == 1);
+
+    terminal.run(&["send-keys", "C-c"]);
+    terminal.shows("the rollout goes on");
+    terminal.shows("ended with 0");
+    terminal.run(&["resize-window", "-x", "80", "-y", "30"]);
+    terminal.type_in("clear; hotswap rollout watch pools/shop; echo ended with $?", "Enter");
+    terminal.shows("▶ 50 % of requests");
+    client(&["rollout", "promote", "pools/shop", "--full"]);
+    terminal.shows("promoted: everybody has the candidate");
+    terminal.shows("ended with 0");
+    assert!(!terminal.screen(&[]).contains('▶'), "all is done");
+}
+
+#[test]
+fn completion_knows_rollouts_by_what_they_carry() {
+    let Some(tmux) = required(tmux_program()) else { return };
+    let folder = folder();
+    let (_suite, terminal) = with_a_draft(tmux, folder.path());
+    terminal.type_in("source <(hotswap completion bash); clear", "Enter");
+    terminal.type_in("hotswap rollout describe poo", "Tab");
+    terminal.shows("hotswap rollout describe pools/shop");
+    terminal.run(&["send-keys", "Enter"]);
+    terminal.shows("Strategy:   live");
+}

@@ -5,7 +5,6 @@ mod look;
 
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use hotswap_api::route::v1::{Pool, Route};
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,15 +12,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::look::Looker;
 use super::revision;
 use super::target::Target as Words;
+use super::trouble::Trouble;
 use crate::cli::Watch;
 use crate::client::Api;
 use crate::connection::Target;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::output::{self, View};
 use crate::resource::{Resource, ResourceKind};
-
-/// The longest wait before another try.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(args: &Watch) -> Result<(), Failure> {
     let (kind, names) = match Words::parse(&args.resources)? {
@@ -60,7 +57,7 @@ pub(super) async fn run(args: &Watch) -> Result<(), Failure> {
 }
 
 /// Ends at the first SIGINT or SIGTERM.
-fn stopped() -> Result<impl Future<Output = ()>, Failure> {
+pub(super) fn stopped() -> Result<impl Future<Output = ()>, Failure> {
     let caught = |kind| signal(kind).map_err(|e| Failure::other(format!("can't catch signals: {e}")));
     let (mut interrupt, mut terminate) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
     Ok(async move {
@@ -92,7 +89,9 @@ impl Watcher<'_> {
         loop {
             let wait = match looker.look(&self.api).await {
                 Ok(events) => {
-                    trouble.ends(looker.at());
+                    if trouble.ends() {
+                        output::remark(&format!("back, at revision {}", looker.at()));
+                    }
                     for event in events {
                         if !output::told(&event.shown(self.view)?)? {
                             return Ok(());
@@ -102,7 +101,10 @@ impl Watcher<'_> {
                     self.args.interval
                 }
                 Err(failure) => {
-                    let wait = trouble.met(failure, self.args.interval)?;
+                    let wait = trouble.met(&failure, self.args.interval)?;
+                    if trouble.began() {
+                        output::remark(&format!("trying again: {}", failure.message()));
+                    }
                     // The token may have been renewed, or the server be another one.
                     if let Ok(api) = self.target.connect().await {
                         self.api = api;
@@ -112,59 +114,5 @@ impl Watcher<'_> {
             };
             tokio::time::sleep(wait).await;
         }
-    }
-}
-
-/// How long it has been going wrong.
-#[derive(Default)]
-struct Trouble {
-    tries: u32,
-    denied: bool,
-}
-
-impl Trouble {
-    /// How long to wait before another try.
-    ///
-    /// # Errors
-    /// The failure, where another try would not help.
-    fn met(&mut self, failure: Failure, interval: Duration) -> Result<Duration, Failure> {
-        match failure.exit() {
-            Exit::Unavailable => {}
-            // One more try, with the token read anew.
-            Exit::Denied if !self.denied => self.denied = true,
-            _ => return Err(failure),
-        }
-        if self.tries == 0 {
-            output::remark(&format!("trying again: {}", failure.message()));
-        }
-        self.tries += 1;
-        let factor = 1_u32.checked_shl(self.tries).unwrap_or(u32::MAX);
-        Ok(interval.saturating_mul(factor).min(LONGEST_WAIT))
-    }
-
-    fn ends(&mut self, at: i64) {
-        if self.tries > 0 {
-            output::remark(&format!("back, at revision {at}"));
-        }
-        *self = Self::default();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_time_may_mend_is_tried_again() {
-        let mut trouble = Trouble::default();
-        let second = Duration::from_secs(1);
-        let away = || Failure::new(Exit::Unavailable, "away");
-        let waits: Vec<_> = (0..5).map(|_| trouble.met(away(), second).expect("waits").as_secs()).collect();
-        assert_eq!(waits, [2, 4, 8, 10, 10]);
-        trouble.ends(7);
-        let denied = || Failure::new(Exit::Denied, "no");
-        assert!(trouble.met(denied(), second).is_ok());
-        assert!(trouble.met(denied(), second).is_err());
-        assert!(Trouble::default().met(Failure::usage("bad"), second).is_err());
     }
 }
