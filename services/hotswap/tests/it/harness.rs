@@ -250,7 +250,7 @@ fn answer(says: impl Fn(&[String]) -> String, mut stream: TcpStream) {
 }
 
 /// The lines of a head; `None` at the end of the stream.
-fn read_head(reader: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
+pub(crate) fn read_head(reader: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();

@@ -14,6 +14,7 @@ mod permissions;
 mod provider;
 mod replicas;
 mod rollout_cli;
+mod rollouts;
 mod scale;
 mod secrets;
 mod start;

@@ -21,7 +21,7 @@ fn replica(folder: &std::path::Path, data: &str, database: &TestDatabase) -> Ser
 }
 
 /// A gateway of a control plane, and where it listens.
-fn gateway(folder: &std::path::Path, of: &[&Server]) -> (Server, std::net::SocketAddr) {
+pub(crate) fn gateway(folder: &std::path::Path, of: &[&Server]) -> (Server, std::net::SocketAddr) {
     let urls: Vec<_> = of.iter().map(|plane| format!("http://{}", plane.address("listening"))).collect();
     let control_plane = urls.join(",");
     let ready = folder.join("ready");
