@@ -21,6 +21,7 @@ type Part = (&'static str, &'static [&'static [MetricDef]]);
 const PARTS: &[Part] = &[
     ("The control plane: calls", &[hotswap_telemetry::SERVER_METRICS, hotswap_rpc::limits::METRICS]),
     ("The control plane: routes, pools and the watch", &[hotswap_route::METRICS]),
+    ("The control plane: rollouts", &[hotswap_rollout_host::METRICS]),
     ("The control plane: the audit log", &[hotswap_audit::METRICS]),
     ("The control plane: notifications", &[hotswap_notify::METRICS]),
     ("The control plane: the cache and Redis", &[hotswap_cache::METRICS]),

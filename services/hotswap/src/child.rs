@@ -37,6 +37,8 @@ pub(crate) struct GatewayPlan {
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: SocketAddr,
     pub(crate) workers: Option<usize>,
+    /// Where exchanges that went wrong are noted; `None`: on standard output.
+    pub(crate) access_log_file: Option<PathBuf>,
     pub(crate) log: LogOptions,
     pub(crate) trace: TraceOptions,
 }
@@ -201,6 +203,9 @@ impl GatewayPlan {
         }
         if self.allow_plaintext {
             command.arg("--allow-plaintext");
+        }
+        if let Some(file) = &self.access_log_file {
+            command.arg("--access-log-file").arg(file);
         }
         if let Some(workers) = self.workers {
             command.args(["--gateway-workers", &workers.to_string()]);

@@ -289,7 +289,7 @@ impl Up {
 /// `up`.
 #[derive(Args, Debug)]
 pub(crate) struct Up {
-    /// Play a story on it: a route moves between two backends while requests flow
+    /// Play a story on it: a route moves between backends while requests flow, at once and by canaries
     #[arg(long)]
     pub(crate) demo: bool,
     /// End after the story

@@ -233,9 +233,10 @@ async fn serve(
 }
 
 /// The services that this build has.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "hotswap.route.v1.RouteService",
     "hotswap.gateway.v1.ConfigDistributionService",
     "hotswap.gateway.v1.FleetService",
     "hotswap.audit.v1.AuditService",
+    "hotswap.rollout.v1.RolloutService",
 ];

@@ -11,7 +11,8 @@ use hotswap_audit::{Attempts, AuditKey, AuditLog, AuditOptions};
 use hotswap_cache::{Cache, CacheMetrics, CacheOptions, Maintenance, RedisOptions};
 use hotswap_core::{Clock, Ids, Revision, StoreId};
 use hotswap_rollout_host::{
-    Driver, DriverOptions, NoFaults, NoNotices, Parts, RolloutMetrics, RolloutRpc, Rollouts, Sources, Subjects,
+    Driver, DriverOptions, NoFaults, NoNotices, Parts, RolloutMetrics, RolloutRpc, Rollouts, Sources,
+    Subjects,
 };
 use hotswap_rpc::AuditRpc;
 use hotswap_runtime::{StartError, Supervisor};

@@ -84,7 +84,9 @@ fn one(figures: &Figures, late: bool) -> String {
         points(*limit)
     );
     if *verdict == Verdict::Fail {
-        text.push_str(&format!(", evidence for worse {worse:.0} of {needed:.0}"));
+        // Beyond that the figure tells nobody more.
+        let worse = if *worse < 1e6 { format!("{worse:.0}") } else { "over a million".to_owned() };
+        text.push_str(&format!(", evidence for worse {worse} of {needed:.0}"));
     }
     if *dispersion > 1.05 {
         text.push_str(&format!(", {dispersion:.1} requests of a client counted as one"));

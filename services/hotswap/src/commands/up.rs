@@ -96,6 +96,8 @@ fn plan(args: &Up, suite: &Suite) -> GatewayPlan {
         listen: args.gateway_listen,
         admin_listen: args.gateway_admin_listen,
         workers: args.gateway_workers,
+        // A story that people read is not mixed with the failures that belong to it.
+        access_log_file: args.demo.then(|| suite.data_dir().join("demo-access.log")),
         log: args.log(),
         trace: args.server.log.trace.clone(),
     }

@@ -1,7 +1,9 @@
 //! `hotswap up --demo`: the product in one story, on the real parts, through the public interfaces only. A
-//! route moves from one backend to another while clients keep asking, and every request is counted.
+//! route moves from one backend to another while clients keep asking, and every request is counted. Then four
+//! candidates for it are rolled out: a good one promotes itself, and three bad ones take themselves back.
 
 mod backends;
+mod canaries;
 mod story;
 mod traffic;
 
@@ -15,6 +17,7 @@ use hotswap_api::route::v1::{
 use hotswap_core::{Ids as _, SystemIds};
 use hotswap_runtime::Supervisor;
 
+use self::backends::Manner;
 use self::story::Facts;
 pub(crate) use self::story::Shell;
 use self::traffic::{Seen, Traffic};
@@ -45,8 +48,8 @@ pub(crate) struct Stage {
 /// Where a step fails, and where any request of the clients failed.
 pub(crate) async fn run(stage: &Stage) -> Result<(), Failure> {
     tell(story::opening())?;
-    let blue = backends::start("blue", &stage.supervisor)?;
-    let green = backends::start("green", &stage.supervisor)?;
+    let blue = backends::start("blue", Manner::Well, &stage.supervisor)?;
+    let green = backends::start("green", Manner::Well, &stage.supervisor)?;
     let server = format!("http://{}", stage.shell.server);
     let api = Api::connect(&server, Some(&stage.token), &Tls::default(), LIMIT).await?;
     put(&api, pool("pools/demo-blue", blue)).await?;
@@ -65,6 +68,7 @@ pub(crate) async fn run(stage: &Stage) -> Result<(), Failure> {
     if facts.seen.failed > 0 {
         return Err(failed(&facts.seen));
     }
+    canaries::run(stage, &api).await?;
     if stage.stays { tell(story::staying(stage.gateway)) } else { Ok(()) }
 }
 

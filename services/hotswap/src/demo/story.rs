@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::canaries::Told;
 use super::traffic::{CLIENTS, Seen};
 
 /// How a user would call this binary for this suite.
@@ -123,6 +124,53 @@ pub(super) fn closing(facts: &Facts) -> Vec<String> {
     ]
 }
 
+/// What the clients do not see: how the four come to the gateway.
+pub(super) fn canaries(shell: &Shell) -> Vec<String> {
+    vec![
+        "Four candidates for routes/demo, one after the other: to a tenth of the requests, to half, to everybody, at"
+            .into(),
+        "least a second each. Nobody decides but the judge. By hand, with a file that sends to pools/demo-good:".into(),
+        format!("     {}", shell.client("apply -f demo.yaml --draft")),
+        format!("     {}", shell.client("rollout create routes/demo --canary 10,50 --bake 1s --wait")),
+    ]
+}
+
+/// What came of one.
+pub(super) fn canary(number: u32, told: &Told) -> Vec<String> {
+    let ending = if told.is_good { "promoted itself" } else { "took itself back" };
+    let since = if told.died { "after that" } else { "after the call" };
+    let mut lines = vec![format!(
+        "{number}. pools/demo-{}, {}: {ending} {} {since}.",
+        told.name,
+        told.what,
+        Seconds(told.took)
+    )];
+    lines.extend(wrapped(&told.ending));
+    lines.push(format!(
+        "   {} requests, {} answered by it; {} failed.",
+        grouped(told.requests),
+        grouped(told.by_candidate),
+        grouped(told.failed)
+    ));
+    lines
+}
+
+/// A text in lines of the width of the others.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::from("  ")];
+    for word in text.split_whitespace() {
+        let full = lines.last().is_some_and(|line| line.chars().count() + word.chars().count() >= 116);
+        if full {
+            lines.push(String::from("  "));
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
 pub(super) fn staying(gateway: SocketAddr) -> Vec<String> {
     vec![format!("It goes on serving: curl -i http://{gateway}/  Ctrl-C ends it.")]
 }
@@ -133,6 +181,15 @@ struct Ms(Duration);
 impl fmt::Display for Ms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.1} ms", self.0.as_secs_f64() * 1_000.0)
+    }
+}
+
+/// A time in s, to a tenth.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} s", self.0.as_secs_f64())
     }
 }
 
@@ -156,6 +213,15 @@ mod tests {
 
     use super::*;
     use crate::proto_json::{descriptor, read};
+
+    #[test]
+    fn long_words_of_the_judge_are_wrapped() {
+        let text = vec!["word"; 60].join(" ");
+        let lines = wrapped(&text);
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| line.starts_with("   word") && line.len() <= 118), "{lines:?}");
+        assert_eq!(lines.iter().flat_map(|line| line.split_whitespace()).count(), 60);
+    }
 
     #[test]
     fn thousands_are_set_apart() {

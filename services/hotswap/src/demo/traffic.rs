@@ -1,5 +1,6 @@
 //! The demo's clients: each keeps one connection to the gateway open and asks again and again.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ pub(super) const CLIENTS: usize = 8;
 /// Each client asks this often: enough to see a change within a fraction of a millisecond, and little enough
 /// to leave a small machine some room.
 const PACE: Duration = Duration::from_millis(2);
+/// Backends beside blue and green.
+const OTHERS: [&str; 4] = ["good", "failing", "slow", "dying"];
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -29,6 +32,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub(super) struct Seen {
     pub(super) blue: u64,
     pub(super) green: u64,
+    /// Answered by others of the demo's backends, by name.
+    others: BTreeMap<&'static str, u64>,
     pub(super) failed: u64,
     /// The first failure, in words.
     pub(super) failure: Option<String>,
@@ -38,7 +43,12 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn requests(&self) -> u64 {
-        self.blue + self.green + self.failed
+        self.blue + self.green + self.others.values().sum::<u64>() + self.failed
+    }
+
+    /// How many a candidate has answered.
+    pub(super) fn by(&self, candidate: &'static str) -> u64 {
+        self.others.get(candidate).copied().unwrap_or_default()
     }
 
     fn note(&mut self, outcome: Result<String, String>) {
@@ -51,6 +61,9 @@ impl Seen {
             Ok("green") => {
                 self.green += 1;
                 self.first_green.get_or_insert(now);
+            }
+            Ok(name) if let Some(known) = OTHERS.iter().find(|other| **other == name) => {
+                *self.others.entry(known).or_default() += 1;
             }
             Ok(other) => self.fail(format!("an answer that no backend of the demo gave: {other}")),
             Err(why) => self.fail(why.to_owned()),
@@ -175,19 +188,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_answers_of_the_two_backends_count_as_answers() {
+    fn only_answers_of_the_demos_backends_count_as_answers() {
         let mut seen = Seen::default();
-        for outcome in [Ok("blue"), Ok("green"), Ok("red"), Err("the gateway answered 502"), Ok("green")] {
+        let outcomes =
+            [Ok("blue"), Ok("green"), Ok("red"), Err("the gateway answered 502"), Ok("green"), Ok("slow")];
+        for outcome in outcomes {
             seen.note(outcome.map(str::to_owned).map_err(str::to_owned));
         }
-        assert_eq!((seen.blue, seen.green, seen.failed, seen.requests()), (1, 2, 2, 5));
+        assert_eq!((seen.blue, seen.green, seen.by("slow"), seen.failed, seen.requests()), (1, 2, 1, 2, 6));
         assert_eq!(seen.failure.as_deref(), Some("an answer that no backend of the demo gave: red"));
     }
 
     #[tokio::test]
     async fn clients_keep_their_connections_and_see_who_answers() {
         let supervisor = Supervisor::new();
-        let blue = super::super::backends::start("blue", &supervisor).expect("a port");
+        let blue = super::super::backends::start("blue", super::super::backends::Manner::Well, &supervisor)
+            .expect("a port");
         let mut traffic = Traffic::start(blue, &supervisor);
         let seen = traffic.until(|seen| seen.requests() >= 100).await;
         assert_eq!((seen.failed, seen.green), (0, 0), "{seen:?}");

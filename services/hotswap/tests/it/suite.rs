@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::harness::{Browser, Said, Server, UP, backend, eventually, folder, hotswap, shop};
 
 #[test]
-fn the_demo_moves_a_route_without_a_failed_request() {
+fn the_demo_moves_a_route_without_a_failed_request_and_tells_good_canaries_from_bad_ones() {
     let folder = folder();
     let said: Said =
         hotswap(folder.path()).args(UP).args(["--demo", "--exit"]).output().expect("runs").into();
@@ -21,6 +21,15 @@ fn the_demo_moves_a_route_without_a_failed_request() {
         ["by blue", "by green", "requests  "].map(|n| number(n).parse::<u64>().expect("a number"));
     assert!(blue >= 2_000 && green >= 2_000 && blue + green == all, "{story}");
     assert!(number("from call to live").ends_with(" ms"), "{story}");
+    for (candidate, ending) in [
+        ("pools/demo-good, a good one", "promoted itself"),
+        ("pools/demo-failing, one with errors", "took itself back"),
+        ("pools/demo-slow, a slow one", "took itself back"),
+        ("pools/demo-dying, one whose backend dies", "took itself back"),
+    ] {
+        let line = story.lines().find(|line| line.contains(candidate)).unwrap_or_else(|| panic!("{story}"));
+        assert!(line.contains(ending), "{story}");
+    }
 }
 
 #[test]

@@ -189,6 +189,7 @@ fn declared() -> [Vec<MetricDef>; 2] {
         hotswap_telemetry::SERVER_METRICS,
         hotswap_rpc::limits::METRICS,
         hotswap_route::METRICS,
+        hotswap_rollout_host::METRICS,
         hotswap_audit::METRICS,
         hotswap_cache::METRICS,
         both,

@@ -10,7 +10,7 @@ use crate::domain::{ArmCounts, Content};
 use crate::store::{self, rollouts};
 
 /// Requests that a 95th percentile needs: with fewer it is one request's latency.
-const LEAST_FOR_P95: u64 = 20;
+const LEAST_FOR_P95: u64 = 100;
 
 impl RouteTarget {
     /// What was counted of the present exposure.

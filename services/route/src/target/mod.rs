@@ -113,7 +113,7 @@ impl MetricSource for RouteTarget {
 }
 
 /// What routes and pools can do.
-pub(crate) const POWERS: Powers = Powers { shadow: false, ..Powers::ALL };
+pub(crate) const POWERS: Powers = Powers::ALL;
 
 /// What a subject is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

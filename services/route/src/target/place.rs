@@ -49,7 +49,6 @@ impl Want {
                 };
                 Self::Checked(CandidateCheck { number, tests })
             }
-            Act::Expose(Exposure::Shadow(_)) => return Err("gateways copy no requests yet".to_owned()),
             Act::Expose(Exposure::Cohort(cohort)) if matches!(cohort.key(), CohortKey::Targeting(_)) => {
                 return Err("requests of a gateway have no targeting key".to_owned());
             }

@@ -56,10 +56,6 @@ impl Clients {
         Self { got, stop, threads }
     }
 
-    pub(super) fn so_far(&self) -> Got {
-        self.got.lock().expect("not poisoned").clone()
-    }
-
     /// Stops them, each after its answer.
     pub(super) fn end(self) -> Got {
         self.stop.store(true, Ordering::SeqCst);

@@ -8,7 +8,8 @@ use crate::replicas::gateway;
 fn a_rollout_goes_on_where_the_control_plane_was_killed() {
     let folder = folder();
     let start = |listen: &str| {
-        let args = ["serve", "route", "--data-dir", "data", "--listen", listen, "--admin-listen", "127.0.0.1:0"];
+        let args =
+            ["serve", "route", "--data-dir", "data", "--listen", listen, "--admin-listen", "127.0.0.1:0"];
         Server::start(folder.path(), &[&args[..], &["--log", "warn"]].concat(), "token")
     };
     let plane = start("127.0.0.1:0");

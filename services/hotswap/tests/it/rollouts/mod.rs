@@ -15,8 +15,9 @@ use crate::harness::{Said, Server, eventually};
 
 /// How routes/shop and its two pools look; the route sends to one of them.
 fn shop(old: SocketAddr, new: SocketAddr) -> String {
-    let pool =
-        |name: &str, at: SocketAddr| format!("kind: Pool\nname: pools/{name}\nbackends: [{{ address: '{at}' }}]\n");
+    let pool = |name: &str, at: SocketAddr| {
+        format!("kind: Pool\nname: pools/{name}\nbackends: [{{ address: '{at}' }}]\n")
+    };
     format!("{}---\n{}---\n{}", pool("old", old), pool("new", new), route("old"))
 }
 

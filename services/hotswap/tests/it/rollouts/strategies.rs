@@ -90,6 +90,17 @@ fn blue_green_whose_smoke_test_fails_reaches_nobody() {
 }
 
 #[test]
+fn a_shadow_is_compared_on_copies_and_its_answers_reach_nobody() {
+    let folder = folder();
+    let shop = Shop::open(folder.path());
+    let clients = shop.clients();
+    shop.roll_out(&["--shadow", "50", "--bake", "2s"]).ok();
+    let got = clients.end();
+    assert!(shop.new.asked() > 0, "it had copies");
+    assert_eq!((got.failed, got.by.get("new")), (0, None), "{got:?}");
+}
+
+#[test]
 fn an_ab_test_gives_the_candidate_to_its_cohort_until_a_person_ends_it() {
     let folder = folder();
     let shop = Shop::open(folder.path());

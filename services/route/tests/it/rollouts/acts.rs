@@ -2,7 +2,7 @@
 
 use hotswap_api::route::v1 as wire;
 use hotswap_core::Revision;
-use hotswap_rollout::{Act, ActResult, Exposure, Share};
+use hotswap_rollout::{Act, ActResult, Cohort, CohortDraft, CohortKey, Exposure};
 use tonic::Code;
 
 use super::edge::{Edge, Manner, hello};
@@ -157,8 +157,9 @@ async fn a_proxy_that_lags_is_waited_for_and_one_that_is_away_is_not() {
 async fn what_no_gateway_can_do_is_refused() {
     let dir = tempfile::tempdir().expect("dir");
     let (server, driven) = with_draft(dir.path()).await;
-    let shadow = Act::Expose(Exposure::Shadow(Share::ALL));
-    assert!(matches!(driven.once(&shadow).await, ActResult::Refused(_)));
+    let tenants = CohortDraft { key: CohortKey::Targeting("tenant".into()), values: vec!["a".into()] };
+    let tenants = Act::Expose(Exposure::Cohort(Cohort::parse(&tenants).expect("valid")));
+    assert!(matches!(driven.once(&tenants).await, ActResult::Refused(_)));
     for (subject, to) in [("routes/r", 99), ("routes/none", 3), ("plugins/p", 3)] {
         let other = Driven::new(&server, subject, to);
         assert!(matches!(other.once(&Act::Stage).await, ActResult::Refused(_)), "{subject} {to}");

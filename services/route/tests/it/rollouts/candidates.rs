@@ -2,7 +2,7 @@
 
 use hotswap_api::gateway::v1 as wire;
 use hotswap_api::gateway::v1::candidate::{Exposure as To, Spec};
-use hotswap_rollout::{Act, ActResult, Cohort, CohortDraft, CohortKey, Exposure};
+use hotswap_rollout::{Act, ActResult, Cohort, CohortDraft, CohortKey, Exposure, Share};
 
 use super::edge::{Edge, Manner, hello};
 use super::{live, prefix, sticky, weight, with_draft};
@@ -51,6 +51,10 @@ async fn an_exposure_reaches_proxies_with_an_epoch_of_its_own() {
         panic!("cohort")
     };
     assert_eq!((sent.values, driven.out().await), (vec!["1".to_owned()], cohort));
+    let copies = Exposure::Shadow(Share::from_bp(100).expect("valid"));
+    driven.done(Act::Expose(copies)).await;
+    let copied = edge.candidate("routes/r").and_then(|c| c.exposure);
+    assert_eq!(copied, Some(To::ShadowBps(100)));
 }
 
 #[tokio::test]
