@@ -317,7 +317,7 @@ fn a_rollout_that_waits_for_approval_says_by_whom() {
 }
 
 #[test]
-fn the_way_back_and_every_end_say_why() {
+fn the_way_back_says_why() {
     let mut view = running(2, Position::Baking { until: at(90) });
     let State::Running(interrupted) = view.record.state.clone() else { panic!("runs") };
     let reason = || Reason::Failed("fail: errors 9 %".into());
@@ -357,6 +357,11 @@ fn the_way_back_and_every_end_say_why() {
     view.record.state = State::Frozen(Frozen { reason: Reason::Deadline, since: at(5), interrupted });
     let words = "frozen: it can't be taken back, and it should be: its deadline has passed".to_owned();
     assert_eq!(told(&view), (Shown::Frozen, words));
+}
+
+#[test]
+fn every_end_says_why() {
+    let mut view = running(2, Position::Baking { until: at(90) });
     view.ended_at = Some(at(20));
     for (outcome, state, words, verdict) in [
         (Outcome::Promoted, Shown::Promoted, "promoted: everybody has the candidate", wire::Verdict::Pass),

@@ -27,7 +27,7 @@ async fn a_policy_is_put_read_heeded_and_deleted() {
     assert_eq!(found.policies, [], "it was only checked");
     let written = put(&mut root, &policy, false).await.expect("written");
     let found = ann.list_rollout_policies(list()).await.expect("a page").into_inner();
-    assert_eq!(found.policies, [written.clone()]);
+    assert_eq!(found.policies, std::slice::from_ref(&written));
     let request = wire::GetRolloutPolicyRequest { name: "tables".into() };
     let read = ann.get_rollout_policy(request).await.expect("is there").into_inner().policy;
     assert_eq!(read, Some(written.clone()));
