@@ -131,13 +131,12 @@ async fn contest(home: &Home, url: &str, dir: &Path, rollouts: u64, seed: u64) {
         home.table.add(&name).await;
         views.push(home.rollouts.create(&ctx("ann"), rollout_of(&name, plan(kind))).await.expect("created"));
     }
+    let mut said = tokio::task::JoinSet::new();
     for view in views.iter().filter(|v| v.rollout.subject.contains("back")) {
         let mut input = command(view, Order::Rollback { why: "no".into(), instant: false });
         input.request_id = Some(view.rollout.id.0);
-        // Nobody waits for an answer here: whoever drives may be dead.
-        let bob = ctx("bob");
-        let sent = home.rollouts.send(&bob, input);
-        let _ = tokio::time::timeout(Duration::from_millis(100), sent).await;
+        let rollouts = home.rollouts.clone();
+        said.spawn(async move { rollouts.send(&ctx("bob"), input).await.map(|_| ()) });
     }
     let mut kills = 0;
     while verdict::active(home).await > 0 {
@@ -156,6 +155,9 @@ async fn contest(home: &Home, url: &str, dir: &Path, rollouts: u64, seed: u64) {
         }
     }
     let took = began.elapsed();
+    while let Some(taken) = said.join_next().await {
+        taken.expect("no panic").expect("taken");
+    }
     for replica in &mut replicas {
         replica.kill().expect("kill -9");
         replica.wait().expect("is dead");
