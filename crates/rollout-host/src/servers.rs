@@ -97,7 +97,8 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_away_is_broken_and_not_without_data() {
         let options = ServerOptions { allow: vec!["127.0.0.1:9".into()], ..ServerOptions::default() };
-        let asked = PrometheusServers::new(options).number("http://127.0.0.1:9", "vector(1)", Timestamp(0));
+        let servers = PrometheusServers::new(options);
+        let asked = servers.number("http://127.0.0.1:9", "vector(1)", Timestamp(0));
         assert!(matches!(asked.await, Err(NoNumber::Broken(_))));
     }
 }

@@ -7,13 +7,14 @@ mod rollout;
 mod strategy;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use hotswap_auth::Role;
 use hotswap_gateway::options::GatewayOptions;
-use hotswap_route::RouteOptions;
+use hotswap_notify::ChannelsConfig;
+use hotswap_route::{RouteOptions, ServerOptions};
 use hotswap_runtime::StartError;
 use hotswap_runtime::tls::TlsArgs;
 use hotswap_store::PostgresOptions;
@@ -172,6 +173,18 @@ pub(crate) struct ServerArgs {
         value_parser = clap::value_parser!(u16).range(0..=1_000)
     )]
     rollout_workers: u16,
+    /// A TOML file that says who is told of rollouts, by mail, Slack or webhook: docs/guides/notifications.md
+    #[arg(long, env = "HOTSWAP_NOTIFY_CONFIG", value_name = "FILE")]
+    notify_config: Option<PathBuf>,
+    /// Prometheus servers that rollouts may be judged by, each as HOST or HOST:PORT. Default: none
+    #[arg(long, env = "HOTSWAP_PROMETHEUS_ALLOW", value_name = "HOST", value_delimiter = ',')]
+    prometheus_allow: Vec<String>,
+    /// A file with a bearer token for those servers, read for each query
+    #[arg(long, env = "HOTSWAP_PROMETHEUS_TOKEN_FILE", value_name = "FILE")]
+    prometheus_token_file: Option<PathBuf>,
+    /// A file of certificates (PEM) that are trusted of those servers, besides those of the system
+    #[arg(long, env = "HOTSWAP_PROMETHEUS_CA_FILE", value_name = "FILE")]
+    prometheus_ca_file: Option<PathBuf>,
     /// Where an identity provider shows its keys (a JSON Web Key Set): https://… or a file, read every minute. Its
     /// tokens are taken beside those of the local key
     #[arg(long, env = "HOTSWAP_JWKS", value_name = "URL|FILE", requires = "token_issuer")]
@@ -201,16 +214,32 @@ impl ServerArgs {
     }
 
     /// How the route service behaves.
-    pub(crate) fn route(&self) -> RouteOptions {
-        RouteOptions {
+    ///
+    /// # Errors
+    /// Where the file of `--notify-config` can't be read, or is no such file.
+    pub(crate) fn route(&self) -> Result<RouteOptions, StartError> {
+        let wrong = |path: &Path, why: String| {
+            StartError::Option(format!("--notify-config {}: {why}", path.display()))
+        };
+        let read = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).map_err(|e| wrong(path, e.to_string()))?;
+            ChannelsConfig::from_toml(&text).map_err(|e| wrong(path, e.to_string()))
+        };
+        Ok(RouteOptions {
             kept_changes: self.kept_changes,
             allow_mass_delete: self.allow_mass_delete,
             cache_ttl: Duration::from_secs(self.cache_ttl_s),
             redis_url: self.redis_url.clone(),
             audit: self.audit.options(&self.data_dir),
             rollout_workers: self.rollout_workers.into(),
+            notify: self.notify_config.as_ref().map(read).transpose()?,
+            prometheus: ServerOptions {
+                allow: self.prometheus_allow.clone(),
+                token_file: self.prometheus_token_file.clone(),
+                ca_file: self.prometheus_ca_file.clone(),
+            },
             ..RouteOptions::default()
-        }
+        })
     }
 }
 

@@ -13,6 +13,7 @@
 mod app;
 mod domain;
 mod metrics;
+mod notices;
 mod rpc;
 mod server;
 mod store;
@@ -20,5 +21,5 @@ mod target;
 
 pub use app::Error;
 pub use metrics::METRICS;
-pub use server::{RouteOptions, RouteServer};
+pub use server::{RouteOptions, RouteServer, ServerOptions};
 pub use target::RouteTarget;

@@ -10,18 +10,21 @@ use hotswap_api::route::v1::route_service_server::RouteServiceServer;
 use hotswap_audit::{Attempts, AuditKey, AuditLog, AuditOptions};
 use hotswap_cache::{Cache, CacheMetrics, CacheOptions, Maintenance, RedisOptions};
 use hotswap_core::{Clock, Ids, Revision, StoreId};
+use hotswap_notify::{Channels, ChannelsConfig, NotifyError, Sender, SenderOptions};
+pub use hotswap_rollout_host::ServerOptions;
 use hotswap_rollout_host::{
-    Driver, DriverOptions, NoFaults, NoNotices, Parts, RolloutMetrics, RolloutRpc, Rollouts, Sources,
-    Subjects,
+    Driver, DriverOptions, NoFaults, NoNotices, Notices, Parts, PrometheusCounts, PrometheusServers,
+    RolloutMetrics, RolloutRpc, Rollouts, Sources, Subjects,
 };
 use hotswap_rpc::AuditRpc;
-use hotswap_runtime::{StartError, Supervisor};
+use hotswap_runtime::{StartError, Supervisor, TaskKind};
 use hotswap_store::{Database, Db};
 use hotswap_telemetry::{Metrics, MetricsError};
 use tonic::service::Routes;
 
 use crate::app::{App, Arms, Error, Fleet};
 use crate::metrics::RouteMetrics;
+use crate::notices::OutboxNotices;
 use crate::rpc::{Feed, FleetRpc, Questions, RouteRpc, WatchRpc, WatchServer, relay};
 use crate::target::{RouteSubjects, RouteTarget};
 
@@ -45,6 +48,10 @@ pub struct RouteOptions {
     pub audit: AuditOptions,
     /// How many rollouts this process drives at a time; 0: none, another one does.
     pub rollout_workers: usize,
+    /// Whom news of rollouts is sent to; `None`: nobody.
+    pub notify: Option<ChannelsConfig>,
+    /// Prometheus servers that rollouts may be judged by.
+    pub prometheus: ServerOptions,
 }
 
 impl Default for RouteOptions {
@@ -57,6 +64,8 @@ impl Default for RouteOptions {
             redis_url: None,
             audit: AuditOptions::default(),
             rollout_workers: DriverOptions::default().concurrency,
+            notify: None,
+            prometheus: ServerOptions::default(),
         }
     }
 }
@@ -84,25 +93,57 @@ fn open_cache(
 }
 
 /// The use cases of rollouts of routes and pools.
-fn rollouts(db: &Db, clock: &Arc<dyn Clock>, ids: &Arc<dyn Ids>, audit: &AuditLog) -> Rollouts {
+fn rollouts(
+    db: &Db,
+    clock: &Arc<dyn Clock>,
+    ids: &Arc<dyn Ids>,
+    audit: &AuditLog,
+    notices: Arc<dyn Notices>,
+) -> Rollouts {
     Rollouts::new(Parts {
         db: db.clone(),
         clock: Arc::clone(clock),
         ids: Arc::clone(ids),
         audit: audit.clone(),
-        notices: Arc::new(NoNotices),
+        notices,
         domains: vec![Arc::new(RouteSubjects)],
         faults: Arc::new(NoFaults),
     })
 }
 
+/// Where news goes. With channels it is sent from here until the process ends, beside others on the same store; without,
+/// nothing is kept for anybody.
+fn notices(
+    db: &Db,
+    clock: &Arc<dyn Clock>,
+    ids: &Arc<dyn Ids>,
+    config: Option<&ChannelsConfig>,
+    registry: &prometheus::Registry,
+    supervisor: &Supervisor,
+) -> Result<Arc<dyn Notices>, StartError> {
+    let Some(config) = config else { return Ok(Arc::new(NoNotices)) };
+    let wrong = |e: NotifyError| StartError::Option(format!("--notify-config: {e}"));
+    let channels = Channels::load(config).map_err(wrong)?;
+    let sender =
+        Sender::new(db.clone(), channels, SenderOptions::default(), Arc::clone(clock), Arc::clone(ids))
+            .map_err(wrong)?;
+    sender.register(registry).map_err(|e| StartError::failed("registering metrics")(e.into()))?;
+    let shutdown = supervisor.shutdown();
+    let sending = async move { sender.run(shutdown.cancelled_owned()).await };
+    supervisor.spawn("notifications", TaskKind::Background, sending);
+    Ok(Arc::new(OutboxNotices::new(clock, ids)))
+}
+
 /// Drives rollouts of routes and pools until the process ends, beside others on the same store.
-fn drive(app: &App, fleet: &Fleet, workers: usize, metrics: RolloutMetrics, supervisor: &Supervisor) {
+fn drive(app: &App, fleet: &Fleet, options: &RouteOptions, metrics: RolloutMetrics, supervisor: &Supervisor) {
+    let workers = options.rollout_workers;
     if workers == 0 {
         return;
     }
     let target = Arc::new(RouteTarget::new(app.clone(), fleet.clone()));
-    let sources = Arc::new(Sources::new(app.db.clone(), Arc::clone(&target), None));
+    let servers = PrometheusServers::new(options.prometheus.clone());
+    let servers = PrometheusCounts::new(servers, Arc::clone(&app.clock));
+    let sources = Arc::new(Sources::new(app.db.clone(), Arc::clone(&target), Some(Arc::new(servers))));
     let subjects: Arc<dyn Subjects> = Arc::new(RouteSubjects);
     let options = DriverOptions { concurrency: workers, ..DriverOptions::default() };
     Driver::new(&app.rollouts, &subjects, target, sources, options, metrics).start(supervisor);
@@ -151,7 +192,8 @@ impl RouteServer {
             AuditLog::open(db.clone(), options.audit.clone(), key, Arc::clone(&clock), Arc::clone(&ids));
         let audit = audit.map_err(|e| StartError::failed("opening the audit log")(e.into()))?;
         audit.register(registry).map_err(|e| StartError::failed("registering metrics")(e.into()))?;
-        let rollouts = rollouts(&db, &clock, &ids, &audit);
+        let notices = notices(&db, &clock, &ids, options.notify.as_ref(), registry, supervisor)?;
+        let rollouts = rollouts(&db, &clock, &ids, &audit, notices);
         let app = App { db, clock, ids, metrics, cache, audit, rollouts };
         app.maintain_cache(maintenance, supervisor);
         let unread = |e: Error| StartError::failed("reading the gateway configuration")(e.into());
@@ -166,7 +208,7 @@ impl RouteServer {
         app.keep_audit_log(supervisor);
         app.exchange_hints(supervisor);
         app.compact_changes(fleet.replica().to_owned(), options.kept_changes, supervisor);
-        drive(&app, &fleet, options.rollout_workers, driven, supervisor);
+        drive(&app, &fleet, &options, driven, supervisor);
         Ok(Self { app, feed, fleet, questions, arms, options, supervisor: supervisor.clone() })
     }
 

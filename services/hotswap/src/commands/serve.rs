@@ -17,7 +17,7 @@ pub(super) async fn run(args: &Serve) -> Result<(), Failure> {
         listen: args.listen,
         admin_listen: args.admin_listen,
         database: args.server.store.options()?,
-        route: args.server.route(),
+        route: args.server.route()?,
         provider: args.server.provider()?,
         traces,
         tls: args.server.tls.clone(),

@@ -26,7 +26,7 @@ pub(super) async fn run(args: &Up) -> Result<(), Failure> {
         listen: args.listen,
         admin_listen: args.admin_listen,
         database: args.server.store.options()?,
-        route: args.server.route(),
+        route: args.server.route()?,
         provider: args.server.provider()?,
         traces,
         tls: tls.clone(),
