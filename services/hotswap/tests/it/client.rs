@@ -47,9 +47,9 @@ fn what_is_applied_is_shown_described_applied_again_and_deleted() {
 
     let table = client(&["get", "routes"]).ok();
     let cells: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(cells[0], ["NAME", "HOSTS", "MATCHES", "TARGET", "PRIORITY", "REVISION", "AGE"]);
-    let want = ["routes/shop", "shop.example", "GET,POST", "/store/*", "pools/shop", "0", "3"];
-    assert_eq!(cells[1][..7], want);
+    assert_eq!(cells[0], ["NAME", "HOSTS", "MATCHES", "TARGET", "PRIORITY", "REVISION", "CANDIDATE", "AGE"]);
+    let want = ["routes/shop", "shop.example", "GET,POST", "/store/*", "pools/shop", "0", "3", "-"];
+    assert_eq!(cells[1][..8], want);
     assert!(client(&["get", "pools", "shop"]).ok().contains("127.0.0.1:9001 +1"));
 
     let told = client(&["describe", "routes/shop", "pools/shop"]).ok();

@@ -234,7 +234,7 @@ const ROLLOUT_COMMANDS: &[&str] = &[
     "rollout create -f faulty.yaml",
     "rollout create -f shop.yaml",
     "rollout create pools/shop",
-    "rollout create pools/shop --shadow 10",
+    "rollout create pools/shop --shadow 10 --dry-run",
     "rollout create pools/shop --canary 10 --candidate 1000",
     "rollout describe 7",
     "rollout watch routes/none",

