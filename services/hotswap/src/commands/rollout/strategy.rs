@@ -14,6 +14,9 @@ use crate::exit::Failure;
 /// The strategy that is asked for; `None`: none is, on the command line.
 pub(super) fn strategy(args: &RolloutCreate) -> Result<Option<Strategy>, Failure> {
     let how = &args.strategy;
+    if !how.blue_green && (!args.blue_green.smoke.is_empty() || args.blue_green.keep.is_some()) {
+        return Err(Failure::usage("--smoke and --keep go with --blue-green"));
+    }
     let strategy = if !how.canary.is_empty() {
         Strategy::Canary(canary(&how.canary, args.bake.as_ref(), args.gate)?)
     } else if how.blue_green {

@@ -96,7 +96,7 @@ progressing: step 6 of 9: baking for 5 min
     everybody
     making the candidate the new baseline
 
-  candidate at━━━━━━━━━━━━━━━━━━━──────────────────── 50 % (50 % of requests)
+  share       ━━━━━━━━━━━━━━━━━━━─────────────────── 50 % (50 % of requests)
                 requests  errors                  slow (over 40 ms)
   candidate          400  0.50 %                  1.00 %
   baseline           400  0.25 %                  2.00 %
@@ -131,7 +131,7 @@ rolled back
     everybody
     making the candidate the new baseline
 
-  candidate at──────────────────────────────────────── 0 % (nobody)
+  share       ──────────────────────────────────────── 0 % (nobody)
   verdict     fail: errors 9.00 %
   ended       rolled back: fail: errors 9.00 %
 ";
