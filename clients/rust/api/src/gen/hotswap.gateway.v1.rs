@@ -148,7 +148,7 @@ pub struct ArmTally {
     pub buckets: ::prost::alloc::vec::Vec<LatencyCounts>,
 }
 /// Requests and how long they took, on a scale of slots: slot 0 holds what took less than 64 µs; each doubling from
-/// there has four slots of equal width, up to slot 80 for what took 67 s or longer. Only slots that have some are sent.
+/// there has four slots of equal width, up to slot 80 for what took 58.7 s or longer. Only slots that have some are sent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LatencyCounts {
     /// Requests.

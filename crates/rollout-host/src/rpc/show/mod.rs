@@ -34,4 +34,6 @@ fn count(n: usize) -> i32 {
 }
 
 #[cfg(test)]
+mod figures_tests;
+#[cfg(test)]
 mod tests;
