@@ -66,11 +66,11 @@ pub struct Limits {
 /// Which engine runs the cores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EngineKind {
-    /// The one on hyper.
-    #[default]
-    Hyper,
     /// The gateway's own.
+    #[default]
     Own,
+    /// The one on hyper.
+    Hyper,
 }
 
 impl EngineKind {
@@ -90,7 +90,7 @@ impl FromStr for EngineKind {
         match text {
             "hyper" => Ok(Self::Hyper),
             "own" => Ok(Self::Own),
-            other => Err(format!("unknown engine \"{other}\"; use hyper or own")),
+            other => Err(format!("unknown engine \"{other}\"; use own or hyper")),
         }
     }
 }

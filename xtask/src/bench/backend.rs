@@ -29,10 +29,29 @@ pub(crate) struct Backend {
 
 /// Starts the backend as a process of its own on the load's core.
 pub(crate) async fn start(tools: &Tools, dir: &Path, cores: Cores) -> Result<Backend> {
+    start_as(tools, dir, cores, Manner::default()).await
+}
+
+/// How a backend answers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner {
+    /// Told in the header `X-Backend`.
+    pub(crate) name: Option<char>,
+    /// How long it takes.
+    pub(crate) delay: Duration,
+}
+
+/// Starts a backend that answers in this manner.
+pub(crate) async fn start_as(tools: &Tools, dir: &Path, cores: Cores, manner: Manner) -> Result<Backend> {
     let address = free_address()?;
     let mut command = Command::new(&tools.xtask);
     command.args(["bench", "backend", "--listen", &address.to_string()]);
-    let mut group = Group::spawn(&mut command, cores.load, dir, "backend")?;
+    command.args(["--delay-ms", &manner.delay.as_millis().to_string()]);
+    if let Some(name) = manner.name {
+        command.args(["--name", &name.to_string()]);
+    }
+    let label = manner.name.map_or_else(|| "backend".to_owned(), |name| format!("backend-{name}"));
+    let mut group = Group::spawn(&mut command, cores.load, dir, &label)?;
     group.until("listening", Duration::from_secs(10), || probe::is_ok(address, "/1k")).await?;
     Ok(Backend { address, _group: group })
 }
@@ -42,16 +61,18 @@ struct Answers {
     large: Vec<u8>,
     missing: Vec<u8>,
     refused: Vec<u8>,
+    delay: Duration,
 }
 
 /// Serves until it is killed.
-pub(crate) async fn serve(listen: SocketAddr) -> Result<()> {
+pub(crate) async fn serve(listen: SocketAddr, manner: Manner) -> Result<()> {
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
     let answers = Arc::new(Answers {
-        small: answer("200 OK", SMALL),
-        large: answer("200 OK", LARGE),
-        missing: answer("404 Not Found", 0),
-        refused: answer("501 Not Implemented", 0),
+        small: answer(&manner, "200 OK", SMALL),
+        large: answer(&manner, "200 OK", LARGE),
+        missing: answer(&manner, "404 Not Found", 0),
+        refused: answer(&manner, "501 Not Implemented", 0),
+        delay: manner.delay,
     });
     let mut connections = JoinSet::new();
     loop {
@@ -62,9 +83,10 @@ pub(crate) async fn serve(listen: SocketAddr) -> Result<()> {
     }
 }
 
-fn answer(status: &str, body: usize) -> Vec<u8> {
+fn answer(manner: &Manner, status: &str, body: usize) -> Vec<u8> {
+    let name = manner.name.map(|name| format!("X-Backend: {name}\r\n")).unwrap_or_default();
     let mut bytes =
-        format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {body}\r\n\r\n")
+        format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\n{name}Content-Length: {body}\r\n\r\n")
             .into_bytes();
     bytes.resize(bytes.len() + body, b'x');
     bytes
@@ -103,6 +125,9 @@ async fn converse(mut stream: TcpStream, answers: Arc<Answers>) -> std::io::Resu
         } else {
             buffer.copy_within(end + request.body..filled, 0);
             filled = have - request.body;
+        }
+        if !answers.delay.is_zero() {
+            tokio::time::sleep(answers.delay).await;
         }
         stream.write_all(reply).await?;
         if request.close || request.kind == Kind::Refused {

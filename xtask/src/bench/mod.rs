@@ -8,6 +8,7 @@
 
 mod audit;
 mod backend;
+mod edge;
 mod facts;
 mod judge;
 mod measure;
@@ -27,6 +28,7 @@ mod wrk;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Error, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -50,6 +52,8 @@ struct Cli {
 enum Area {
     /// The gateway beside nginx, HAProxy, Envoy and a plain byte relay.
     Gateway(GatewayArgs),
+    /// The gateway where it gets hard: at a steady rate, with idle clients, while routes change, while backends fail.
+    Edge(edge::EdgeArgs),
     /// The gateway alone, with growing route tables.
     Routes(RoutesArgs),
     /// The watch beside etcd's: fan-out, memory, reads by name, and from a change to its first request.
@@ -93,6 +97,12 @@ enum Area {
         /// Where to listen.
         #[arg(long)]
         listen: SocketAddr,
+        /// A letter that it tells in the header `X-Backend`.
+        #[arg(long)]
+        name: Option<char>,
+        /// How long it takes to answer.
+        #[arg(long, default_value_t = 0)]
+        delay_ms: u64,
     },
     /// The byte relay of a run.
     #[command(hide = true)]
@@ -167,9 +177,13 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.area {
-            Area::Backend { listen } => backend::serve(listen).await,
+            Area::Backend { listen, name, delay_ms } => {
+                let delay = Duration::from_millis(delay_ms);
+                backend::serve(listen, backend::Manner { name, delay }).await
+            }
             Area::Relay { listen, upstream } => relay::serve(listen, upstream).await,
             Area::Gateway(args) => until_interrupted(gateway(args)).await,
+            Area::Edge(args) => until_interrupted(edge::run(args)).await,
             Area::Routes(args) => until_interrupted(routes::run(args)).await,
             Area::Watch(args) => until_interrupted(watch::run(args)).await,
             Area::WatchCodegen => watch::codegen::run(&crate::root()?),

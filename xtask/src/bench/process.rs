@@ -116,6 +116,21 @@ pub(crate) fn pin(process: u32, core: usize) -> Result<()> {
     Ok(())
 }
 
+/// From now on the process and all its threads run only where nobody else wants the core (`SCHED_IDLE`): who wakes up
+/// beside it has the core at once, which a high niceness does not give.
+pub(crate) async fn give_way(process: u32) -> Result<()> {
+    let mut command = Command::new("chrt");
+    command.args(["--all-tasks", "--idle", "--pid", "0"]).arg(process.to_string());
+    output(command).await.map(drop)
+}
+
+/// A command that gives way from its beginning.
+pub(crate) fn giving_way(program: &Path) -> Command {
+    let mut command = Command::new("chrt");
+    command.args(["--idle", "0"]).arg(program);
+    command
+}
+
 fn only(core: usize) -> CpuSet {
     let mut set = CpuSet::new();
     set.set(core);

@@ -72,6 +72,21 @@ impl CpuReading {
     }
 }
 
+/// Memory of a process and all below it that is theirs, in bytes: pages shared with others count in part.
+pub(crate) fn memory(root: u32) -> Result<u64> {
+    let mut sum = 0;
+    for pid in tree(root)? {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        sum += parse_pss(&text).unwrap_or(0) * 1024;
+    }
+    Ok(sum)
+}
+
+fn parse_pss(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// Ticks that a core has worked since the machine's start, for whomever.
 pub(crate) fn core_ticks(core: usize) -> Result<u64> {
     let text = fs::read_to_string("/proc/stat").context("reading /proc/stat")?;

@@ -38,7 +38,7 @@ pub(crate) async fn run(args: RoutesArgs) -> Result<()> {
         say(&format!("starting hotswap with {} routes ({kind})", table.len()));
         let scenario =
             Scenario { dir: dir.path(), tools: &tools, upstream: backend.address, table, cores: plan.cores };
-        let (contestant, seeded) = peers::start_hotswap(&scenario, &label, None).await?;
+        let peers::Started { contestant, seeded, .. } = peers::start_hotswap(&scenario, &label, None).await?;
         say(&format!("live after {:.1} s", seeded.as_secs_f64()));
         contestants.push(contestant);
         sizes.push(Size { kind, table, seeded_s: seeded.as_secs_f64() });

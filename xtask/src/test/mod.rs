@@ -82,7 +82,7 @@ const STAGES: &[Stage] = &[
         other => Ok(other),
     }),
     // The gateway's suite on the engine that is not its default.
-    ("tests-engine", |job| tests(job, Some("hotswap-gateway"), &[("HOTSWAP_GATEWAY_ENGINE", "own")])),
+    ("tests-engine", |job| tests(job, Some("hotswap-gateway"), &[("HOTSWAP_GATEWAY_ENGINE", "hyper")])),
     // cargo-nextest runs none of these.
     ("doc-tests", |job| cargo(job, &["test", "--workspace", "--doc", "--locked", "--quiet"])),
     ("readme", |job| readme::run(&job.root)),

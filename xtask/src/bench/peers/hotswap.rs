@@ -9,7 +9,7 @@ use std::{fs, iter};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::super::process::{Group, free_address, output, pin};
+use super::super::process::{self, Group, free_address, output, pin};
 use super::super::table::RouteTable;
 use super::super::{probe, procfs};
 use super::{Contestant, START_LIMIT, Scenario, middle, version};
@@ -23,6 +23,57 @@ const LIVE_LIMIT: Duration = Duration::from_secs(300);
 /// Paths that the requests of a large table are spread over.
 const SAMPLE: usize = 1_000;
 
+/// How to talk to the control plane of a suite that is up.
+#[derive(Clone)]
+pub(crate) struct Control {
+    binary: PathBuf,
+    address: SocketAddr,
+    token: PathBuf,
+    /// The process.
+    suite: u32,
+    gateway: u32,
+}
+
+impl Control {
+    /// Applies documents by the CLI, and waits until the gateway serves them.
+    pub(crate) async fn apply(&self, dir: &Path, documents: &str) -> Result<()> {
+        self.write(dir, documents).await?;
+        self.call(&["fleet", "wait"]).await
+    }
+
+    /// Applies documents by the CLI.
+    pub(crate) async fn write(&self, dir: &Path, documents: &str) -> Result<()> {
+        let file = dir.join("applied.yaml");
+        fs::write(&file, documents)?;
+        self.call(&["apply", "-f", &file.to_string_lossy(), "--parallel", &PARALLEL.to_string()]).await
+    }
+
+    /// From now on the control plane runs only where nobody else wants its core; the gateway stays as it is.
+    pub(crate) async fn give_way(&self) -> Result<()> {
+        for process in procfs::tree(self.suite)?.into_iter().filter(|pid| *pid != self.gateway) {
+            process::give_way(process).await?;
+        }
+        Ok(())
+    }
+
+    async fn call(&self, arguments: &[&str]) -> Result<()> {
+        let mut command = process::giving_way(&self.binary);
+        command.args(arguments).args(["--server", &format!("http://{}", self.address)]);
+        command.arg("--token-file").arg(&self.token);
+        output(command).await.map(drop)
+    }
+}
+
+/// One that is up with its routes.
+pub(crate) struct Started {
+    /// The gateway.
+    pub(crate) contestant: Contestant,
+    /// How long the routes took from the first write on.
+    pub(crate) seeded: Duration,
+    /// Its control plane.
+    pub(crate) control: Control,
+}
+
 /// One that is starting: the process and what is needed to talk to it.
 struct Suite {
     group: Group,
@@ -33,13 +84,9 @@ struct Suite {
     token: PathBuf,
 }
 
-/// Starts it with all routes live, and tells how long the routes took from the first write on.
+/// Starts it with all routes live.
 /// `engine` is one of those that the gateway has; `None`: its default.
-pub(crate) async fn start(
-    scenario: &Scenario<'_>,
-    label: &str,
-    engine: Option<&str>,
-) -> Result<(Contestant, Duration)> {
+pub(crate) async fn start(scenario: &Scenario<'_>, label: &str, engine: Option<&str>) -> Result<Started> {
     let binary = scenario.tools.hotswap.clone().map_err(|why| anyhow!(why).context("it can't be built"))?;
     let version = version(&binary, "--version", "hotswap ").await?;
     let mut suite = up(scenario, &binary, label, engine).await?;
@@ -53,7 +100,15 @@ pub(crate) async fn start(
     let one_shape = table.exact == 0 && table.regex == 0;
     let prefixes = if one_shape { middle(&table) } else { table.sample(SAMPLE) };
     let (label, address) = (label.to_owned(), suite.gateway);
-    Ok((Contestant { label, version, address, pid, prefixes, _group: suite.group }, seeded))
+    let control = Control {
+        binary,
+        address: suite.control,
+        token: suite.token,
+        suite: suite.group.pid(),
+        gateway: pid,
+    };
+    let contestant = Contestant { label, version, address, pid, prefixes, _group: suite.group };
+    Ok(Started { contestant, seeded, control })
 }
 
 /// `hotswap up`, on the load's core: only the gateway's process moves, later.

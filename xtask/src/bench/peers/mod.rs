@@ -108,12 +108,11 @@ impl Peer {
     }
 
     async fn start_hotswap(self, scenario: &Scenario<'_>, engine: Option<&str>) -> Result<Contestant> {
-        let (contestant, _) = hotswap::start(scenario, &self.to_string(), engine).await?;
-        Ok(contestant)
+        Ok(hotswap::start(scenario, &self.to_string(), engine).await?.contestant)
     }
 }
 
-pub(crate) use hotswap::start as start_hotswap;
+pub(crate) use hotswap::{Control, Started, start as start_hotswap};
 
 /// The path that the peers are asked for: a route in the middle of the table.
 fn middle(table: &RouteTable) -> Vec<String> {
