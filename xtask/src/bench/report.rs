@@ -68,7 +68,7 @@ pub(crate) fn gateway(
     }
     for &workload in &preamble.plan.workloads {
         text.push_str(&format!("\n## {workload}: {}\n\n", workload.title()));
-        text.push_str(&head(&["proxy", "of HAProxy", "of nginx"]));
+        text.push_str(&head("proxy", &["of HAProxy", "of nginx"]));
         let of = |label: &str| cpu_of(label, workload, contestants, series);
         let (haproxy, nginx) = (of(&Peer::Haproxy.to_string()), of(&Peer::Nginx.to_string()));
         for one in series.iter().filter(|s| s.workload == workload) {
@@ -97,19 +97,20 @@ pub(crate) fn routes(
     let mut text = preamble.text("The gateway with growing route tables", series);
     let version = contestants.first().map_or("", |c| c.version.as_str());
     text.push_str(&format!("- hotswap: {version}\n- {}, spread over the table\n\n", Workload::W1.title()));
-    text.push_str(&head(&["routes", "of the smallest", "live after"]));
+    text.push_str(&head("routes", &["of the smallest", "live after", "memory, MB"]));
     for one in series {
         let Some(size) = sizes.get(one.contestant) else { continue };
         let smallest = series.iter().find(|s| sizes.get(s.contestant).is_some_and(|z| z.kind == size.kind));
         let smallest = smallest.map(|s| s.figure(Sample::cpu_us).median);
         let label = format!("{} {}", thousands(size.table.len()), size.kind);
         let growth = ratio(one.figure(Sample::cpu_us).median, smallest);
-        text.push_str(&row(one, &label, &[growth, format!("{:.1} s", size.seeded_s)]));
+        let memory = format!("{:.1}", size.memory as f64 / 1024.0 / 1024.0);
+        text.push_str(&row(one, &label, &[growth, format!("{:.1} s", size.seeded_s), memory]));
     }
     text + &format!(
         "\n{LEGEND} \"Mixed\" is half exact paths, half prefixes. \"Of the smallest\" is the ratio of CPU µs to the \
          first row of the same kind. \"Live after\" is the time from the first write, through the CLI, until the \
-         gateway served the last route.\n"
+         gateway served the last route. \"Memory\" is that of the gateway's process after the measurement (PSS).\n"
     )
 }
 
@@ -139,24 +140,24 @@ fn foreign(series: &[Series]) -> String {
     format!("- other work on the proxy's core: {median:.1} % of a turn, at most {max:.1} %{busy}\n")
 }
 
-/// `names`: the first column, and the two that differ between tables.
-fn head(names: &[&str; 3]) -> String {
-    let [first, sixth, seventh] = names;
+/// `first`: the first column; `between`: those that differ between tables.
+fn head(first: &str, between: &[&str]) -> String {
+    let rule = "|---".repeat(8 + between.len());
+    let between = between.join(" | ");
     format!(
-        "| {first} | CPU µs/request | user | system | {sixth} | {seventh} | requests/s | p50 µs | p99 µs | errors |\n\
-         |---|---|---|---|---|---|---|---|---|---|\n"
+        "| {first} | CPU µs/request | user | system | {between} | requests/s | p50 µs | p99 µs | errors |\n{rule}|\n"
     )
 }
 
-fn row(series: &Series, label: &str, between: &[String; 2]) -> String {
-    let [sixth, seventh] = between;
+fn row(series: &Series, label: &str, between: &[String]) -> String {
+    let between = between.join(" | ");
     let spread = |of: fn(&Sample) -> f64, digits| figure(series.figure(of), digits);
     let errors = match series.errors() {
         0 => "0".to_owned(),
         some => format!("**{}**", thousands(some)),
     };
     format!(
-        "| {label} | {} | {:.1} | {:.1} | {sixth} | {seventh} | {} | {} | {} | {errors} |\n",
+        "| {label} | {} | {:.1} | {:.1} | {between} | {} | {} | {} | {errors} |\n",
         spread(Sample::cpu_us, 1),
         series.figure(|s| s.cpu.user_us).median,
         series.figure(|s| s.cpu.system_us).median,
@@ -217,7 +218,7 @@ mod tests {
     fn head_and_rows_have_the_same_columns() {
         let series = Series { contestant: 0, workload: Workload::W1, samples: vec![sample(4.0, 1200)] };
         let row = row(&series, "a", &["b".into(), "c".into()]);
-        for line in head(&["a", "b", "c"]).lines() {
+        for line in head("a", &["b", "c"]).lines() {
             assert_eq!(line.matches('|').count(), row.matches('|').count());
         }
         assert!(row.contains("**1,200**"), "{row}");

@@ -10,7 +10,7 @@ use super::process::say;
 use super::report::{self, Preamble};
 use super::table::RouteTable;
 use super::tools::Tools;
-use super::{RoutesArgs, backend, out, wrk};
+use super::{RoutesArgs, backend, out, procfs, wrk};
 
 /// A table size that is measured.
 pub(crate) struct Size {
@@ -20,6 +20,8 @@ pub(crate) struct Size {
     pub(crate) table: RouteTable,
     /// Seconds from the first write until all routes were live.
     pub(crate) seeded_s: f64,
+    /// What the gateway's process holds after the measurement, in bytes (PSS).
+    pub(crate) memory: u64,
 }
 
 /// Runs it.
@@ -41,9 +43,12 @@ pub(crate) async fn run(args: RoutesArgs) -> Result<()> {
         let peers::Started { contestant, seeded, .. } = peers::start_hotswap(&scenario, &label, None).await?;
         say(&format!("live after {:.1} s", seeded.as_secs_f64()));
         contestants.push(contestant);
-        sizes.push(Size { kind, table, seeded_s: seeded.as_secs_f64() });
+        sizes.push(Size { kind, table, seeded_s: seeded.as_secs_f64(), memory: 0 });
     }
     let series = measure::all(&plan, &tools, dir.path(), &contestants).await?;
+    for (size, contestant) in sizes.iter_mut().zip(&contestants) {
+        size.memory = procfs::memory(contestant.pid)?;
+    }
     let (command, load) = (command_line(&args), wrk::version(&tools));
     let preamble = Preamble { command: &command, facts: &facts, plan: &plan, load: &load };
     report::publish(

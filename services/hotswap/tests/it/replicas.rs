@@ -93,6 +93,29 @@ fn a_gateway_goes_on_with_another_replica_when_its_own_is_killed() {
 }
 
 #[test]
+fn a_proxy_explains_at_whichever_replica_is_asked() {
+    let Some(database) = required(TestDatabase::create()) else { return };
+    let folder = folder();
+    let asked = replica(folder.path(), "data", &database);
+    fs::create_dir(folder.path().join("other")).expect("a folder");
+    let key = |data: &str| folder.path().join(data).join("signing-key.pem");
+    fs::copy(key("data"), key("other")).expect("copied");
+    let other = replica(folder.path(), "other", &database);
+    // The gateway's stream is at one of them alone.
+    let (_gateway, address) = gateway(folder.path(), &[&other]);
+    let blue = backend("blue");
+    asked.apply("listening", &shop(blue), &[]).ok();
+    eventually("blue", || Browser::open(address).get("shop.example").as_ref().is_ok_and(|a| a.1 == "blue"));
+    let explain = ["explain", "http://shop.example/", "--proxy", "gateway"];
+    for replica in [&asked, &other] {
+        let told = replica.client("listening", &explain).ok();
+        assert!(told.contains("routes/shop") && told.contains(&blue.to_string()), "{told}");
+    }
+    let unknown = ["explain", "http://shop.example/", "--proxy", "nobody"];
+    assert!(asked.client("listening", &unknown).fails(4).contains("proxies/nobody"));
+}
+
+#[test]
 fn gateways_take_what_a_restored_store_has() {
     let folder = folder();
     let (blue, green) = (backend("blue"), backend("green"));
