@@ -100,6 +100,24 @@ impl Pipe {
         Ok(taken)
     }
 
+    /// How many bytes are to come that go on as they are, with nothing around them; `None`: not known, or not so.
+    pub fn plain_left(&self) -> Option<u64> {
+        match (&self.reader, self.coding) {
+            (Reader::Length(left), Coding::Plain) => Some(*left),
+            _ => None,
+        }
+    }
+
+    /// So many of the bytes that [`Pipe::plain_left`] tells have gone on by another way.
+    pub fn went_on(&mut self, bytes: u64) {
+        if let Reader::Length(left) = &mut self.reader {
+            *left = left.saturating_sub(bytes);
+            if *left == 0 {
+                self.reader = Reader::Over;
+            }
+        }
+    }
+
     /// The peer has ended its connection. Whether that is where the body ends.
     pub fn peer_ended(&mut self, around: &mut Around) -> bool {
         let ends = matches!(self.reader, Reader::UntilClose);

@@ -110,6 +110,37 @@ async fn a_large_body_streams_both_ways_without_being_kept() {
 }
 
 #[tokio::test]
+async fn large_bodies_of_a_known_length_follow_each_other_and_a_cut_one_is_cut() {
+    let body = |first: u32| (first..first + 3_000_000).map(|i| (i % 251) as u8).collect::<Vec<u8>>();
+    let backend = Backend::each(move |_, mut wire| async move {
+        while let Some(request) = wire.request().await {
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 3000000\r\n\r\n").await;
+            let path = request.head.split(' ').nth(1).unwrap_or_default().to_owned();
+            let cut = path == "/cut";
+            let body = body(u32::try_from(path.len()).unwrap());
+            wire.send(&body[..if cut { 1_500_000 } else { body.len() }]).await;
+            if cut {
+                return;
+            }
+        }
+    })
+    .await;
+    let gateway = Gateway::before(backend.address);
+    let mut client = gateway.connect().await;
+    // The second stands behind the first already.
+    client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\nGET /bcd HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    for first in [2, 4] {
+        let response = client.response().await;
+        assert!(response.whole && response.body == body(first));
+    }
+    assert_eq!(backend.connections(), 1);
+    client.send("GET /cut HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    let response = client.response().await;
+    assert!(!response.whole && response.body.len() <= 1_500_000);
+    gateway.counts("gateway_requests_failed_total{reason=\"BACKEND_CUT\"} 1").await;
+}
+
+#[tokio::test]
 async fn trailers_go_to_a_client_that_takes_them() {
     let chunked = "HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-sum: 7\r\n\r\n";
     let backend = Backend::always(chunked).await;

@@ -13,15 +13,18 @@ use tokio::net::TcpStream;
 
 use super::backend::Link;
 use super::client;
+use super::splice::Pipe;
 use crate::engine::CoreSetup;
 use crate::engine::serve::Engine;
 use crate::engine::shared::Shared;
 use crate::upstream::Upstream;
 
 /// The buffer that everything is read through, in bytes. One for all connections of a core stays in the cache.
-const INPUT: usize = 64 * 1024;
+pub(super) const INPUT: usize = 64 * 1024;
 /// Heads and buffers that wait for their next use, at most.
 const SPARE: usize = 256;
+/// Pipes that wait for their next use, at most: each is two descriptors.
+const SPARE_PIPES: usize = 32;
 /// A buffer that has grown beyond this is not kept.
 const LARGE: usize = 2 * INPUT;
 
@@ -38,6 +41,7 @@ pub(in crate::engine) struct Core {
     pub(super) output: RefCell<Around>,
     heads: RefCell<Vec<Head>>,
     buffers: RefCell<Vec<Vec<u8>>>,
+    pipes: RefCell<Vec<Pipe>>,
     date: RefCell<String>,
 }
 
@@ -50,6 +54,7 @@ impl Core {
             output: RefCell::default(),
             heads: RefCell::default(),
             buffers: RefCell::default(),
+            pipes: RefCell::default(),
             date: RefCell::new(http_date(SystemClock.now())),
         }
     }
@@ -78,6 +83,20 @@ impl Core {
         if buffer.capacity() > 0 && buffer.capacity() <= LARGE && buffers.len() < SPARE {
             buffer.clear();
             buffers.push(buffer);
+        }
+    }
+
+    /// An empty pipe; `None`: no descriptor is left.
+    pub(super) fn take_pipe(&self) -> Option<Pipe> {
+        let kept = self.pipes.borrow_mut().pop();
+        kept.or_else(|| Pipe::new().ok())
+    }
+
+    /// A pipe that is needed no more.
+    pub(super) fn give_pipe(&self, pipe: Pipe) {
+        let mut pipes = self.pipes.borrow_mut();
+        if pipe.is_empty() && pipes.len() < SPARE_PIPES {
+            pipes.push(pipe);
         }
     }
 

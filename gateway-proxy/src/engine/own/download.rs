@@ -10,9 +10,10 @@ use hotswap_h1::write::Coding;
 use hotswap_h1::{Head, Known};
 
 use super::client::Client;
-use super::core::Core;
+use super::core::{Core, INPUT};
 use super::edit;
 use super::exchange::Exchange;
+use super::splice;
 use super::wire::{self, Rest};
 use crate::engine::retry::{self, Tries};
 use crate::reason::Reason;
@@ -50,13 +51,23 @@ pub(super) struct Download {
     interim: u8,
     /// One of them has gone to the client.
     passed_interim: bool,
+    /// The rest of the body goes through it.
+    pipe: Option<splice::Pipe>,
 }
 
 impl Download {
     /// Of the response to a request as it came.
     pub(super) fn new(request: &Head) -> Self {
         let trailers = request.takes_trailers();
-        Self { early: Rest::default(), body: None, lasts: false, trailers, interim: 0, passed_interim: false }
+        Self {
+            early: Rest::default(),
+            body: None,
+            lasts: false,
+            trailers,
+            interim: 0,
+            passed_interim: false,
+            pipe: None,
+        }
     }
 
     /// Whether its head is out.
@@ -94,8 +105,17 @@ impl Client {
                 return Poll::Ready(Down::Over);
             }
             let Some(link) = &mut exchange.link else { return Poll::Ready(Down::Silent) };
+            if exchange.download.pipe.is_some() {
+                match ready!(self.poll_splice(cx)) {
+                    Ok(()) => continue,
+                    Err(splice::Stuck::ReceiverGone) => return Poll::Ready(Down::ClientGone),
+                    Err(splice::Stuck::SenderEnded) => return Poll::Ready(self.backend_ended(cx, &core)),
+                }
+            }
             let mut input = core.input.borrow_mut();
-            let Ok(n @ 1..) = ready!(wire::poll_fill(&mut link.0, cx, &mut input)) else {
+            let room = if exchange.download.has_begun() { INPUT } else { splice::HEAD_ROOM };
+            let input = input.get_mut(..room).unwrap_or_default();
+            let Ok(n @ 1..) = ready!(wire::poll_fill(&mut link.0, cx, input)) else {
                 return Poll::Ready(self.backend_ended(cx, &core));
             };
             let came = input.get_mut(..n).unwrap_or_default();
@@ -109,6 +129,26 @@ impl Client {
                 return Poll::Ready(down);
             }
         }
+    }
+
+    /// Lets some of the body pass inside the kernel.
+    fn poll_splice(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), splice::Stuck>> {
+        let Some(Exchange { download, link: Some(link), .. }) = &mut self.exchange else {
+            return Poll::Ready(Err(splice::Stuck::SenderEnded));
+        };
+        let (Some(pipe), Some(body)) = (&mut download.pipe, &mut download.body) else {
+            return Poll::Ready(Err(splice::Stuck::SenderEnded));
+        };
+        let left = body.plain_left().unwrap_or(0);
+        let moved = ready!(pipe.poll_move(cx, &link.0, &self.socket, left))?;
+        body.went_on(moved as u64);
+        if body.is_over()
+            && let Some(pipe) = download.pipe.take()
+        {
+            self.track.core.give_pipe(pipe);
+        }
+        self.track.passed(moved);
+        Poll::Ready(Ok(()))
     }
 
     /// Writes what the client has not taken yet, before more is read for it.
@@ -285,7 +325,11 @@ impl Client {
         let data = bytes.get(taken.from..taken.to).unwrap_or_default();
         let pieces = wire::pieces(&mut around, data);
         self.track.passed(data.len());
-        let sent = wire::send(&mut self.socket, cx, &mut self.late, pieces, core);
-        sent.map_err(|_| Down::ClientGone)
+        wire::send(&mut self.socket, cx, &mut self.late, pieces, core).map_err(|_| Down::ClientGone)?;
+        // What `late` holds comes first; a client that is slow gains nothing by a pipe.
+        if self.late.is_empty() && body.plain_left().is_some_and(|left| left >= splice::WORTH) {
+            download.pipe = core.take_pipe();
+        }
+        Ok(())
     }
 }

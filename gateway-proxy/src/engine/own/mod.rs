@@ -37,6 +37,7 @@ mod edit;
 mod exchange;
 mod reply;
 mod retry;
+mod splice;
 mod track;
 mod upload;
 mod wire;
