@@ -38,7 +38,8 @@ them, levels of 2 % to 0.02 %. Of the settings that roll back without cause no m
 
 const LEGEND: &str = "Without cause: rollouts of a candidate that is like the baseline and is rolled back. Requests are \
 the candidate's until the rollback, the median over 500 rollouts (all requests are ten times as many); \"–\" means that \
-fewer than half were rolled back within half an hour. \"limit +5\" is a candidate of which 10 points more fail. Latency \
+fewer than half were rolled back within half an hour. At 1,000 requests/s the candidate has had about 100 of them at the \
+first measurement: no judge needs fewer. \"limit +5\" is a candidate of which 10 points more fail. Latency \
 ×2 is at the limit itself, and ×1.2 is within it: a rollback there is one that the limit does not ask for. Where ours \
 promotes fewer than the rest, it is undecided: it has not seen enough to say that the candidate is within the limit.";
 
