@@ -48,6 +48,9 @@ const LATE: MetricDef =
 /// What is declared here.
 pub const METRICS: &[MetricDef] = &[ACTIVE, TRANSITIONS, DECISIONS, FENCED, FAILED, ACT, UNMEASURED, LATE];
 
+/// The kinds of events that somebody is to hear of.
+const KINDS: [&str; 6] = ["started", "paused", "rollback_began", "rollback_stuck", "frozen", "ended"];
+
 /// The metrics of drivers, one set for a process; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct RolloutMetrics {
@@ -81,6 +84,13 @@ impl RolloutMetrics {
             unmeasured: IntCounterVec::new(opts(UNMEASURED), &UNMEASURED.label_names())?,
             late: Histogram::with_opts(histogram(LATE))?,
         };
+        // There from the start, so that a first one is a rise.
+        for kind in KINDS {
+            this.transitions.with_label_values(&[kind]);
+        }
+        for why in ["no_data", "broken"] {
+            this.unmeasured.with_label_values(&[why]);
+        }
         metrics.register(this.active.clone())?;
         metrics.register(this.transitions.clone())?;
         metrics.register(this.decisions.clone())?;

@@ -1,13 +1,16 @@
 //! What `deploy/` gives to Grafana and Prometheus, on a real Prometheus that reads a real suite under traffic.
 
 use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use hotswap_testkit::{Prometheus, promtool, required};
 use regex::Regex;
 use serde_json::Value;
 
-use crate::harness::{Browser, Server, backend, eventually, folder, shop};
+use crate::harness::{Browser, Server, UP, backend, eventually, folder, shop};
 use crate::telemetry::admin_pages;
 
 fn deploy() -> PathBuf {
@@ -36,12 +39,26 @@ struct Watched {
 
 impl Watched {
     fn start(folder: &Path) -> Option<Self> {
-        let suite = Server::suite(folder);
+        let channel = format!(
+            "[[channels]]\nkind = 'webhook'\nid = 'hook'\nurl = 'http://{}/'\nsecret_file = 'secret'\n",
+            backend("hook")
+        );
+        std::fs::write(folder.join("notify.toml"), channel).expect("a file");
+        let secret = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(folder.join("secret"));
+        secret.expect("a file").write_all(b"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=").expect("written");
+        let suite = Server::start(folder, &[&UP[..], &["--notify-config", "notify.toml"]].concat(), "token");
         let [plane, proxy] = admin_pages(&suite);
         let jobs = [("hotswap-control-plane", plane), ("hotswap-gateway", proxy)];
         let prometheus = required(Prometheus::start(&jobs))?;
         suite.apply("control plane", &shop(backend("blue")), &[]).ok();
         Some(Self { suite, prometheus })
+    }
+
+    /// Has another backend under a rollout, and keeps it there.
+    fn roll_out(&self) {
+        self.suite.apply("control plane", &shop(backend("green")), &["--draft"]).ok();
+        let how = ["rollout", "create", "pools/shop", "--canary", "50", "--bake", "1h"];
+        self.suite.client("control plane", &how).ok();
     }
 
     /// A request that a backend answers, and one that the gateway does; a look-up.
@@ -65,7 +82,8 @@ impl Watched {
 fn every_panel_shows_figures_of_a_running_suite() {
     let folder = folder();
     let Some(watched) = Watched::start(folder.path()) else { return };
-    for name in ["gateway", "control-plane"] {
+    watched.roll_out();
+    for name in ["gateway", "control-plane", "rollouts"] {
         let text = std::fs::read_to_string(deploy().join(format!("grafana/dashboards/{name}.json")));
         let dashboard = serde_json::from_str(&text.expect("a dashboard")).expect("JSON");
         let expressions = expressions(&dashboard);
