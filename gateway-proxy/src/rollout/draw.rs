@@ -152,16 +152,26 @@ pub struct Draws<'a, H> {
     head: &'a H,
     caller: &'a Caller<'a>,
     random: Option<u64>,
+    /// What was drawn last. A request asks several times in a row about one rollout: for each entry of its route that
+    /// could take it, and once more when it was taken; its key is hashed once.
+    last: Option<Drawn>,
 }
 
 impl<'a, H: RequestHead> Draws<'a, H> {
     /// Of a request.
     pub fn new(config: &'a Compiled, head: &'a H, caller: &'a Caller<'a>) -> Self {
-        Self { config, head, caller, random: None }
+        Self { config, head, caller, random: None, last: None }
     }
 
     /// What is drawn in the rollout of this slot.
     pub fn draw(&mut self, slot: usize) -> Option<Drawn> {
+        if self.last.is_none_or(|last| last.rollout != slot) {
+            self.last = Some(self.draw_anew(slot)?);
+        }
+        self.last
+    }
+
+    fn draw_anew(&mut self, slot: usize) -> Option<Drawn> {
         let rollout = self.config.rollout(slot)?;
         let (random, caller) = (&mut self.random, self.caller);
         let mut number = || *random.get_or_insert_with(|| caller.dice.borrow_mut().next());
