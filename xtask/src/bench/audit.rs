@@ -32,8 +32,8 @@ pub(super) struct Line {
 const OVERHEAD: &str = "A figure is the median of the rounds, with the smallest and the largest in parentheses. CPU is that \
 of the control plane's process, user and system, on one core, for a call over HTTP/2 on loopback; what something adds is \
 the difference of two servers that took turns. Gets are 10,000 in a turn, 8 at a time; writes are 1,000 updates of a route \
-on SQLite, one after another, each committed to disk with its event in the audit log. What that event adds is measured in \
-the store, where a write without one is possible.";
+on SQLite, one after another, each committed to disk with its event in the audit log and its record as a rollout that was \
+live at once. What these two add is measured in the store, where a write without them is possible.";
 
 /// A program that measures.
 pub(super) struct Program<'a> {
@@ -56,7 +56,11 @@ pub(crate) async fn overhead(root: &Path, rounds: u32, out: &Path) -> Result<()>
     let rounds = rounds.to_string();
     let layers = Program { package: "hotswap", example: "overhead", args: &["--rounds", &rounds] };
     let audit = Program { package: "hotswap-audit", example: "cost", args: &["writes", "verify"] };
-    let lines = measured(root, &layers).await? + &measured(root, &audit).await?;
+    let live = Program { package: "hotswap-rollout-host", example: "live", args: &[&rounds] };
+    let mut lines = String::new();
+    for program in [layers, audit, live] {
+        lines.push_str(&measured(root, &program).await?);
+    }
     let command = format!("cargo xtask bench overhead --rounds {rounds}");
     let title = "What stands before a use case, and what it costs";
     report::publish(&table(title, &command, &facts.lines(), &lines, OVERHEAD)?, out)
@@ -100,7 +104,7 @@ pub(super) fn shown(Figure { median, min, max }: Figure) -> String {
 }
 
 /// Three digits or so, thousands apart.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     if value.abs() < 100.0 {
         return format!("{value:.1}");
     }

@@ -19,6 +19,7 @@ mod process;
 mod procfs;
 mod relay;
 mod report;
+mod rollout;
 mod routes;
 mod stats;
 mod table;
@@ -91,6 +92,8 @@ enum Area {
         #[arg(long)]
         results: Option<PathBuf>,
     },
+    /// Many active rollouts on one node: CPU, memory, how late they are judged and go on.
+    Rollout(rollout::RolloutArgs),
     /// The backend of a run.
     #[command(hide = true)]
     Backend {
@@ -197,6 +200,7 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
                 let out = out.unwrap_or_else(|| root.join("docs/bench/judge.md"));
                 until_interrupted(judge::run(&root, &out, results.as_deref())).await
             }
+            Area::Rollout(args) => until_interrupted(rollout::run(&crate::root()?, &args)).await,
             Area::Audit { out } => {
                 let root = crate::root()?;
                 let out = out.unwrap_or_else(|| root.join("docs/bench/audit.md"));
