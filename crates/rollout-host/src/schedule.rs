@@ -13,11 +13,12 @@ const FROZEN_EVERY: Millis = Millis(2_000);
 /// Nothing sleeps longer: what was touched meanwhile is found then, where nobody called.
 const LONGEST: Millis = Millis(60_000);
 
-/// When is measured next: each second at first, then more rarely.
-pub(crate) fn measure_at(watch: &Watch, measured_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
-    let elapsed = now.0.saturating_sub(watch.since.0);
-    let interval = (elapsed / 60).clamp(MEASURE_LEAST, MEASURE_MOST);
-    measured_at.unwrap_or(watch.since).max(watch.since).plus_micros(interval)
+/// When is measured next: each second at first, then more rarely. It follows from what was measured last alone, so
+/// that whoever wakes at that time finds it due.
+pub(crate) fn measure_at(watch: &Watch, measured_at: Option<Timestamp>) -> Timestamp {
+    let last = measured_at.unwrap_or(watch.since).max(watch.since);
+    let elapsed = last.0.saturating_sub(watch.since.0);
+    last.plus_micros((elapsed / 60).clamp(MEASURE_LEAST, MEASURE_MOST))
 }
 
 /// Whether the target has something out that it can be compared with.
@@ -66,7 +67,7 @@ pub(crate) fn wake_at(
     }
     let mut at = LONGEST.after(now).min(effects.wake_at.unwrap_or(Timestamp(i64::MAX)));
     if let Some(watch) = &effects.watch {
-        at = at.min(measure_at(watch, looked.measured_at, now));
+        at = at.min(measure_at(watch, looked.measured_at));
     }
     if is_comparable(&record.state) {
         at = at.min(compare_at(looked.compared_at, now));
@@ -84,7 +85,7 @@ mod tests {
     fn next(elapsed_s: i64) -> i64 {
         let watch = Watch { epoch: 1, since: Timestamp(0), slow_over_us: None };
         let now = Timestamp(elapsed_s * 1_000_000);
-        (measure_at(&watch, Some(now), now).0 - now.0) / 1_000
+        (measure_at(&watch, Some(now)).0 - now.0) / 1_000
     }
 
     #[test]
@@ -98,7 +99,7 @@ mod tests {
     #[test]
     fn a_new_exposure_is_measured_a_second_after_it_took_hold() {
         let watch = Watch { epoch: 3, since: Timestamp(9_000_000), slow_over_us: None };
-        let at = measure_at(&watch, Some(Timestamp(8_999_000)), Timestamp(9_100_000));
+        let at = measure_at(&watch, Some(Timestamp(8_999_000)));
         assert_eq!(at, Timestamp(10_000_000));
     }
 }

@@ -22,6 +22,7 @@ macro_rules! schema {
             step!($folder, 9, "0009_add_outbox"),
             step!($folder, 10, "0010_create_gateway_questions"),
             step!($folder, 11, "0011_add_candidates"),
+            step!($folder, 12, "0012_index_due_rollouts"),
         ]
     };
 }

@@ -133,7 +133,8 @@ impl Rollouts {
         key: Option<&RequestKey>,
     ) -> Result<View, Error> {
         let (rollout, now) = (&view.rollout, view.updated_at);
-        let new = New { rollout, record: &view.record, strategy: &view.strategy, wake_at: Some(now) };
+        let (record, strategy) = (&view.record, view.strategy.as_str());
+        let new = New { rollout, record, strategy, wake_at: Some(now), events: 1 };
         if let Err(error) = store::insert(&mut tx, new).await {
             drop(tx);
             return Err(self.taken(&rollout.subject, error).await);
@@ -144,7 +145,6 @@ impl Rollouts {
         };
         let log = Log { rollout, notices: &*self.parts.notices, at: now };
         view.last_event = log.append(&mut tx, 0, &[first]).await?;
-        store::set_last_event(&mut tx, rollout.id, view.last_event).await?;
         if let Some(key) = key {
             tx.keep_request(key, &view.name(), Revision::ZERO, self.parts.clock.now()).await?;
         }

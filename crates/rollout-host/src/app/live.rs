@@ -104,12 +104,11 @@ impl Rollouts {
             reason: String::new(),
         };
         let view = begun(rollout, ended(now), now);
-        let new = New { rollout: &view.rollout, record: &view.record, strategy: "live", wake_at: None };
+        let new = New { rollout: &view.rollout, record: &view.record, strategy: "live", wake_at: None, events: 1 };
         store::insert(tx, new).await?;
         // A write is no news to those who follow rollouts, so its end goes to nobody.
         let log = Log { rollout: &view.rollout, notices: &crate::NoNotices, at: now };
-        let last = log.append(tx, 0, &[Event::Ended { outcome: Outcome::Promoted }]).await?;
-        store::set_last_event(tx, view.rollout.id, last).await?;
+        log.append(tx, 0, &[Event::Ended { outcome: Outcome::Promoted }]).await?;
         Ok(view.rollout.id)
     }
 

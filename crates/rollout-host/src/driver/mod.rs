@@ -130,6 +130,7 @@ impl<T: Target, M: MetricSource> Driver<T, M> {
         let (inner, shutdown) = (&self.inner, supervisor.shutdown());
         let permits = Arc::new(Semaphore::new(inner.options.concurrency.max(1)));
         let mut hints = inner.store.hints();
+        let mut expected = false;
         loop {
             let permit = tokio::select! {
                 permit = Arc::clone(&permits).acquire_owned() => permit,
@@ -137,7 +138,7 @@ impl<T: Target, M: MetricSource> Driver<T, M> {
             };
             let Ok(permit) = permit else { return };
             hints.mark_unchanged();
-            let nap = match inner.next().await {
+            let nap = match inner.next(std::mem::take(&mut expected)).await {
                 Ok(Next::Claimed(claimed)) => {
                     self.spawn(*claimed, permit, supervisor);
                     continue;
@@ -151,7 +152,7 @@ impl<T: Target, M: MetricSource> Driver<T, M> {
             };
             drop(permit);
             tokio::select! {
-                () = tokio::time::sleep(nap) => {}
+                () = tokio::time::sleep(nap) => expected = nap < NAP,
                 _ = hints.changed() => {}
                 () = inner.ended.notified() => {}
                 () = shutdown.cancelled() => return,
@@ -187,8 +188,11 @@ enum Next {
 }
 
 impl<T: Target, M: MetricSource> Inner<T, M> {
-    /// Looks before it claims, since looking writes nothing.
-    async fn next(&self) -> Result<Next, PortError> {
+    /// Looks before it claims, since looking writes nothing; but where it is known that one is due.
+    async fn next(&self, expected: bool) -> Result<Next, PortError> {
+        if expected && let Some(claimed) = self.store.claim(self.domain, self.options.lease).await? {
+            return Ok(Next::Claimed(Box::new(claimed)));
+        }
         let due = self.store.next_due(self.domain).await.map_err(crate::store::port)?;
         match due {
             (Some(due), now) if due <= now => {

@@ -122,12 +122,14 @@ impl<T: Target, M: MetricSource> Inner<T, M> {
     /// Looks at what is counted and what is out, as far as it is due.
     async fn look(&self, claim: &Claim, rollout: &Rollout, record: &Record) -> Seen {
         let now = claim.claimed_at();
-        let due = watch(&record.state).filter(|w| measure_at(w, claim.measured_at(), now) <= now);
+        let due = watch(&record.state).filter(|w| measure_at(w, claim.measured_at()) <= now);
+        // What would be due before the next measurement is looked at with this one, and is no turn of its own.
+        let until = due.map_or(now, |watch| measure_at(&watch, Some(now)));
         let looks = async {
             let (reading, baseline_p95_us, actual) = tokio::join!(
                 self.measure(rollout, due),
                 self.baseline(rollout, record),
-                self.actual(claim, rollout, &record.state)
+                self.actual(claim, rollout, &record.state, until)
             );
             Seen { reading, baseline_p95_us, actual }
         };
@@ -140,17 +142,8 @@ impl<T: Target, M: MetricSource> Inner<T, M> {
             seen = tokio::time::timeout(span(self.options.look_timeout), looks) => {
                 seen.unwrap_or_else(|_| too_late())
             }
-            () = self.called_while_looking(claim) => Seen::default(),
+            () = self.called(claim) => Seen::default(),
         }
-    }
-
-    /// As [`Self::called`], where no facts were read yet.
-    async fn called_while_looking(&self, claim: &Claim) {
-        // What was called for before the claim is in the facts that come.
-        if self.store.note_calls(claim).await.is_err() {
-            return std::future::pending().await;
-        }
-        self.called(claim).await;
     }
 
     async fn measure(&self, rollout: &Rollout, due: Option<Watch>) -> Option<(u32, Reading)> {
@@ -177,9 +170,15 @@ impl<T: Target, M: MetricSource> Inner<T, M> {
         self.source.baseline_p95_us(rollout).await
     }
 
-    async fn actual(&self, claim: &Claim, rollout: &Rollout, state: &State) -> Option<Exposure> {
-        let now = claim.claimed_at();
-        if !is_comparable(state) || compare_at(claim.compared_at(), now) > now {
+    /// What is out, where a look at that is due until then.
+    async fn actual(
+        &self,
+        claim: &Claim,
+        rollout: &Rollout,
+        state: &State,
+        until: Timestamp,
+    ) -> Option<Exposure> {
+        if !is_comparable(state) || compare_at(claim.compared_at(), claim.claimed_at()) > until {
             return None;
         }
         claim.compared();

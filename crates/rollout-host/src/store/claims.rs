@@ -14,7 +14,7 @@ use hotswap_rollout::{
 };
 use hotswap_store::{Db, Row, StoreError, Tx};
 
-use super::{freeze, key, row, sql};
+use super::{key, row, sql};
 use crate::{Faults, Notices, Subjects};
 
 /// Rollouts of one domain in a database, as a driver uses them; cheap to clone.
@@ -46,8 +46,10 @@ pub struct Claim {
     now: Timestamp,
     due_at: Option<Timestamp>,
     commanded: bool,
-    /// How often somebody had asked for a turn when the facts were read.
+    /// How often somebody had asked for a turn when it was claimed, then when the facts were read.
     pub(super) calls: AtomicI64,
+    /// The last command that was answered: under the lease nobody else answers one.
+    pub(super) answered: AtomicI64,
     pub(super) measured_at: Option<Timestamp>,
     pub(super) compared_at: Option<Timestamp>,
     /// The target was asked what is out, in vain or not.
@@ -117,19 +119,20 @@ impl SqlStore {
         Self { db, audit, notices, faults, subjects, owner: owner.into() }
     }
 
-    /// When a rollout of the domain is due next, and the database's time; `None`: no rollout will be.
+    /// When a rollout of the domain is due next, and the database's time; `None`: no rollout will be. One that is leased
+    /// now is passed over: the end of a lease that somebody left behind is found by looking again.
     ///
     /// # Errors
     /// As the database says.
     pub(crate) async fn next_due(&self, domain: &str) -> Result<(Option<Timestamp>, Timestamp), StoreError> {
         let mut tx = self.db.read().await?;
         let now = tx.now().await?;
-        let row = tx.fetch_opt(sql::NEXT_DUE, &[domain.into()]).await?;
-        let due = row.map(|r| r.opt_int("due")).transpose()?.flatten();
+        let row = tx.fetch_opt(sql::NEXT_DUE, &[domain.into(), now.into()]).await?;
+        let due = row.map(|r| r.int("due")).transpose()?;
         Ok((due.map(Timestamp), now))
     }
 
-    /// Whether somebody asked for a turn since the facts were read, or another one has the lease: whoever has something
+    /// Whether somebody asked for a turn since it was claimed or the facts were read, or another one has the lease: whoever has something
     /// done under the claim stops.
     ///
     /// # Errors
@@ -138,18 +141,6 @@ impl SqlStore {
         let mut tx = self.db.read().await?;
         let Some(row) = tx.fetch_opt(sql::CALLS, &[key(claim.id)]).await? else { return Ok(true) };
         Ok(row.int("fence")? != claim.fence || row.int("calls")? != claim.calls.load(Ordering::Relaxed))
-    }
-
-    /// Reads how often somebody asked for a turn, so that later ones are noticed.
-    ///
-    /// # Errors
-    /// As the database says.
-    pub(crate) async fn note_calls(&self, claim: &Claim) -> Result<(), StoreError> {
-        let mut tx = self.db.read().await?;
-        if let Some(row) = tx.fetch_opt(sql::CALLS, &[key(claim.id)]).await? {
-            claim.calls.store(row.int("calls")?, Ordering::Relaxed);
-        }
-        Ok(())
     }
 
     /// Passes a point where a test may have the driver die.
@@ -195,9 +186,13 @@ impl SqlStore {
         }
         claim.calls.store(held.int("calls")?, Ordering::Relaxed);
         claim.returned.store(false, Ordering::Relaxed);
-        let answered = row::record(&held, &claim.id.to_string())?.answered;
-        let commands = commands(&mut tx, claim, answered).await?;
-        let frozen = freeze(&mut tx).await?.on;
+        let answered = claim.answered.load(Ordering::Relaxed);
+        let commands = if held.int("last_command")? > answered {
+            commands(&mut tx, claim, answered).await?
+        } else {
+            Vec::new()
+        };
+        let frozen = held.opt_int("frozen")?.is_some_and(|frozen| frozen != 0);
         let rollout = &claim.rollout;
         let found = self.subjects.content(&mut tx, &rollout.subject, rollout.to).await?;
         let subject = Some(found.map_or(Subject::Gone, |mut content| {
@@ -234,7 +229,8 @@ fn claimed(row: &Row, lease: Millis, now: Timestamp) -> Result<Claimed, StoreErr
         now,
         due_at: row.opt_int("wake_at")?.map(Timestamp),
         commanded: row.int("last_command")? > record.answered,
-        calls: AtomicI64::new(0),
+        calls: AtomicI64::new(row.int("calls")?),
+        answered: AtomicI64::new(record.answered),
         measured_at: row.opt_int("measured_at")?.map(Timestamp),
         compared_at: row.opt_int("compared_at")?.map(Timestamp),
         compared: AtomicBool::new(false),

@@ -46,11 +46,13 @@ pub(crate) struct New<'a> {
     pub(crate) strategy: &'a str,
     /// `None`: it is over.
     pub(crate) wake_at: Option<Timestamp>,
+    /// How many events it begins with.
+    pub(crate) events: i64,
 }
 
 /// Writes a new rollout, without its events.
 pub(crate) async fn insert(tx: &mut Tx, new: New<'_>) -> Result<(), StoreError> {
-    let New { rollout, record, strategy, wake_at } = new;
+    let New { rollout, record, strategy, wake_at, events } = new;
     let ended = record.state.is_ended().then_some(rollout.created_at.0);
     let stored = Stored::from(record.clone());
     let values = [
@@ -68,6 +70,7 @@ pub(crate) async fn insert(tx: &mut Tx, new: New<'_>) -> Result<(), StoreError> 
         wake_at.map(|t| t.0).into(),
         rollout.created_at.into(),
         ended.into(),
+        events.into(),
     ];
     tx.execute(sql::INSERT, &values).await?;
     Ok(())
@@ -101,12 +104,6 @@ impl Log<'_> {
         }
         Ok(seq)
     }
-}
-
-/// Sets the place of the newest event.
-pub(crate) async fn set_last_event(tx: &mut Tx, id: RolloutId, seq: i64) -> Result<(), StoreError> {
-    tx.execute(sql::SET_LAST_EVENT, &[key(id), seq.into()]).await?;
-    Ok(())
 }
 
 /// Events behind a place, the oldest first.

@@ -49,7 +49,8 @@ impl SqlStore {
         let held = [key(claim.id), claim.fence.into(), number(read).into()];
         let fenced = || StoreError::Fenced { lease: claim.id.to_string() };
         // It locks the rollout: a command that comes now waits, and finds it saved.
-        let before = tx.fetch_opt(sql::BEFORE, &held).await?.ok_or_else(fenced)?;
+        let sql = if self.db.is_shared() { sql::BEFORE_LOCKED } else { sql::BEFORE };
+        let before = tx.fetch_opt(sql, &held).await?.ok_or_else(fenced)?;
         let mut before = before_of(&before, claim)?;
         let turn = Turn { claim, record, facts, effects, now };
         let log = Log { rollout: &claim.rollout, notices: &*self.notices, at: now };
@@ -65,6 +66,7 @@ impl SqlStore {
         self.faults.at("save: before the commit").await;
         tx.commit().await?;
         claim.returned.store(effects.request.is_none(), Ordering::Relaxed);
+        claim.answered.store(record.answered, Ordering::Relaxed);
         self.faults.at("save: after the commit").await;
         Ok(())
     }

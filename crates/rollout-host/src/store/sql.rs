@@ -1,4 +1,4 @@
-//! The statements: one text for every database, but for the claim.
+//! The statements: one text for every database, but for those that lock.
 
 macro_rules! view {
     ($rest:literal) => {
@@ -11,14 +11,35 @@ macro_rules! view {
 }
 
 macro_rules! claim {
-    ($lock:literal) => {
+    ($before:literal, $lock:literal) => {
         concat!(
+            $before,
             "UPDATE rollouts SET fence = fence + 1, lease_owner = $2, lease_until = $3 WHERE id = \
              (SELECT id FROM rollouts WHERE domain = $1 AND wake_at <= $4 AND lease_until <= $4 \
              ORDER BY wake_at, id LIMIT 1",
             $lock,
             ") AND lease_until <= $4 RETURNING id, rollout, record, fence, last_command, wake_at, \
-             measured_at, compared_at"
+             measured_at, compared_at, calls"
+        )
+    };
+}
+
+macro_rules! next_due {
+    ($before:literal) => {
+        concat!(
+            $before,
+            "SELECT wake_at AS due FROM rollouts WHERE domain = $1 AND wake_at IS NOT NULL AND lease_until <= $2 \
+             ORDER BY wake_at, id LIMIT 1"
+        )
+    };
+}
+
+macro_rules! before {
+    ($lock:literal) => {
+        concat!(
+            "SELECT record, last_event, step, step_times, verdict, verdict_words, measured_at, compared_at, ended_at \
+             FROM rollouts WHERE id = $1 AND fence = $2 AND generation = $3",
+            $lock
         )
     };
 }
@@ -42,14 +63,15 @@ pub(crate) const WAITING: &str = view!(
 pub(crate) const INSERT: &str = "INSERT INTO rollouts (id, domain, subject, from_revision, to_revision, author, \
      strategy, rollout, record, state, generation, step, step_times, last_event, last_command, calls, lease_until, \
      fence, wake_at, created_at, updated_at, ended_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, '[]', 0, 0, 0, 0, 0, $12, $13, $13, $14)";
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, '[]', $15, 0, 0, 0, 0, $12, $13, $13, $14)";
 
-pub(crate) const CLAIM: &str = claim!("");
+pub(crate) const CLAIM: &str = claim!("", "");
 /// Where others write at the same time: what they claim just now is passed over.
-pub(crate) const CLAIM_SKIPPING: &str = claim!(" FOR UPDATE SKIP LOCKED");
-pub(crate) const NEXT_DUE: &str = "SELECT MIN(CASE WHEN lease_until > wake_at THEN lease_until ELSE wake_at END) \
-     AS due FROM rollouts WHERE domain = $1 AND wake_at IS NOT NULL";
-pub(crate) const HELD: &str = "SELECT fence, record, calls FROM rollouts WHERE id = $1";
+pub(crate) const CLAIM_SKIPPING: &str = claim!("", " FOR UPDATE SKIP LOCKED");
+/// The first by the index of those that are due; no more are looked at than are leased before it.
+pub(crate) const NEXT_DUE: &str = next_due!("");
+pub(crate) const HELD: &str = "SELECT fence, calls, last_command, \
+     (SELECT frozen FROM rollout_freeze WHERE rollout_freeze.id = 1) AS frozen FROM rollouts WHERE id = $1";
 pub(crate) const CALLS: &str = "SELECT fence, calls FROM rollouts WHERE id = $1";
 /// Who asked for a turn since the facts were read gets it: `calls` is another one then.
 pub(crate) const SAVE: &str = "UPDATE rollouts SET record = $4, state = $5, generation = $6, step = $7, \
@@ -57,9 +79,10 @@ pub(crate) const SAVE: &str = "UPDATE rollouts SET record = $4, state = $5, gene
      wake_at = CASE WHEN calls <> $13 THEN CAST($16 AS BIGINT) ELSE CAST($14 AS BIGINT) END, \
      measured_at = $15, compared_at = $17, updated_at = CASE WHEN $18 = 1 THEN CAST($16 AS BIGINT) ELSE updated_at END, \
      ended_at = $19 WHERE id = $1 AND fence = $2 AND generation = $3";
-/// What a decision builds on; locked until it is saved.
-pub(crate) const BEFORE: &str = "UPDATE rollouts SET fence = fence WHERE id = $1 AND fence = $2 AND generation = $3 \
-     RETURNING record, last_event, step, step_times, verdict, verdict_words, measured_at, compared_at, ended_at";
+/// What a decision builds on. SQLite has one writer.
+pub(crate) const BEFORE: &str = before!("");
+/// Where others write at the same time it is locked until it is saved.
+pub(crate) const BEFORE_LOCKED: &str = before!(" FOR UPDATE");
 pub(crate) const RELEASE: &str =
     "UPDATE rollouts SET lease_until = 0 WHERE id = $1 AND fence = $2 AND lease_until > 0";
 pub(crate) const CALL_SUBJECT: &str =
@@ -71,7 +94,6 @@ pub(crate) const STATES: &str = "SELECT domain, state, COUNT(*) AS n FROM rollou
 
 pub(crate) const PUT_EVENT: &str =
     "INSERT INTO rollout_events (rollout_id, seq, at, kind, event) VALUES ($1, $2, $3, $4, $5)";
-pub(crate) const SET_LAST_EVENT: &str = "UPDATE rollouts SET last_event = $2 WHERE id = $1";
 pub(crate) const EVENTS: &str = "SELECT seq, at, kind, event FROM rollout_events \
      WHERE rollout_id = $1 AND seq > $2 ORDER BY seq LIMIT $3";
 
@@ -149,7 +171,6 @@ const ALL: &[&str] = &[
     CALL_ALL,
     STATES,
     PUT_EVENT,
-    SET_LAST_EVENT,
     EVENTS,
     NEXT_COMMAND,
     PUT_COMMAND,
@@ -196,11 +217,30 @@ mod tests {
         prepare_all(Database::Sqlite(dir.path().join("x.db"))).await;
     }
 
+    /// With thousands of active rollouts everything else that is asked for each of them would be felt first here.
+    #[tokio::test]
+    async fn what_is_due_next_is_found_in_the_order_of_its_index() {
+        let dir = tempfile::tempdir().expect("dir");
+        let db = prepare_all(Database::Sqlite(dir.path().join("x.db"))).await;
+        let mut tx = db.read().await.expect("a transaction");
+        let plans: [(&str, &[hotswap_store::Value]); 2] = [
+            (next_due!("EXPLAIN QUERY PLAN "), &["table".into(), 1_i64.into()]),
+            (claim!("EXPLAIN QUERY PLAN ", ""), &["table".into(), "o".into(), 2_i64.into(), 1_i64.into()]),
+        ];
+        for (sql, values) in plans {
+            let rows = tx.fetch_all(sql, values).await.expect("a plan");
+            let plan: Vec<_> = rows.iter().map(|row| row.text("detail").expect("text")).collect();
+            assert!(plan.iter().any(|line| line.contains("rollouts_due")), "{plan:?}");
+            assert!(plan.iter().all(|line| !line.contains("SCAN") && !line.contains("TEMP B-TREE")), "{plan:?}");
+        }
+    }
+
     #[tokio::test]
     async fn every_statement_prepares_on_postgresql() {
         let Some(database) = required(TestDatabase::create()) else { return };
         let options = PostgresOptions::parse(&database.url()).expect("a URL");
         let db = prepare_all(Database::Postgres(Box::new(options))).await;
         db.prepare(super::CLAIM_SKIPPING).await.expect("prepares");
+        db.prepare(super::BEFORE_LOCKED).await.expect("prepares");
     }
 }
