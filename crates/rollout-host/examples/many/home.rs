@@ -26,7 +26,7 @@ use crate::{Failure, Options, machine};
 /// Which database.
 pub(crate) enum Place {
     Sqlite(Database),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 impl Place {
@@ -37,7 +37,8 @@ impl Place {
     /// A server of its own, as safe on disk as in production.
     pub(crate) fn postgres() -> Result<Self, Unavailable> {
         let settings = vec![("autovacuum".to_owned(), "on".to_owned())];
-        Ok(Self::Postgres(Postgres::start(PostgresOptions { durable: true, settings, ..PostgresOptions::default() })?))
+        let options = PostgresOptions { durable: true, settings, ..PostgresOptions::default() };
+        Ok(Self::Postgres(Box::new(Postgres::start(options)?)))
     }
 
     pub(crate) fn name(&self) -> &'static str {
