@@ -105,6 +105,12 @@ reasons! {
     /// A body stood still for too long.
     IdleTimeout = "IDLE_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the exchange stood still for too long",
         "Look at which side stalls; `timeouts.idle_ms` of the route allows more time.";
+    /// Nothing moved for too long on a connection that had switched to another protocol, as WebSocket.
+    UpgradeIdle = "UPGRADE_IDLE", StatusCode::REQUEST_TIMEOUT, "the connection stood still for too long",
+        "Let one side send something now and then, as a ping; `timeouts.idle_ms` of the route allows more time.";
+    /// The gateway stopped while a connection that had switched to another protocol, as WebSocket, was open.
+    GatewayStopping = "GATEWAY_STOPPING", StatusCode::SERVICE_UNAVAILABLE, "the gateway stops",
+        "Let the client connect again; `--drain-deadline-ms` lets the connections that are open stay for longer.";
     /// The backend cut its body short: the client's connection is cut as well.
     BackendCut = "BACKEND_CUT", StatusCode::BAD_GATEWAY, "the backend cut its response short",
         "Look into the backend's log: it closed before its body was whole.";
@@ -125,6 +131,8 @@ impl Reason {
             | Self::TotalTimeout => Outcome::NoAnswer,
             // A body that stands still may be either side's doing.
             Self::IdleTimeout
+            | Self::UpgradeIdle
+            | Self::GatewayStopping
             | Self::ClientGone
             | Self::ClientTimeout
             | Self::BadRequest

@@ -40,6 +40,10 @@ impl Head {
 
     fn strip(&mut self) {
         self.strip_named();
+        if self.has(Known::Upgrade) {
+            // It belongs to the one that asks for h2c, whether Connection names it or not.
+            self.remove_named(b"http2-settings");
+        }
         for known in
             [Known::KeepAlive, Known::ProxyConnection, Known::Te, Known::TransferEncoding, Known::Upgrade]
         {
@@ -63,6 +67,19 @@ impl Head {
             named.iter().for_each(|name| self.remove_named(name));
         }
         self.remove(Known::Connection);
+    }
+
+    /// The one protocol that a request asks to switch to, or that a response switches to, in the way that RFC 9110
+    /// section 7.8 has for it; `None`: none, or several.
+    pub fn wanted_protocol(&self) -> Option<&[u8]> {
+        let one = self.only(Known::Upgrade).filter(|one| !self.is_old() && !one.contains(&b','))?;
+        let mut options = self.values(Known::Connection).flat_map(|v| v.split(|b| *b == b','));
+        options.any(|o| o.trim_ascii().eq_ignore_ascii_case(b"upgrade")).then(|| one.trim_ascii())
+    }
+
+    /// Whether a response switches to this protocol.
+    pub fn switches_to(&self, protocol: &str) -> bool {
+        self.wanted_protocol().is_some_and(|p| p.eq_ignore_ascii_case(protocol.as_bytes()))
     }
 
     /// Whether the client takes trailers.

@@ -100,6 +100,31 @@ fn a_request_without_a_host_claims_none() {
 }
 
 #[test]
+fn a_wish_to_switch_names_one_protocol_and_connection_says_so() {
+    let wish = |fields: &str| {
+        let mut head = Head::default();
+        let text = format!("GET / HTTP/1.1\r\nhost: h\r\n{fields}\r\n");
+        read::request(text.as_bytes(), LIMITS, &mut head).expect("sound").expect("whole");
+        let wanted = head.wanted_protocol().map(|p| String::from_utf8_lossy(p).into_owned());
+        head.strip_request();
+        assert!(!head.has(Known::Upgrade) && head.named("http2-settings").next().is_none(), "{fields}");
+        wanted
+    };
+    let websocket = Some("WebSocket".to_owned());
+    assert_eq!(wish("connection: Keep-Alive,UPGRADE\r\nupgrade: WebSocket\r\n"), websocket);
+    assert_eq!(wish("connection: close\r\nconnection: upgrade\r\nupgrade:  WebSocket \r\n"), websocket);
+    for none in [
+        "upgrade: websocket\r\n",
+        "connection: upgrade\r\n",
+        "connection: upgraded\r\nupgrade: websocket\r\n",
+        "connection: upgrade\r\nupgrade: websocket, h2c\r\n",
+        "connection: upgrade\r\nupgrade: websocket\r\nupgrade: h2c\r\nhttp2-settings: x\r\n",
+    ] {
+        assert_eq!(wish(none), None, "{none}");
+    }
+}
+
+#[test]
 fn of_two_framings_in_a_response_the_length_goes_and_of_equal_lengths_one_stays() {
     let read = |text: &str| {
         let mut head = Head::default();

@@ -55,6 +55,6 @@ pub use spec::{
     FailureRate, Forward, HashKey, HashSource, HeaderEdits, HeaderMatch, HeaderRules, HealthCheck,
     HostPattern, LoadBalancing, OutlierEjection, PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch,
     Redirect, RequestKey, Resilience, Retry, Rewrite, RouteMatch, RouteSpec, Scheme, SmokeTest, StickyCookie,
-    Target, Timeouts, ValueMatch,
+    Target, Timeouts, ValueMatch, WEBSOCKET,
 };
 pub use table::{Found, RouteTable, Unshared};

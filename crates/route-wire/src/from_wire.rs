@@ -114,7 +114,7 @@ fn forward(f: &wire::Forward) -> Result<ForwardDraft, Violations> {
         idle_ms: t.idle_ms,
     });
     let retry = f.retry.as_ref().map(resilience::retry);
-    Ok(ForwardDraft { pool, inline, rewrite, timeouts, retry })
+    Ok(ForwardDraft { pool, inline, rewrite, timeouts, retry, upgrades: f.upgrades.clone() })
 }
 
 fn inline(i: &wire::InlineBackends) -> Result<BackendsDraft, Violations> {

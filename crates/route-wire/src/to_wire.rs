@@ -118,7 +118,7 @@ fn forward(f: &ForwardDraft) -> wire::Forward {
         idle_ms: t.idle_ms,
     });
     let retry = f.retry.as_ref().map(resilience::retry_to_wire);
-    wire::Forward { target, rewrite, timeouts, retry }
+    wire::Forward { target, rewrite, timeouts, retry, upgrades: f.upgrades.clone() }
 }
 
 fn redirect(r: &RedirectDraft) -> wire::Redirect {

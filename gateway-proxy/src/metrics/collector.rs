@@ -71,6 +71,10 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
     all.push(counter(declared::TRIES, retries));
     let copies = vec![(Some("sent"), m.sum(|c| &c.copies)), (Some("dropped"), m.sum(|c| &c.copies_dropped))];
     all.push(counter(declared::SHADOWS, copies));
+    all.push(gauge(declared::UPGRADED, m.sum(|c| &c.upgraded) as f64));
+    all.push(one(declared::UPGRADES, |c| &c.upgrades));
+    let bytes = vec![(Some("in"), m.sum(|c| &c.upgraded_in)), (Some("out"), m.sum(|c| &c.upgraded_out))];
+    all.push(counter(declared::UPGRADED_BYTES, bytes));
     all.extend(of_control(&m.control));
     all
 }

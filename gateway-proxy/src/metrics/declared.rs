@@ -73,6 +73,22 @@ metrics! {
         name: "result",
         values: "`sent`; `dropped`: too many were under way, or the body was too large",
     }]);
+    UPGRADED = MetricDef::gauge(
+        "gateway_upgraded_connections",
+        "connections",
+        "Connections open that have switched to another protocol, as WebSocket.",
+    );
+    UPGRADES = MetricDef::counter(
+        "gateway_upgrades_total",
+        "connections",
+        "Connections that have switched to another protocol.",
+    );
+    UPGRADED_BYTES = MetricDef::counter(
+        "gateway_upgraded_bytes_total",
+        "bytes",
+        "Bytes passed on after connections had switched to another protocol.",
+    )
+    .by(&[LabelDef { name: "direction", values: "`in`: from clients; `out`: to them" }]);
     REVISION =
         MetricDef::gauge("gateway_config_revision", "revision", "Revision that is served; 0: none yet.");
     APPLIED = MetricDef::counter("gateway_config_applied_total", "messages", "Snapshots and deltas applied.");

@@ -72,6 +72,14 @@ pub struct CoreMetrics {
     pub tries: Count,
     /// Tries that the budget did not allow.
     pub tries_refused: Count,
+    /// Connections that have switched to another protocol.
+    pub upgrades: Count,
+    /// Those of them that are open.
+    pub upgraded: Count,
+    /// Bytes that they brought from clients.
+    pub upgraded_in: Count,
+    /// Bytes that they brought to clients.
+    pub upgraded_out: Count,
     /// Copies sent to candidates.
     pub copies: Count,
     /// Copies that were dropped: too many were under way, or the body was too large.

@@ -28,5 +28,6 @@ mod rollouts_watch;
 mod shadows;
 mod support;
 mod swaps;
+mod upgrades;
 mod varnishtest;
 mod watch;

@@ -311,6 +311,11 @@ impl Wire {
         Self::new(in_time("connect", TcpStream::connect(address)).await.expect("connects"))
     }
 
+    /// What came and was not looked at.
+    pub fn buffered(&self) -> &[u8] {
+        &self.buffer
+    }
+
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         // A peer that has closed shows when it is read from.
         let _ = in_time("send", self.stream.write_all(bytes.as_ref())).await;

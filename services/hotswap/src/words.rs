@@ -192,6 +192,9 @@ fn forward_lines(forward: &Forward, lines: &mut Lines) {
     let idle = format!("idle {}", limit(idle_ms, 60_000));
     lines.push(("Limits", vec![first, format!("total {total}"), idle]));
     lines.push(("Retries", vec![forward.retry.as_ref().map_or("none".into(), retry)]));
+    if !forward.upgrades.is_empty() {
+        lines.push(("Upgrades", vec![forward.upgrades.join(", ")]));
+    }
 }
 
 fn rewrite_lines(rewrite: &Rewrite) -> Vec<String> {

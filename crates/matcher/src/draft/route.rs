@@ -107,6 +107,9 @@ pub struct ForwardDraft {
     /// Tries after the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryDraft>,
+    /// Protocols that a client may switch to; empty: the default.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub upgrades: Vec<String>,
 }
 
 /// A change of the request line, unchecked.

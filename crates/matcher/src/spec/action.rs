@@ -13,6 +13,12 @@ use crate::draft::{ForwardDraft, RedirectDraft, RewriteDraft, TimeoutsDraft};
 const DEFAULT_FIRST_BYTE_MS: u32 = 15_000;
 const DEFAULT_IDLE_MS: u32 = 60_000;
 const MAX_TIMEOUT_MS: u32 = 3_600_000;
+const MAX_UPGRADES: usize = 8;
+/// Lets no protocol through.
+const NO_UPGRADE: &str = "none";
+
+/// The protocol that clients may switch to where a route says nothing of it.
+pub const WEBSOCKET: &str = "websocket";
 
 /// What is done with a request.
 #[derive(Clone, Debug)]
@@ -34,6 +40,8 @@ pub struct Forward {
     pub timeouts: Timeouts,
     /// Tries after the first; `None`: there are none.
     pub retry: Option<Retry>,
+    /// Protocols that a client may switch to, in lower case.
+    pub upgrades: Box<[Box<str>]>,
 }
 
 /// Where a request is sent.
@@ -120,13 +128,41 @@ impl Forward {
         let timeouts = timeouts.map_err(|e| v.nest("timeouts", e)).ok();
         let retry = draft.retry.as_ref().map(Retry::parse).transpose();
         let retry = retry.map_err(|e| v.nest("retry", e)).ok();
-        match (target, rewrite, timeouts, retry) {
-            (Some(target), Some(rewrite), Some(timeouts), Some(retry)) => {
-                Ok(Self { target, rewrite, timeouts, retry })
+        let upgrades = upgrades(&draft.upgrades).map_err(|e| v.nest("upgrades", e)).ok();
+        match (target, rewrite, timeouts, retry, upgrades) {
+            (Some(target), Some(rewrite), Some(timeouts), Some(retry), Some(upgrades)) => {
+                Ok(Self { target, rewrite, timeouts, retry, upgrades })
             }
             _ => Err(v),
         }
     }
+}
+
+/// None named: the usual one. Versions of HTTP and TLS are no protocols to switch to here: what follows passes unread,
+/// and nobody would look at the requests in it.
+fn upgrades(names: &[String]) -> Result<Box<[Box<str>]>, Violations> {
+    let mut v = Violations::new();
+    if names.len() > MAX_UPGRADES {
+        v.add("", format!("must have at most {MAX_UPGRADES} entries"));
+    }
+    for (i, name) in names.iter().enumerate() {
+        let token = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._/+".contains(&b));
+        if name.is_empty() || name.len() > 64 || !token {
+            v.add(&format!("[{i}]"), "must be 1 to 64 lower-case letters, digits and -._/+");
+        } else if name == NO_UPGRADE && names.len() > 1 {
+            v.add(&format!("[{i}]"), "stands alone: it lets no protocol through");
+        } else if name.starts_with("h2") || name.starts_with("http") || name.starts_with("tls") {
+            v.add(&format!("[{i}]"), "is not passed on: nobody would look at the requests in it");
+        }
+    }
+    if !v.is_empty() {
+        return Err(v);
+    }
+    Ok(match names {
+        [] => [WEBSOCKET.into()].into(),
+        [none] if none == NO_UPGRADE => [].into(),
+        names => names.iter().map(|name| name.as_str().into()).collect(),
+    })
 }
 
 impl PathRewrite {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use hotswap_core::{Violations, check_id};
 
-pub use action::{Action, Forward, PathRewrite, Redirect, Rewrite, Scheme, Target, Timeouts};
+pub use action::{Action, Forward, PathRewrite, Redirect, Rewrite, Scheme, Target, Timeouts, WEBSOCKET};
 pub use balancing::{Balancing, HashKey, HashSource, HeaderRules, LoadBalancing, StickyCookie};
 pub use candidate::{CandidateSpec, Check, Cohort, Exposure, RequestKey, SmokeTest};
 pub use condition::{HeaderMatch, HostPattern, PathMatch, QueryMatch, RouteMatch, ValueMatch};

@@ -9,22 +9,21 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::core::{Backend, Core};
+use super::socket::Socket;
 use crate::engine::dial;
 use crate::reason::Reason;
 use crate::upstream::Reusable;
 
 /// An open connection.
 #[derive(Debug)]
-pub(in crate::engine) struct Link(pub(super) TcpStream);
+pub(in crate::engine) struct Link(pub(super) Socket);
 
 /// One that is being opened.
 pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Link, Reason>>>>;
 
 impl Reusable for Link {
-    /// Nothing has come, and it has not ended: both would show as something to read. Mostly this is a look at
-    /// what the runtime knows, and no call of the kernel.
     fn is_ready(&self) -> bool {
-        matches!(self.0.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        self.0.is_quiet()
     }
 }
 
@@ -33,7 +32,7 @@ pub(super) fn open(backend: &Backend, core: &Rc<Core>, timeout: Duration) -> Ope
     let (backend, core) = (Rc::clone(backend), Rc::clone(core));
     Box::pin(async move {
         let opened = match tokio::time::timeout(timeout, connect(backend.text())).await {
-            Ok(Ok(stream)) => Ok(Link(stream)),
+            Ok(Ok(stream)) => Ok(Link(Socket::Plain(stream))),
             Ok(Err(error)) => {
                 tracing::debug!(backend = %backend.text(), %error, "connect failed");
                 Err(Reason::ConnectFailed)

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use hotswap_h1::framing::{self, Framing};
 use hotswap_h1::{Announced, Head, Known, read};
-use hotswap_matcher::parse_host;
+use hotswap_matcher::{WEBSOCKET, parse_host};
 
 use super::client::{Client, Step};
 use super::edit;
@@ -224,7 +224,12 @@ impl Client {
         if let Some(traceparent) = traceparent {
             head.set(&TRACEPARENT, traceparent.as_bytes());
         }
+        exchange.upgrade = upgrade(head, route, framing);
         prepare(head, route, plan.backend.text(), &self.address);
+        if let Some(protocol) = &exchange.upgrade {
+            head.push(Known::Connection.name(), b"upgrade");
+            head.push(Known::Upgrade.name(), protocol.as_bytes());
+        }
         let mut around = core.output.borrow_mut();
         around.clear();
         head.write_request(exchange.path.as_deref(), &mut around.before);
@@ -264,6 +269,16 @@ fn leave_body(reply: &Reply, framing: Result<Framing, Reason>, rest: &[u8]) -> (
         }
         _ => (true, rest.len()),
     }
+}
+
+/// The protocol that the client asks to switch to, where the route lets it. A request with a body is none that asks:
+/// what is a body to one reader could be the new protocol to another.
+fn upgrade(head: &Head, route: &RouteEntry, framing: Framing) -> Option<Box<str>> {
+    let wanted = head.wanted_protocol().filter(|_| framing == Framing::None)?;
+    let same = |p: &&Box<str>| p.as_bytes().eq_ignore_ascii_case(wanted);
+    let allowed = route.forward()?.upgrades.iter().find(same)?;
+    // RFC 6455 section 4.1.
+    (&**allowed != WEBSOCKET || head.method() == "GET").then(|| allowed.clone())
 }
 
 /// Makes the request that the backend sees.

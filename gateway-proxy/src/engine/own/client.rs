@@ -5,10 +5,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
 use super::core::Core;
 use super::exchange::Exchange;
+use super::socket::Socket;
 use super::track::Track;
 use super::wire::{self, Rest};
 use crate::engine::limits::Limit;
@@ -27,6 +26,8 @@ pub(super) enum Step {
     Pause,
     /// Request and response pass.
     Exchange,
+    /// Bytes of another protocol pass.
+    Relay,
     /// All that there is to answer is known; the rest of it goes out.
     Flush,
     /// Nothing more happens.
@@ -46,7 +47,7 @@ pub(super) enum Ending {
 
 /// A client's connection.
 pub(super) struct Client {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Socket,
     pub(super) track: Track,
     /// The client's address, as X-Forwarded-For wants it.
     pub(super) address: Box<str>,
@@ -69,14 +70,14 @@ pub(super) struct Client {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(core: Rc<Core>, socket: TcpStream, peer: SocketAddr) {
+pub(super) async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr) {
     let mut client = Client::new(core, socket, peer);
     std::future::poll_fn(|cx| client.poll(cx)).await;
     client.end();
 }
 
 impl Client {
-    fn new(core: Rc<Core>, socket: TcpStream, peer: SocketAddr) -> Self {
+    fn new(core: Rc<Core>, socket: Socket, peer: SocketAddr) -> Self {
         Self {
             socket,
             address: peer.ip().to_canonical().to_string().into(),
@@ -106,6 +107,7 @@ impl Client {
                 Step::Connect => self.poll_connect(cx),
                 Step::Pause => self.poll_pause(cx),
                 Step::Exchange => self.poll_exchange(cx),
+                Step::Relay => self.poll_relay(cx),
                 Step::Flush => self.poll_flush(cx),
                 Step::End => return Poll::Ready(()),
             };
@@ -154,6 +156,7 @@ impl Client {
                 self.let_body_come(cx);
                 Step::Exchange
             }
+            Step::Relay => self.end_relay(limit),
             Step::Connect | Step::Pause | Step::Exchange if !self.answered() => self.fail(cx, limit.reason()),
             Step::Connect | Step::Pause | Step::Exchange | Step::Flush | Step::End => {
                 self.cut(limit.reason())
@@ -175,10 +178,10 @@ impl Client {
         track.failure(Reason::ClientGone);
         track.close();
         match ending {
-            Ending::Plain => {}
-            Ending::Linger => linger::close(socket, &core),
+            Ending::Plain => drop(socket.into_tcp()),
+            Ending::Linger => linger::close(socket.into_tcp(), &core),
             Ending::Abort => {
-                let _ = socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+                let _ = socket2::SockRef::from(socket.tcp()).set_linger(Some(Duration::ZERO));
             }
         }
     }

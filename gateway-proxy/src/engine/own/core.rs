@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::backend::Link;
 use super::client;
+use super::socket::Socket;
 use super::splice::Pipe;
 use crate::engine::CoreSetup;
 use crate::engine::serve::Engine;
@@ -123,7 +124,7 @@ impl Engine for Core {
 
     fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
         // One task for each connection, all of them ended by the runtime's end; the drain waits for their count.
-        tokio::task::spawn_local(client::serve(Rc::clone(self), stream, peer));
+        tokio::task::spawn_local(client::serve(Rc::clone(self), Socket::Plain(stream), peer));
     }
 
     fn tick(&self, sweep: bool) {

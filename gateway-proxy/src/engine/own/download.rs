@@ -13,6 +13,7 @@ use super::client::Client;
 use super::core::{Core, INPUT};
 use super::edit;
 use super::exchange::Exchange;
+use super::socket::Socket;
 use super::splice;
 use super::wire::{self, Rest};
 use crate::engine::retry::{self, Tries};
@@ -36,6 +37,8 @@ pub(super) enum Down {
     Failed(Reason),
     /// It is not passed on: the request is tried again.
     Again,
+    /// The connection has switched to another protocol.
+    Switched,
 }
 
 /// The state of a response that comes in.
@@ -109,14 +112,17 @@ impl Client {
                 match ready!(self.poll_splice(cx)) {
                     Ok(()) => continue,
                     Err(splice::Stuck::ReceiverGone) => return Poll::Ready(Down::ClientGone),
-                    Err(splice::Stuck::SenderEnded) => return Poll::Ready(self.backend_ended(cx, &core)),
+                    Err(splice::Stuck::SenderEnded) => {
+                        return Poll::Ready(self.backend_ended(cx, &core, false));
+                    }
                 }
             }
             let mut input = core.input.borrow_mut();
             let room = if exchange.download.has_begun() { INPUT } else { splice::HEAD_ROOM };
             let input = input.get_mut(..room).unwrap_or_default();
-            let Ok(n @ 1..) = ready!(wire::poll_fill(&mut link.0, cx, input)) else {
-                return Poll::Ready(self.backend_ended(cx, &core));
+            let n = match ready!(wire::poll_fill(&mut link.0, cx, input)) {
+                Ok(n @ 1..) => n,
+                ended => return Poll::Ready(self.backend_ended(cx, &core, ended.is_ok())),
             };
             let came = input.get_mut(..n).unwrap_or_default();
             let passed = if !exchange.download.has_begun() {
@@ -139,8 +145,11 @@ impl Client {
         let (Some(pipe), Some(body)) = (&mut download.pipe, &mut download.body) else {
             return Poll::Ready(Err(splice::Stuck::SenderEnded));
         };
+        let (Some(from), Some(to)) = (link.0.plain(), self.socket.plain()) else {
+            return Poll::Ready(Err(splice::Stuck::SenderEnded));
+        };
         let left = body.plain_left().unwrap_or(0);
-        let moved = ready!(pipe.poll_move(cx, &link.0, &self.socket, left))?;
+        let moved = ready!(pipe.poll_move(cx, from, to, left))?;
         body.went_on(moved as u64);
         if body.is_over()
             && let Some(pipe) = download.pipe.take()
@@ -153,7 +162,7 @@ impl Client {
 
     /// Writes what the client has not taken yet, before more is read for it.
     fn poll_late(&mut self, cx: &mut Context<'_>, core: &Rc<Core>) -> Poll<Option<Down>> {
-        if self.late.is_empty() {
+        if wire::is_out(&self.socket, &self.late) {
             return Poll::Ready(None);
         }
         let over = self.exchange.as_ref().and_then(|e| e.download.body.as_ref()).is_some_and(Pipe::is_over);
@@ -170,7 +179,7 @@ impl Client {
     }
 
     /// The backend has ended its side, or the connection failed.
-    fn backend_ended(&mut self, cx: &mut Context<'_>, core: &Rc<Core>) -> Down {
+    fn backend_ended(&mut self, cx: &mut Context<'_>, core: &Rc<Core>, in_order: bool) -> Down {
         let Some(exchange) = &mut self.exchange else { return Down::Over };
         let download = &mut exchange.download;
         let Some(body) = &mut download.body else {
@@ -179,7 +188,7 @@ impl Client {
         };
         let mut around = core.output.borrow_mut();
         around.clear();
-        if !body.peer_ended(&mut around) {
+        if !in_order || !body.peer_ended(&mut around) {
             return Down::Failed(Reason::BackendCut);
         }
         let pieces = wire::pieces(&mut around, &[]);
@@ -227,6 +236,9 @@ impl Client {
                 self.begin_response(cx, &mut head, bytes, core)?;
                 break;
             }
+            if head.status() == 101 {
+                return self.switch(cx, &mut head, bytes, core);
+            }
             self.on_interim(cx, &mut head, core)?;
         }
         core.give_head(head);
@@ -237,8 +249,6 @@ impl Client {
         let Some(exchange) = &mut self.exchange else { return Ok(()) };
         exchange.download.interim += 1;
         match head.status() {
-            // What would switch the protocol was not passed on.
-            101 => return Err(Down::Failed(Reason::BackendProtocol)),
             _ if exchange.download.interim > MAX_INTERIM => {
                 return Err(Down::Failed(Reason::BackendProtocol));
             }
@@ -314,7 +324,7 @@ impl Client {
 
     /// Passes bytes of the body on, behind what stands in the core's output already.
     fn pass_back(&mut self, cx: &mut Context<'_>, bytes: &mut [u8], core: &Rc<Core>) -> Result<(), Down> {
-        let Some(Exchange { download, .. }) = &mut self.exchange else { return Ok(()) };
+        let Some(Exchange { download, link, .. }) = &mut self.exchange else { return Ok(()) };
         let Some(body) = &mut download.body else { return Ok(()) };
         let mut around = core.output.borrow_mut();
         let taken = body.pass(bytes, &mut around).map_err(|_| Down::Failed(Reason::BackendCut))?;
@@ -326,8 +336,10 @@ impl Client {
         let pieces = wire::pieces(&mut around, data);
         self.track.passed(data.len());
         wire::send(&mut self.socket, cx, &mut self.late, pieces, core).map_err(|_| Down::ClientGone)?;
-        // What `late` holds comes first; a client that is slow gains nothing by a pipe.
-        if self.late.is_empty() && body.plain_left().is_some_and(|left| left >= splice::WORTH) {
+        // What `late` holds comes first; a client that is slow gains nothing by a pipe. Nor does what is encrypted.
+        let plain = |socket: &Socket| socket.plain().is_some();
+        let both = plain(&self.socket) && link.as_ref().is_some_and(|link| plain(&link.0));
+        if both && self.late.is_empty() && body.plain_left().is_some_and(|left| left >= splice::WORTH) {
             download.pipe = core.take_pipe();
         }
         Ok(())

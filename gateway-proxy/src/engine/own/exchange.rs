@@ -13,6 +13,7 @@ use super::backend::{self, Link, Opening};
 use super::client::{Client, Ending, Step};
 use super::core::{Backend, Core};
 use super::download::{Down, Download};
+use super::relay::Relay;
 use super::reply::Reply;
 use super::track::Track;
 use super::upload::{Fault, Upload};
@@ -48,6 +49,10 @@ pub(super) struct Exchange {
     pub(super) path: Option<String>,
     pub(super) upload: Upload,
     pub(super) download: Download,
+    /// The protocol that the client asks to switch to.
+    pub(super) upgrade: Option<Box<str>>,
+    /// Both sides have switched.
+    pub(super) relay: Option<Relay>,
 }
 
 impl Exchange {
@@ -74,6 +79,8 @@ impl Exchange {
             path: plan.path.take(),
             upload: Upload::new(head, framing, most),
             download: Download::new(head),
+            upgrade: None,
+            relay: None,
         }
     }
 
@@ -160,6 +167,7 @@ impl Client {
                     return Poll::Ready(self.cut(reason));
                 }
                 Poll::Ready(Down::Failed(reason)) => return Poll::Ready(self.fail(cx, reason)),
+                Poll::Ready(Down::Switched) => return Poll::Ready(Step::Relay),
                 Poll::Ready(Down::Again) => return Poll::Ready(Step::Pause),
                 // The backend wants the body now.
                 Poll::Pending if kept_back && !self.body_is_kept_back() => {}

@@ -23,10 +23,12 @@
 //! | `retry` | tries after the first |
 //! | `upload`, `download` | one direction each |
 //! | `edit` | a route's edits of a head |
+//! | `relay` | bytes of another protocol, after a 101 |
 //! | `reply` | answers of the gateway's own |
 //! | `track` | deadline and notes: what the log, the metrics and the timers need |
 //! | `backend` | opening connections |
 //! | `wire` | reading and writing a socket |
+//! | `socket`, `secure` | a socket as it is, or with TLS on it |
 
 mod backend;
 mod begin;
@@ -35,8 +37,11 @@ mod core;
 mod download;
 mod edit;
 mod exchange;
+mod relay;
 mod reply;
 mod retry;
+mod secure;
+mod socket;
 mod splice;
 mod track;
 mod upload;

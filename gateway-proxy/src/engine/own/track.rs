@@ -2,7 +2,7 @@
 //! the metrics need. Dropped in the middle of an exchange, it says that the client went away.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hotswap_h1::Head;
 use http::{HeaderValue, Method, StatusCode, Uri};
@@ -45,6 +45,8 @@ struct Record {
     reason: Option<Reason>,
     bytes: u64,
     recording: Option<Recording>,
+    /// How long it took until the connection switched to another protocol.
+    switched: Option<Duration>,
 }
 
 impl Track {
@@ -151,6 +153,7 @@ impl Track {
             reason: None,
             bytes: 0,
             recording,
+            switched: None,
         });
         self.limits = ExchangeLimits::default();
         // Until a route sets its own.
@@ -250,6 +253,19 @@ impl Track {
         self.moved();
     }
 
+    /// The connection switches to another protocol. What follows has no limit but that it moves.
+    pub(super) fn switched(&mut self, status: u16) {
+        self.total = u64::MAX;
+        self.note(|r| r.switched = Some(r.began.elapsed()));
+        self.respond(status);
+    }
+
+    /// It ends within so many ms, whatever moves.
+    pub(super) fn stop_within(&mut self, ms: u64) {
+        self.total = self.core.timers.after(ms);
+        self.moved();
+    }
+
     /// An answer of the gateway's own goes out. It has no route's limits.
     pub(super) fn respond_self(&mut self, status: StatusCode) {
         self.note(|r| r.status = Some(status));
@@ -286,11 +302,13 @@ impl Track {
         let Some(record) = self.record.take() else { return };
         let core = &self.core;
         let took = record.began.elapsed();
-        core.metrics.ended(record.status, record.reason, took);
+        // How long people stay connected says nothing of how fast anything answers, nor how they leave.
+        let answered = record.switched.unwrap_or(took);
+        core.metrics.ended(record.status, record.reason, answered);
         let (arms, in_rollout) = (record.arms, record.route.as_ref().filter(|_| !record.arms.is_empty()));
         if let Some((config, _)) = in_rollout {
-            let (status, reason) = (record.status, record.reason);
-            core.count_arms(config, arms, Ended { status, reason, took });
+            let (status, reason) = (record.status, record.reason.filter(|_| record.switched.is_none()));
+            core.count_arms(config, arms, Ended { status, reason, took: answered });
         }
         let met = || in_rollout.map_or_else(Met::default, |(config, _)| arms.met(config));
         if let Some(recording) = record.recording {

@@ -93,7 +93,7 @@ impl Client {
     /// Moves what there is to move of the request.
     pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
         while let Some(Exchange { upload, link: Some(link), .. }) = &mut self.exchange {
-            if !upload.late.is_empty() && !upload.broken {
+            if !wire::is_out(&link.0, &upload.late) && !upload.broken {
                 let had = upload.late.len();
                 let flushed = wire::poll_flush(&mut link.0, cx, &mut upload.late, &self.track.core);
                 let moved = upload.late.len() < had;

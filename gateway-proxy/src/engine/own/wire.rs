@@ -1,15 +1,13 @@
 //! Reading and writing a socket. All I/O of the engine's exchanges goes through the few functions here, so that
 //! another way to do it (io_uring) has one place to go to.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::task::{Context, Poll, ready};
 
 use hotswap_h1::body::Around;
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::core::Core;
+use super::socket::Socket;
 
 /// Pieces of a write up to so many bytes are put together: a copy of this size costs less than the kernel's
 /// work on a list of pieces.
@@ -74,14 +72,11 @@ impl Rest {
 
 /// Reads what has come; 0: the peer has ended its side.
 pub(super) fn poll_fill(
-    socket: &mut TcpStream,
+    socket: &mut Socket,
     cx: &mut Context<'_>,
     into: &mut [u8],
 ) -> Poll<io::Result<usize>> {
-    let mut room = ReadBuf::new(into);
-    // Not `try_read`: this one clears the readiness after a short read, which saves a call that finds nothing.
-    ready!(Pin::new(socket).poll_read(cx, &mut room))?;
-    Poll::Ready(Ok(room.filled().len()))
+    socket.poll_read(cx, into)
 }
 
 /// The pieces of a write: what stands before the data, the data, and what stands behind them. Small ones become
@@ -100,7 +95,7 @@ pub(super) fn pieces<'a>(around: &'a mut Around, data: &'a [u8]) -> [&'a [u8]; 3
 /// Writes the pieces, at once as far as the socket takes them; `late` keeps what it does not. On an error it
 /// keeps nothing.
 pub(super) fn send(
-    socket: &mut TcpStream,
+    socket: &mut Socket,
     cx: &mut Context<'_>,
     late: &mut Rest,
     pieces: [&[u8]; 3],
@@ -108,12 +103,7 @@ pub(super) fn send(
 ) -> io::Result<()> {
     let mut sent = 0;
     if late.is_empty() {
-        let socket = Pin::new(socket);
-        let wrote = match pieces {
-            [one, [], []] | [[], one, []] => socket.poll_write(cx, one),
-            _ => socket.poll_write_vectored(cx, &pieces.map(IoSlice::new)),
-        };
-        if let Poll::Ready(n) = wrote {
+        if let Poll::Ready(n) = socket.poll_write(cx, pieces) {
             sent = n?;
         }
     }
@@ -123,17 +113,22 @@ pub(super) fn send(
 
 /// Writes what is left.
 pub(super) fn poll_flush(
-    socket: &mut TcpStream,
+    socket: &mut Socket,
     cx: &mut Context<'_>,
     late: &mut Rest,
     core: &Core,
 ) -> Poll<io::Result<()>> {
     while !late.is_empty() {
-        let n = ready!(Pin::new(&mut *socket).poll_write(cx, late.as_slice()))?;
+        let n = ready!(socket.poll_write(cx, [late.as_slice(), &[], &[]]))?;
         if n == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         late.advance(n, core);
     }
-    Poll::Ready(Ok(()))
+    socket.poll_flush(cx)
+}
+
+/// Whether nothing is left to be written.
+pub(super) fn is_out(socket: &Socket, late: &Rest) -> bool {
+    late.is_empty() && socket.is_flushed()
 }

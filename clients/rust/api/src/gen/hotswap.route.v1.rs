@@ -649,6 +649,12 @@ pub struct Forward {
     /// already is sent once more, where that does no harm.
     #[prost(message, optional, tag = "5")]
     pub retry: ::core::option::Option<Retry>,
+    /// Protocols that a client may switch to with the header Upgrade, in lower case; at most 8. Empty takes the default,
+    /// "websocket"; "none" alone lets none through. Those of HTTP and TLS, as "h2c", are refused. After the switch bytes
+    /// pass unread, in both directions; of Timeouts only idle_ms counts then. What is asked for and not listed here is
+    /// left out of the request that the backend sees.
+    #[prost(string, repeated, tag = "6")]
+    pub upgrades: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Exactly one.
     #[prost(oneof = "forward::Target", tags = "1, 2")]
     pub target: ::core::option::Option<forward::Target>,

@@ -1,0 +1,219 @@
+//! Connections that switch to another protocol, as WebSocket.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use hotswap_matcher::TimeoutsDraft;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::support::{Backend, Gateway, Wire, header, in_time, timeouts};
+
+const OWN: &[&str] = &["--gateway-engine", "own"];
+const ASK: &str = "GET /chat HTTP/1.1\r\nhost: h\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
+const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: WebSocket\r\n\r\n";
+
+/// A backend that switches, and then sends back what it gets until the other side ends.
+async fn switching() -> Backend {
+    Backend::each(|_, mut wire| async move {
+        if wire.request_head().await.is_some() {
+            wire.send(SWITCH).await;
+            let (mut read, mut write) = wire.stream.split();
+            let _ = tokio::io::copy(&mut read, &mut write).await;
+            let _ = write.write_all(b"bye").await;
+        }
+    })
+    .await
+}
+
+/// A client that has switched.
+async fn switched(gateway: &Gateway) -> Wire {
+    let mut client = gateway.connect().await;
+    client.send(ASK).await;
+    let response = client.response().await;
+    assert_eq!((response.status, response.header("upgrade")), (101, Some("websocket")), "{}", response.head);
+    client
+}
+
+async fn exactly(client: &mut Wire, want: &[u8]) {
+    let mut came = vec![0; want.len()];
+    in_time("bytes", client.stream.read_exact(&mut came)).await.expect("comes");
+    assert!(came == want);
+}
+
+#[tokio::test]
+async fn a_websocket_passes_in_both_directions_whatever_the_size() {
+    let backend = Backend::each(|_, wire| async move {
+        let mut socket = tokio_tungstenite::accept_async(wire.stream).await.expect("a websocket");
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_text() || message.is_binary() {
+                socket.send(message).await.expect("sent");
+            }
+        }
+    })
+    .await;
+    let gateway = Gateway::before_with(backend.address, OWN, |_| {});
+    let stream = tokio::net::TcpStream::connect(gateway.address()).await.expect("connects");
+    let (mut socket, answer) =
+        tokio_tungstenite::client_async("ws://h/chat", stream).await.expect("a websocket");
+    assert_eq!(answer.status(), 101);
+    gateway.counts("gateway_upgraded_connections 1").await;
+    for size in [0, 1, 125, 126, 65_536, 3_000_000] {
+        let sent = Message::binary(vec![7; size]);
+        in_time("sent", socket.send(sent.clone())).await.expect("sent");
+        assert!(in_time("came", socket.next()).await.expect("one").expect("sound") == sent, "{size}");
+    }
+    socket.close(None).await.expect("closes");
+    while in_time("end", socket.next()).await.is_some_and(|m| m.is_ok()) {}
+    drop(socket);
+    gateway.counts("gateway_upgraded_connections 0").await;
+    gateway.counts("gateway_active_connections 0").await;
+    gateway.counts("gateway_upgrades_total 1").await;
+    gateway.counts("gateway_requests_total{class=\"1xx\"} 1").await;
+    assert!(gateway.metrics().contains("gateway_requests_failed_total{reason=\"CLIENT_GONE\"} 0"));
+}
+
+#[tokio::test]
+async fn each_side_may_end_by_itself() {
+    let backend = switching().await;
+    let gateway = Gateway::before_with(backend.address, OWN, |_| {});
+    let mut client = switched(&gateway).await;
+    client.send("first").await;
+    exactly(&mut client, b"first").await;
+    client.stream.shutdown().await.expect("closes its side");
+    exactly(&mut client, b"bye").await;
+    assert!(!client.ended().await, "in order");
+    gateway.counts("gateway_upgraded_bytes_total{direction=\"in\"} 5").await;
+    gateway.counts("gateway_upgraded_bytes_total{direction=\"out\"} 8").await;
+}
+
+#[tokio::test]
+async fn what_is_sent_ahead_of_the_answer_belongs_to_the_new_protocol() {
+    let backend = switching().await;
+    let gateway = Gateway::before_with(backend.address, OWN, |_| {});
+    let mut client = gateway.connect().await;
+    client.send(format!("{ASK}GET /hidden HTTP/1.1\r\n\r\n")).await;
+    assert_eq!(client.response().await.status, 101);
+    let ahead = b"GET /hidden HTTP/1.1\r\n\r\n";
+    while client.buffered().len() < ahead.len() && client.more().await {}
+    assert_eq!(client.buffered(), ahead, "passed on unread, and no request of its own");
+    drop(client);
+    gateway.counts("gateway_requests_total{class=\"1xx\"} 1").await;
+    gateway.counts("gateway_requests_total{class=\"2xx\"} 0").await;
+}
+
+#[tokio::test]
+async fn an_answer_other_than_a_switch_is_an_ordinary_one() {
+    let backend = Backend::echo().await;
+    let gateway = Gateway::before_with(backend.address, OWN, |_| {});
+    let mut client = gateway.connect().await;
+    for _ in 0..2 {
+        client.send(ASK).await;
+        let response = client.response().await;
+        assert_eq!(response.status, 200);
+        let seen = response.text();
+        assert_eq!(header(&seen, "upgrade"), Some("websocket"), "{seen}");
+        assert_eq!(header(&seen, "connection"), Some("upgrade"), "{seen}");
+    }
+    assert_eq!(backend.connections(), 1);
+}
+
+#[tokio::test]
+async fn what_may_not_switch_reaches_the_backend_without_its_wish() {
+    let backend = Backend::echo().await;
+    let gateway = Gateway::before_with(backend.address, OWN, |_| {});
+    let head = |method: &str, rest: &str| format!("{method} / HTTP/1.1\r\nhost: h\r\n{rest}");
+    let h2c = "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n\r\n";
+    for request in [
+        head("GET", h2c),
+        head("GET", "connection: upgrade\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n\r\n"),
+        head("GET", "connection: upgrade\r\nupgrade: websocket, h2c\r\n\r\n"),
+        head("GET", "connection: upgrade\r\nupgrade: websocket\r\nupgrade: h2c\r\n\r\n"),
+        head("GET", "connection: upgrade\r\nupgrade: TLS/1.0\r\n\r\n"),
+        head("GET", "upgrade: websocket\r\n\r\n"),
+        head("POST", "connection: upgrade\r\nupgrade: websocket\r\n\r\n"),
+        head("GET", "connection: upgrade\r\nupgrade: websocket\r\ncontent-length: 4\r\n\r\nbody"),
+        "GET / HTTP/1.0\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n".to_owned(),
+    ] {
+        let response = gateway.ask(&request).await;
+        assert_eq!(response.status, 200, "{request}");
+        let seen = response.text();
+        for name in ["upgrade", "http2-settings", "connection"] {
+            assert_eq!(header(&seen, name), None, "{request} became {seen}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_route_says_which_protocols_it_lets_through() {
+    let change = |names: &'static [&str]| {
+        move |draft: &mut hotswap_matcher::RouteDraft| {
+            draft.forward.as_mut().expect("forwards").upgrades = names.iter().map(|n| n.to_string()).collect();
+        }
+    };
+    let backend = Backend::echo().await;
+    let own = ASK.replace("websocket", "my-protocol/2");
+    for (names, request, passed) in [
+        (&["none"][..], ASK, None),
+        (&["my-protocol/2"][..], ASK, None),
+        (&["my-protocol/2"][..], own.as_str(), Some("my-protocol/2")),
+        (&[][..], own.as_str(), None),
+    ] {
+        let gateway = Gateway::before_with(backend.address, OWN, change(names));
+        let seen = gateway.ask(request).await.text();
+        assert_eq!(header(&seen, "upgrade"), passed, "{names:?}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn a_switch_that_nobody_asked_for_is_a_502() {
+    let other = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n";
+    let bare = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
+    let get = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
+    for (request, answer) in [(get, SWITCH), (ASK, other), (ASK, bare), (get, bare)] {
+        let backend = Backend::always(answer).await;
+        let gateway = Gateway::before_with(backend.address, OWN, |_| {});
+        let response = gateway.ask(request).await;
+        assert_eq!((response.status, response.reason()), (502, Some("BACKEND_PROTOCOL")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_stands_still_ends_and_the_total_limit_does_not_count() {
+    let limits = TimeoutsDraft { idle_ms: 400, total_ms: 200, ..TimeoutsDraft::default() };
+    let backend = switching().await;
+    let gateway = Gateway::before_with(backend.address, OWN, |draft| timeouts(draft, limits));
+    let mut client = switched(&gateway).await;
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.send("ping").await;
+        exactly(&mut client, b"ping").await;
+    }
+    assert!(!client.ended().await, "in order");
+    gateway.counts("gateway_requests_failed_total{reason=\"UPGRADE_IDLE\"} 1").await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_lets_it_go_on_until_the_deadline() {
+    let backend = switching().await;
+    let args = ["--gateway-engine", "own", "--drain-deadline-ms", "600"];
+    let gateway = Gateway::before_with(backend.address, &args, |_| {});
+    let mut client = switched(&gateway).await;
+    gateway.plane.stop();
+    client.send("still").await;
+    exactly(&mut client, b"still").await;
+    assert!(!client.ended().await, "in order");
+    gateway.counts("gateway_requests_failed_total{reason=\"GATEWAY_STOPPING\"} 1").await;
+}
+
+#[tokio::test]
+async fn a_side_that_is_gone_takes_the_other_with_it() {
+    let backend = switching().await;
+    let gateway = Gateway::before_with(backend.address, OWN, |_| {});
+    let client = switched(&gateway).await;
+    client.stream.set_zero_linger().expect("set");
+    drop(client);
+    gateway.counts("gateway_requests_failed_total{reason=\"CLIENT_GONE\"} 1").await;
+    gateway.counts("gateway_upgraded_connections 0").await;
+}
