@@ -35,6 +35,7 @@ mod run;
 pub mod security;
 pub mod standing;
 pub mod state;
+pub mod tls;
 pub mod trace;
 pub mod upstream;
 

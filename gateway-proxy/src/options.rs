@@ -12,6 +12,7 @@ use crate::access_log::AccessLogMode;
 use crate::balance::client::{Network, TrustedProxies};
 use crate::engine::{EngineKind, Limits};
 use crate::security::SecurityOptions;
+use crate::tls::ClientTlsOptions;
 
 /// The smallest head limit: hyper's buffer begins with as much.
 const MIN_HEAD_BYTES: usize = 8 * 1024;
@@ -44,9 +45,13 @@ pub struct GatewayOptions {
     )]
     pub control_plane: Vec<String>,
 
-    /// TLS.
+    /// TLS of the gateway's other connections.
     #[command(flatten)]
     pub security: SecurityOptions,
+
+    /// TLS towards clients.
+    #[command(flatten)]
+    pub client_tls: ClientTlsOptions,
 
     /// File with the token for the control plane. It is read anew for each connection.
     #[arg(long, env = "HOTSWAP_TOKEN_FILE", value_name = "FILE")]
@@ -114,7 +119,8 @@ pub struct GatewayOptions {
     #[arg(long, env = "HOTSWAP_DRAIN_DEADLINE_MS", value_name = "MS", default_value_t = 10_000)]
     pub drain_deadline_ms: u64,
 
-    /// File that is written once the gateway listens: {"listen": "…", "admin_listen": "…"}.
+    /// File that is written once the gateway listens: {"listen": "…", "admin_listen": "…"}, and "tls_listen" where clients
+    /// come with TLS.
     #[arg(long, env = "HOTSWAP_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
 }

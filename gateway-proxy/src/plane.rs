@@ -11,16 +11,19 @@ use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
 use crate::config::Live;
-use crate::engine::{CoreSetup, Limits, run_core};
+use crate::engine::{CoreSetup, Entry, EntryKind, Limits, run_core};
 use crate::health;
 use crate::metrics::GatewayMetrics;
 use crate::options::GatewayOptions;
+use crate::tls::ClientTls;
 
 /// The sockets of a data plane that does not run yet. Who connects waits; nobody is turned away.
 #[derive(Debug)]
 pub struct Bound {
     listen: SocketAddr,
     listeners: Vec<TcpListener>,
+    /// With TLS.
+    secure: Option<(ClientTls, Vec<TcpListener>)>,
     limits: Limits,
 }
 
@@ -28,6 +31,7 @@ pub struct Bound {
 #[derive(Debug)]
 pub struct DataPlane {
     listen: SocketAddr,
+    secure: Option<(ClientTls, SocketAddr)>,
     config: Live,
     metrics: GatewayMetrics,
     stop: watch::Sender<bool>,
@@ -41,16 +45,30 @@ impl Bound {
     /// Where the address is taken or an option is wrong.
     pub fn bind(options: &GatewayOptions) -> Result<Self, StartError> {
         let limits = options.limits()?;
+        let tls = ClientTls::load(&options.client_tls, options.gateway_engine)?;
         let count = options.workers();
         let listeners = listen::bind_shared(options.gateway_listen, count, "gateway", "--gateway-listen")?;
-        let listen = listeners.first().and_then(|l| l.local_addr().ok()).unwrap_or(options.gateway_listen);
-        Ok(Self { listen, listeners, limits })
+        let listen = first_address(&listeners).unwrap_or(options.gateway_listen);
+        let bind = |tls: ClientTls| {
+            let bound = listen::bind_shared(tls.address(), count, "gateway with TLS", "--gateway-tls-listen")?;
+            Ok::<_, StartError>((tls, bound))
+        };
+        Ok(Self { listen, listeners, secure: tls.map(bind).transpose()?, limits })
+    }
+
+    /// TLS towards clients.
+    pub fn tls(&self) -> Option<&ClientTls> {
+        self.secure.as_ref().map(|(tls, _)| tls)
     }
 
     /// The limits towards clients.
     pub fn limits(&self) -> Limits {
         self.limits
     }
+}
+
+fn first_address(listeners: &[TcpListener]) -> Option<SocketAddr> {
+    listeners.first().and_then(|l| l.local_addr().ok())
 }
 
 impl DataPlane {
@@ -75,22 +93,35 @@ impl DataPlane {
         metrics: GatewayMetrics,
         traces: Option<&RequestTraces>,
     ) -> Result<Self, StartError> {
-        let Bound { listen, listeners, limits } = bound;
+        let Bound { listen, listeners, secure, limits } = bound;
         config.is_served_at(listen);
         let count = listeners.len();
+        let (tls, secure) = secure.unzip();
+        let tls_at = secure.as_ref().and_then(|all| first_address(all));
+        let to_https = options.client_tls.redirect_to_https.and_then(|port| match port {
+            0 => tls_at.map(|at| at.port()),
+            port => Some(port),
+        });
+        let mut secure = secure.into_iter().flatten();
         let trusted = Arc::new(options.trusted());
         let control = Arc::clone(&metrics.control);
         let (log, writer) =
             AccessLog::start(options.access_log, options.access_log_file.as_ref(), SystemClock, control)
                 .map_err(|e| StartError::failed("opening the access log")(e.into()))?;
         let (stop, _) = watch::channel(false);
-        let mut plane = Self { listen, config, metrics, stop, threads: Vec::with_capacity(count + 1) };
+        let secured = tls.clone().zip(tls_at);
+        let threads = Vec::with_capacity(count + 1);
+        let mut plane = Self { listen, secure: secured, config, metrics, stop, threads };
         for (index, (listener, metrics)) in listeners.into_iter().zip(plane.metrics.cores.clone()).enumerate()
         {
+            let mut entries = vec![Entry { listener, kind: EntryKind::Plain { to_https } }];
+            if let (Some(tls), Some(listener)) = (&tls, secure.next()) {
+                entries.push(Entry { listener, kind: EntryKind::Tls(tls.clone()) });
+            }
             let setup = CoreSetup {
                 index,
                 engine: options.gateway_engine,
-                listener,
+                entries,
                 config: plane.config.clone(),
                 limits,
                 trusted: Arc::clone(&trusted),
@@ -124,6 +155,16 @@ impl DataPlane {
     /// Where it listens.
     pub fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// Where it listens with TLS.
+    pub fn listen_tls(&self) -> Option<SocketAddr> {
+        self.secure.as_ref().map(|(_, at)| *at)
+    }
+
+    /// TLS towards clients.
+    pub fn tls(&self) -> Option<&ClientTls> {
+        self.secure.as_ref().map(|(tls, _)| tls)
     }
 
     /// What it counts.

@@ -66,6 +66,9 @@ reasons! {
     /// The head did not arrive in time.
     ClientTimeout = "CLIENT_TIMEOUT", StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time",
         "Send the head at once; a slow network or a stalled client shows here.";
+    /// The client spoke without TLS where the gateway expects it.
+    TlsRequired = "TLS_REQUIRED", StatusCode::BAD_REQUEST, "this port takes HTTPS only",
+        "Use https:// for this port, or the gateway's port without TLS.";
     /// The request asks for what the gateway does not do: CONNECT, a transfer coding other than chunked.
     Unsupported = "UNSUPPORTED", StatusCode::NOT_IMPLEMENTED, "the gateway does not support this",
         "Use another method or coding.";
@@ -137,6 +140,7 @@ impl Reason {
             | Self::ClientTimeout
             | Self::BadRequest
             | Self::BadPath
+            | Self::TlsRequired
             | Self::UriTooLong
             | Self::HeadTooLarge
             | Self::BodyTooLarge

@@ -17,10 +17,13 @@ use crate::admin::{Gateway, pages};
 use crate::config::Live;
 use crate::discover::Discovery;
 use crate::engine::Limits;
-use crate::metrics::{Collected, CollectedBackends, CollectedRollouts, ControlMetrics, GatewayMetrics};
+use crate::metrics::{
+    Collected, CollectedBackends, CollectedCertificates, CollectedRollouts, ControlMetrics, GatewayMetrics,
+};
 use crate::options::GatewayOptions;
 use crate::plane::{Bound, DataPlane};
 use crate::state::{State, StateHandle};
+use crate::tls::ClientTls;
 
 /// What the tasks of the control thread have to end in, after the cores.
 const CONTROL_DEADLINE: Duration = Duration::from_secs(2);
@@ -54,8 +57,11 @@ async fn serve(options: GatewayOptions, traces: &Traces, supervisor: &Supervisor
     let (metrics, config) = (GatewayMetrics::new(options.workers()), Live::new());
     let (readiness, control) = (Readiness::default(), Arc::clone(&metrics.control));
     let (discovery, disk) = prepare(&options, &config, &readiness, control)?;
-    let registry = registry(&metrics, &config, traces)?;
-    let pages = pages(&config, Gateway::new(&options, bound.limits(), Arc::clone(&metrics.control)));
+    let client_tls = bound.tls().cloned();
+    let registry = registry(&metrics, &config, client_tls.as_ref(), traces)?;
+    let control = Arc::clone(&metrics.control);
+    let told = Gateway::new(&options, bound.limits(), client_tls.clone(), Arc::clone(&control));
+    let pages = pages(&config, told);
     tell_limits(&bound.limits());
     let plane = DataPlane::serve(bound, &options, config, metrics, traces.requests().as_ref())?;
 
@@ -66,12 +72,19 @@ async fn serve(options: GatewayOptions, traces: &Traces, supervisor: &Supervisor
     if let Some(tls) = tls {
         tls.follow(supervisor);
     }
+    if let Some(tls) = client_tls {
+        tls.follow(supervisor, &control);
+    }
     let admin = admin::serve_with(page, registry, readiness.clone(), pages, stop_page.clone());
     supervisor.spawn("admin", TaskKind::Essential, admin);
     let listen = plane.listen();
     tracing::info!(%listen, %admin_listen, workers = options.workers(), "gateway listens");
+    let tls_listen = plane.listen_tls();
+    if let Some(tls_listen) = tls_listen {
+        tracing::info!(%tls_listen, "gateway listens with TLS");
+    }
     if let Some(file) = &options.ready_file {
-        write_ready(file, listen, admin_listen)?;
+        write_ready(file, listen, tls_listen, admin_listen)?;
     }
 
     shutdown.cancelled().await;
@@ -142,7 +155,12 @@ fn prepare(
     Ok((discovery, disk))
 }
 
-fn registry(metrics: &GatewayMetrics, config: &Live, traces: &Traces) -> Result<Metrics, StartError> {
+fn registry(
+    metrics: &GatewayMetrics,
+    config: &Live,
+    tls: Option<&ClientTls>,
+    traces: &Traces,
+) -> Result<Metrics, StartError> {
     let registry = Metrics::new();
     let failed = |e: Box<dyn std::error::Error + Send + Sync>| StartError::failed("declaring metrics")(e);
     let collected = Collected::new(metrics.clone()).map_err(|e| failed(e.into()))?;
@@ -151,13 +169,26 @@ fn registry(metrics: &GatewayMetrics, config: &Live, traces: &Traces) -> Result<
     registry.register(backends).map_err(|e| failed(e.into()))?;
     let rollouts = CollectedRollouts::new(config).map_err(|e| failed(e.into()))?;
     registry.register(rollouts).map_err(|e| failed(e.into()))?;
+    if let Some(tls) = tls {
+        let certificates = CollectedCertificates::new(tls).map_err(|e| failed(e.into()))?;
+        registry.register(certificates).map_err(|e| failed(e.into()))?;
+    }
     traces.register(&registry).map_err(|e| failed(e.into()))?;
     Ok(registry)
 }
 
 /// Written aside and renamed, so that a reader never sees half of it.
-fn write_ready(file: &Path, listen: SocketAddr, admin_listen: SocketAddr) -> Result<(), StartError> {
-    let text = serde_json::json!({ "listen": listen, "admin_listen": admin_listen }).to_string();
+fn write_ready(
+    file: &Path,
+    listen: SocketAddr,
+    tls_listen: Option<SocketAddr>,
+    admin_listen: SocketAddr,
+) -> Result<(), StartError> {
+    let mut told = serde_json::json!({ "listen": listen, "admin_listen": admin_listen });
+    if let Some(tls_listen) = tls_listen {
+        told["tls_listen"] = serde_json::json!(tls_listen);
+    }
+    let text = told.to_string();
     let aside = file.with_extension("tmp");
     std::fs::write(&aside, text + "\n")
         .and_then(|()| std::fs::rename(&aside, file))

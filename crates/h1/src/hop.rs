@@ -39,11 +39,11 @@ impl Head {
     }
 
     fn strip(&mut self) {
-        self.strip_named();
         if self.has(Known::Upgrade) {
-            // It belongs to the one that asks for h2c, whether Connection names it or not.
+            // It belongs to the wish for h2c, whether Connection names it or not.
             self.remove_named(b"http2-settings");
         }
+        self.strip_named();
         for known in
             [Known::KeepAlive, Known::ProxyConnection, Known::Te, Known::TransferEncoding, Known::Upgrade]
         {
@@ -127,11 +127,18 @@ impl Head {
         }
     }
 
-    /// Says where a request came from. What a client claims of the scheme and the host is replaced; the chain of
-    /// addresses grows by the client's.
+    /// Says where a request came from. What a client claims of the scheme, the host and its own certificate is
+    /// replaced or taken out; the chain of addresses grows by the client's.
     pub fn announce_request(&mut self, announced: Announced<'_>) {
         self.chain(announced.client);
-        self.remove(Known::ForwardedProto);
+        for known in [
+            Known::ForwardedProto,
+            Known::ClientCert,
+            Known::ClientCertChain,
+            Known::ForwardedClientCert,
+        ] {
+            self.remove(known);
+        }
         self.push(Known::ForwardedProto.name(), announced.scheme.as_bytes());
         self.remove(Known::ForwardedHost);
         if let Some(host) = self.host {

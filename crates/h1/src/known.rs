@@ -45,6 +45,9 @@ known! {
     ProxyConnection = "proxy-connection";
     ForwardedProto = "x-forwarded-proto";
     TransferEncoding = "transfer-encoding";
+    ClientCert = "client-cert";
+    ClientCertChain = "client-cert-chain";
+    ForwardedClientCert = "x-forwarded-client-cert";
 }
 
 impl Known {
@@ -58,10 +61,12 @@ impl Known {
             6 => &[Self::Expect],
             7 => &[Self::Upgrade, Self::Trailer],
             10 => &[Self::Connection, Self::KeepAlive],
+            11 => &[Self::ClientCert],
             14 => &[Self::ContentLength],
             15 => &[Self::ForwardedFor],
             16 => &[Self::ForwardedHost, Self::ProxyConnection],
-            17 => &[Self::TransferEncoding, Self::ForwardedProto],
+            17 => &[Self::TransferEncoding, Self::ForwardedProto, Self::ClientCertChain],
+            23 => &[Self::ForwardedClientCert],
             _ => &[],
         };
         candidates.iter().copied().find(|k| k.name().as_bytes() == name).unwrap_or(Self::Other)

@@ -10,6 +10,7 @@ use crate::config::Live;
 use crate::engine::Limits;
 use crate::metrics::ControlMetrics;
 use crate::options::GatewayOptions;
+use crate::tls::{ClientTls, InForce};
 
 /// What the page knows of the gateway beside its configuration.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub struct Gateway {
     engine: &'static str,
     planes: Vec<String>,
     limits: Limits,
+    tls: Option<ClientTls>,
     control: Arc<ControlMetrics>,
 }
 
@@ -38,6 +40,8 @@ pub(super) struct Standing {
     pools: usize,
     control_plane: Plane,
     limits: Told,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<Tls>,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,15 +69,51 @@ struct Told {
     drain_deadline_ms: u128,
 }
 
+/// TLS towards clients.
+#[derive(Debug, Serialize)]
+struct Tls {
+    certificates: Vec<Certificate>,
+    /// Why the files can't be used; empty: they can.
+    trouble: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Certificate {
+    file: String,
+    names: Vec<String>,
+    /// In seconds since 1970.
+    expires_at: i64,
+}
+
+impl From<InForce> for Certificate {
+    fn from(of: InForce) -> Self {
+        Self { file: of.file, names: of.names, expires_at: of.until }
+    }
+}
+
+impl Certificate {
+    fn line(&self) -> String {
+        let until = time::OffsetDateTime::from_unix_timestamp(self.expires_at);
+        let until = until.map_or_else(|_| "?".to_owned(), |at| at.date().to_string());
+        format!("{} until {until}: {}", self.file, self.names.join(", "))
+    }
+}
+
 impl Gateway {
     /// Of a gateway with these options, whose watch counts here.
-    pub fn new(options: &GatewayOptions, limits: Limits, control: Arc<ControlMetrics>) -> Self {
+    pub fn new(
+        options: &GatewayOptions,
+        limits: Limits,
+        tls: Option<ClientTls>,
+        control: Arc<ControlMetrics>,
+    ) -> Self {
         Self {
             proxy: options.proxy_name.clone(),
             workers: options.workers(),
             engine: options.gateway_engine.name(),
             planes: options.control_plane.clone(),
             limits,
+            tls,
             control,
         }
     }
@@ -107,6 +147,10 @@ impl Gateway {
                 client_idle_ms: self.limits.client_idle_ms,
                 drain_deadline_ms: self.limits.drain_deadline.as_millis(),
             },
+            tls: self.tls.as_ref().map(|tls| Tls {
+                certificates: tls.certificates().into_iter().map(Certificate::from).collect(),
+                trouble: control.tls_trouble(),
+            }),
         }
     }
 }
@@ -140,5 +184,11 @@ pub(super) fn text(s: &Standing) -> String {
         ("Client", format!("{} ms for a head, {} ms idle", limits.client_head_ms, limits.client_idle_ms)),
         ("Drain", format!("{} ms", limits.drain_deadline_ms)),
     ]);
+    for certificate in s.tls.iter().flat_map(|tls| &tls.certificates) {
+        lines.push(("Certificate", certificate.line()));
+    }
+    if let Some(tls) = s.tls.as_ref().filter(|tls| !tls.trouble.is_empty()) {
+        lines.push(("Certificates stay", tls.trouble.clone()));
+    }
     fields(&lines)
 }

@@ -99,6 +99,8 @@ pub struct Authority<'a> {
     pub port: Option<u16>,
     /// The host as the matcher sees it.
     pub host: &'a str,
+    /// It came with TLS.
+    pub secure: bool,
 }
 
 /// Where a request comes from, and when.
@@ -116,6 +118,8 @@ pub struct Caller<'a> {
     pub dice: &'a RefCell<Dice>,
     /// The test of a candidate that the request belongs to.
     pub forced: Option<&'a Forced>,
+    /// It came with TLS.
+    pub secure: bool,
 }
 
 /// Decides. `targets` is what the core keeps of the pools: their balance, and the handles of
@@ -152,7 +156,7 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
     draws.end(arms);
     match found.route.forward() {
         Some(forward) => to_backend(&found, forward, arms, pool, (head, caller), targets, resolve),
-        None => to_elsewhere(&found, arms, head, caller.port),
+        None => to_elsewhere(&found, arms, head, caller),
     }
 }
 
@@ -201,10 +205,10 @@ fn to_elsewhere<H>(
     found: &Found<'_, RouteEntry>,
     arms: Arms,
     head: &impl RequestHead,
-    port: Option<u16>,
+    caller: &Caller<'_>,
 ) -> Decision<H> {
     let route = found.route.slot();
-    let authority = Authority { port, host: head.host() };
+    let authority = Authority { port: caller.port, host: head.host(), secure: caller.secure };
     match found.route.redirect().and_then(|r| redirect::reply(r, head, authority, found.prefix_len)) {
         Some((status, location)) => Decision::Respond(LocalReply::Redirect { status, location, route, arms }),
         None => failure(Reason::BadRequest, Some(route), arms),

@@ -21,6 +21,7 @@ pub(super) fn reply(
     let port = redirect.port.or(if moved { None } else { from.port });
     let scheme = match redirect.scheme {
         Some(Scheme::Https) => "https",
+        None if from.secure => "https",
         Some(Scheme::Http) | None => "http",
     };
     let query = if redirect.drop_query { None } else { head.query() };

@@ -67,7 +67,7 @@ fn to(pool: &str, prefix: &str) -> RouteDraft {
 
 fn caller<'a>(trusted: &'a TrustedProxies, dice: &'a RefCell<Dice>, port: Option<u16>) -> Caller<'a> {
     let sender = Sender { peer: [192, 0, 2, 1].into(), trusted };
-    Caller { port, sender, now: 1, stages: None, dice, forced: None }
+    Caller { port, sender, now: 1, stages: None, dice, forced: None, secure: false }
 }
 
 fn redirect(redirect: RedirectDraft) -> RouteDraft {

@@ -22,6 +22,7 @@
 //! ```
 
 pub(crate) mod dial;
+mod entry;
 mod limits;
 mod linger;
 mod on_hyper;
@@ -32,7 +33,6 @@ mod shadow;
 mod shared;
 mod timers;
 
-use std::net::TcpListener as StdListener;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +40,8 @@ use std::time::Duration;
 use hotswap_telemetry::trace::RequestTraces;
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
+
+pub use entry::{Entry, EntryKind};
 
 use crate::access_log::AccessLog;
 use crate::balance::client::TrustedProxies;
@@ -102,8 +104,8 @@ pub struct CoreSetup {
     pub index: usize,
     /// The engine.
     pub engine: EngineKind,
-    /// Its own socket.
-    pub listener: StdListener,
+    /// Where clients come in.
+    pub entries: Vec<Entry>,
     /// The configuration in force.
     pub config: Live,
     /// Limits towards clients.

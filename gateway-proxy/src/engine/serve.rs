@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use super::CoreSetup;
+use super::{CoreSetup, Entry, EntryKind};
 use super::shared::Shared;
 use super::timers::{TICK_MS, Timers};
 use crate::explain::Question;
@@ -25,7 +25,7 @@ pub(super) trait Engine: 'static {
     fn shared(&self) -> &Shared<Self::Connection>;
 
     /// Takes a client's connection over. It does not wait.
-    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr);
+    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, kind: &EntryKind);
 
     /// Every tick; once a second with `sweep`.
     fn tick(&self, sweep: bool) {
@@ -40,29 +40,45 @@ pub(super) async fn serve<E: Engine>(
 ) -> std::io::Result<()> {
     let core = Rc::new(engine(&setup));
     let questions = setup.config.cores().join(setup.index);
-    let CoreSetup { listener, limits, mut stop, .. } = setup;
-    let listener = TcpListener::from_std(listener)?;
+    let CoreSetup { entries, limits, stop, .. } = setup;
     tokio::task::spawn_local(tick(Rc::clone(&core)));
     tokio::task::spawn_local(answer(Rc::clone(&core), questions));
+    let mut accepting = Vec::with_capacity(entries.len());
+    for Entry { listener, kind } in entries {
+        let listener = TcpListener::from_std(listener)?;
+        let task = accept(Rc::clone(&core), listener, kind, stop.clone());
+        accepting.push(tokio::task::spawn_local(task));
+    }
+    for task in accepting {
+        let _ = task.await;
+    }
+    core.shared().start_drain();
+    let _ = tokio::time::timeout(limits.drain_deadline, core.shared().all_closed()).await;
+    Ok(())
+}
+
+/// Accepts until told to stop; the socket is closed then.
+async fn accept<E: Engine>(
+    core: Rc<E>,
+    listener: TcpListener,
+    kind: EntryKind,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 // A client that has gone already takes no options.
                 Ok((stream, peer)) => if stream.set_nodelay(true).is_ok() {
-                    core.accept(stream, peer);
+                    core.accept(stream, peer, &kind);
                 },
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = stop.wait_for(|stop| *stop) => return,
         }
     }
-    drop(listener);
-    core.shared().start_drain();
-    let _ = tokio::time::timeout(limits.drain_deadline, core.shared().all_closed()).await;
-    Ok(())
 }
 
 /// Tells what the core would choose; no turn moves by it.

@@ -17,7 +17,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::dial;
 use super::own::{Asked, prepare};
-use super::shared::{Config, Shared};
+use super::entry::Entered;
+use super::shared::{Config, Peer, Shared};
 use crate::backend_state::{InFlight, Outcome};
 use crate::balance::wish::Sender;
 use crate::decide::{Caller, Decision, LocalReply, Plan, decide};
@@ -44,6 +45,7 @@ pub(super) struct Copied {
     head: Vec<u8>,
     host: String,
     sender: IpAddr,
+    entered: Entered,
     body: Vec<u8>,
     room: usize,
     /// A part of the body is not here.
@@ -86,7 +88,7 @@ impl<C: Reusable + 'static> Shared<C> {
         config: &Config,
         plan: &Plan<H>,
         host: &str,
-        peer: IpAddr,
+        peer: &Peer,
         head: impl FnOnce(&mut Vec<u8>),
     ) -> Option<Box<Copied>> {
         let drawn = plan.arms.iter().find(|drawn| drawn.shadow)?;
@@ -98,7 +100,8 @@ impl<C: Reusable + 'static> Shared<C> {
             drawn,
             head: bytes,
             host: host.to_owned(),
-            sender: peer,
+            sender: peer.ip,
+            entered: peer.entered.clone(),
             body: Vec::new(),
             room: retry.map_or(MOST_BODY, |retry| retry.max_body_bytes),
             lost: false,
@@ -148,6 +151,7 @@ impl<C: Reusable + 'static> Shared<C> {
             stages: None,
             dice: &self.dice,
             forced: Some(&forced),
+            secure: copied.entered.secure,
         };
         let decision = decide(
             config,
@@ -167,7 +171,8 @@ impl<C: Reusable + 'static> Shared<C> {
             Decision::Respond(LocalReply::Redirect { .. }) => return Err(Some(false)),
         };
         let route = config.route(plan.route).ok_or(None)?;
-        prepare(&mut head, route, plan.backend.text(), &copied.sender.to_canonical().to_string());
+        let client = copied.sender.to_canonical().to_string();
+        prepare(&mut head, route, plan.backend.text(), (&client, &copied.entered));
         let framed = head.has(Known::TransferEncoding) || head.has(Known::ContentLength);
         for known in [Known::Expect, Known::TransferEncoding, Known::ContentLength] {
             head.remove(known);

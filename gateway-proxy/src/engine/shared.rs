@@ -10,6 +10,7 @@ use hotswap_telemetry::trace::RequestTraces;
 use http::StatusCode;
 use tokio::sync::Notify;
 
+use super::entry::Entered;
 use super::timers::Timers;
 use super::{CoreSetup, Limits};
 use crate::access_log::AccessLog;
@@ -59,6 +60,8 @@ pub(super) struct Peer {
     pub(super) ip: IpAddr,
     /// The test that comes from there.
     forced: Option<Arc<Forced>>,
+    /// How it came in.
+    pub(super) entered: Entered,
 }
 
 /// How an exchange ended.
@@ -127,12 +130,18 @@ impl<C: Reusable> Shared<C> {
             stages,
             dice: &self.dice,
             forced: peer.forced.as_deref(),
+            secure: peer.entered.secure,
         }
     }
 
     /// The other end of a client's connection.
-    pub(super) fn peer(&self, address: SocketAddr) -> Peer {
-        Peer { ip: address.ip(), forced: self.peers.of(address) }
+    pub(super) fn peer(&self, address: SocketAddr, mut entered: Entered) -> Peer {
+        let forced = self.peers.of(address);
+        if forced.is_some() {
+            // A test of a candidate is sent nowhere else.
+            entered.instead = None;
+        }
+        Peer { ip: address.ip(), forced, entered }
     }
 
     /// Counts the end of an exchange for the rollouts that it met.
@@ -172,8 +181,18 @@ impl<C: Reusable> Shared<C> {
     }
 
     pub(super) fn closed(&self) {
-        self.open.set(self.open.get().saturating_sub(1));
         self.metrics.active.sub(1);
+        self.left();
+    }
+
+    /// A connection comes in that is no client's yet.
+    pub(super) fn entering(&self) {
+        self.open.set(self.open.get() + 1);
+    }
+
+    /// It has become one, or has gone.
+    pub(super) fn left(&self) {
+        self.open.set(self.open.get().saturating_sub(1));
         if self.open.get() == 0 {
             self.all_closed.notify_waiters();
         }

@@ -75,6 +75,13 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
     all.push(one(declared::UPGRADES, |c| &c.upgrades));
     let bytes = vec![(Some("in"), m.sum(|c| &c.upgraded_in)), (Some("out"), m.sum(|c| &c.upgraded_out))];
     all.push(counter(declared::UPGRADED_BYTES, bytes));
+    let handshakes = vec![
+        (Some("full"), m.sum(|c| &c.tls_full)),
+        (Some("resumed"), m.sum(|c| &c.tls_resumed)),
+        (Some("failed"), m.sum(|c| &c.tls_failed)),
+        (Some("timed_out"), m.sum(|c| &c.tls_timed_out)),
+    ];
+    all.push(counter(declared::HANDSHAKES, handshakes));
     all.extend(of_control(&m.control));
     all
 }
@@ -97,6 +104,8 @@ fn of_control(c: &ControlMetrics) -> Vec<MetricFamily> {
             vec![(Some("ok"), load(&c.checks_ok)), (Some("failed"), load(&c.checks_failed))],
         ),
         total(declared::LOG_DROPPED, &c.log_dropped),
+        total(declared::TLS_RELOADS, &c.tls_reloads),
+        gauge(declared::TLS_STALE, load(&c.tls_stale) as f64),
     ]
 }
 
@@ -176,6 +185,7 @@ mod tests {
         let mut families = families(&GatewayMetrics::new(1));
         families.extend(super::super::backends::empty());
         families.push(super::super::rollouts::empty());
+        families.push(super::super::certificates::empty());
         let shown: Vec<_> = families.iter().map(|f| f.name().to_owned()).collect();
         let declared: Vec<_> = declared::METRICS.iter().map(|def| def.name).collect();
         assert_eq!(shown, declared);

@@ -89,6 +89,15 @@ metrics! {
         "Bytes passed on after connections had switched to another protocol.",
     )
     .by(&[LabelDef { name: "direction", values: "`in`: from clients; `out`: to them" }]);
+    HANDSHAKES = MetricDef::counter(
+        "gateway_tls_handshakes_total",
+        "handshakes",
+        "Handshakes of TLS with clients, by what came of them.",
+    )
+    .by(&[LabelDef {
+        name: "result",
+        values: "`full`; `resumed`: a session was taken up again; `failed`; `timed_out`",
+    }]);
     REVISION =
         MetricDef::gauge("gateway_config_revision", "revision", "Revision that is served; 0: none yet.");
     APPLIED = MetricDef::counter("gateway_config_applied_total", "messages", "Snapshots and deltas applied.");
@@ -113,6 +122,16 @@ metrics! {
         "gateway_access_log_dropped_total",
         "lines",
         "Lines of the access log that were dropped, because the writer was behind.",
+    );
+    TLS_RELOADS = MetricDef::counter(
+        "gateway_tls_reloads_total",
+        "times",
+        "Times that new certificates for clients were taken.",
+    );
+    TLS_STALE = MetricDef::gauge(
+        "gateway_tls_certificates_stale",
+        "0 or 1",
+        "1: the files of certificates for clients can't be used, and what was in force stays so.",
     );
     BACKENDS = MetricDef::gauge(
         "gateway_backends",
@@ -151,4 +170,10 @@ metrics! {
         LabelDef { name: "resource", values: "the route or pool, as `routes/shop`" },
         LabelDef { name: "result", values: "`ok`; `error`: answered with a status from 500, or not answered" },
     ]);
+    TLS_EXPIRY = MetricDef::gauge(
+        "gateway_tls_certificate_expiry_timestamp_seconds",
+        "seconds since 1970",
+        "When a certificate for clients runs out; of the first 1,000.",
+    )
+    .by(&[LabelDef { name: "file", values: "the file of the certificate" }]);
 }

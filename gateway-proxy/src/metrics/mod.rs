@@ -1,6 +1,7 @@
 //! Counting. Each core counts for itself, in memory that no other core writes; a scrape adds the cores up.
 
 mod backends;
+mod certificates;
 mod collector;
 mod declared;
 mod rollouts;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 pub use backends::CollectedBackends;
+pub use certificates::CollectedCertificates;
 pub use collector::Collected;
 pub use declared::METRICS;
 pub use rollouts::CollectedRollouts;
@@ -80,6 +82,14 @@ pub struct CoreMetrics {
     pub upgraded_in: Count,
     /// Bytes that they brought to clients.
     pub upgraded_out: Count,
+    /// Handshakes of TLS from the beginning.
+    pub tls_full: Count,
+    /// Sessions of TLS that were taken up again.
+    pub tls_resumed: Count,
+    /// Handshakes that came to nothing.
+    pub tls_failed: Count,
+    /// Handshakes that took too long.
+    pub tls_timed_out: Count,
     /// Copies sent to candidates.
     pub copies: Count,
     /// Copies that were dropped: too many were under way, or the body was too large.
@@ -144,13 +154,28 @@ pub struct ControlMetrics {
     pub checks_failed: AtomicU64,
     /// Lines of the access log that were dropped.
     pub log_dropped: AtomicU64,
+    /// Times that new certificates for clients were taken.
+    pub tls_reloads: AtomicU64,
+    /// 1: the files of certificates for clients can't be used, and what was in force stays so.
+    pub tls_stale: AtomicU64,
     trouble: Mutex<String>,
+    tls_trouble: Mutex<String>,
 }
 
 impl ControlMetrics {
     /// Why there is no stream from the control plane, in words; empty: nothing is known to be wrong.
     pub fn trouble(&self) -> String {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why the files of certificates for clients can't be used; empty: they can.
+    pub fn tls_trouble(&self) -> String {
+        self.tls_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says why they can't be used.
+    pub fn set_tls_trouble(&self, why: String) {
+        *self.tls_trouble.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// Says why there is no stream.

@@ -8,6 +8,7 @@
 mod admin;
 mod balancing;
 mod candidate_checks;
+mod certificates;
 mod clients;
 mod control;
 mod differential;
@@ -28,6 +29,7 @@ mod rollouts_watch;
 mod shadows;
 mod support;
 mod swaps;
+mod tls;
 mod upgrades;
 mod varnishtest;
 mod watch;

@@ -153,7 +153,7 @@ async fn a_route_says_which_protocols_it_lets_through() {
         }
     };
     let backend = Backend::echo().await;
-    let own = ASK.replace("websocket", "my-protocol/2");
+    let own = ASK.replace("upgrade: websocket", "upgrade: my-protocol/2");
     for (names, request, passed) in [
         (&["none"][..], ASK, None),
         (&["my-protocol/2"][..], ASK, None),

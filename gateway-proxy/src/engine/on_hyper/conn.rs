@@ -24,6 +24,7 @@ use super::heads;
 use super::record::Notes;
 use super::{Backend, Core};
 use crate::backend_state::{InFlight, Outcome};
+use crate::engine::entry::Entered;
 use crate::engine::limits::{ExchangeLimits, Limit};
 use crate::engine::shared::Peer;
 use crate::reason::Reason;
@@ -78,7 +79,7 @@ impl Conn {
         let conn = Self {
             // An address is always a valid value.
             client: client.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
-            peer: core.peer(peer),
+            peer: core.peer(peer, Entered::default()),
             slot,
             phase: Cell::new(Phase::Idle),
             limit: Cell::new(Limit::Client),

@@ -191,7 +191,7 @@ fn receive(
     }
     match decision {
         Decision::Forward(plan) => {
-            let copy = conn.core.copy_of(&config, &plan, &host.name, conn.peer.ip, |bytes| {
+            let copy = conn.core.copy_of(&config, &plan, &host.name, &conn.peer, |bytes| {
                 target::write(parts, bytes);
             });
             conn.notes.route(&config, plan.route, plan.arms);

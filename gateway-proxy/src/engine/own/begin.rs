@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use hotswap_h1::framing::{self, Framing};
 use hotswap_h1::{Announced, Head, Known, read};
 use hotswap_matcher::{WEBSOCKET, parse_host};
+use http::{HeaderValue, StatusCode};
 
 use super::client::{Client, Step};
 use super::edit;
@@ -14,6 +15,7 @@ use super::reply::Reply;
 use super::wire;
 use crate::config::RouteEntry;
 use crate::decide::{Decision, LocalReply, Plan, decide};
+use crate::engine::entry::{self, Entered, Instead};
 use crate::engine::limits::ExchangeLimits;
 use crate::engine::own::core::Backend;
 use crate::engine::retry::Tries;
@@ -161,6 +163,9 @@ impl Client {
         }
         let host = std::str::from_utf8(head.host().unwrap_or_default()).ok().and_then(parse_host);
         let host = host.ok_or(Reply::Failure(Reason::BadRequest))?;
+        if let Some(instead) = self.peer.entered.instead {
+            return Err(instead_of(instead, &host.name, head.target()));
+        }
         if head.path() == "*" {
             // It asks about the server itself, not about a resource.
             return Err(Reply::Nothing);
@@ -175,7 +180,7 @@ impl Client {
             &mut *core.upstreams.borrow_mut(),
         );
         let copy = match &decision {
-            Decision::Forward(plan) => core.copy_of(&config, plan, &host.name, self.peer.ip, |bytes| {
+            Decision::Forward(plan) => core.copy_of(&config, plan, &host.name, &self.peer, |bytes| {
                 head.write_request(None, bytes);
             }),
             Decision::Respond(_) => None,
@@ -225,7 +230,7 @@ impl Client {
             head.set(&TRACEPARENT, traceparent.as_bytes());
         }
         exchange.upgrade = upgrade(head, route, framing);
-        prepare(head, route, plan.backend.text(), &self.address);
+        prepare(head, route, plan.backend.text(), (&self.address, &self.peer.entered));
         if let Some(protocol) = &exchange.upgrade {
             head.push(Known::Connection.name(), b"upgrade");
             head.push(Known::Upgrade.name(), protocol.as_bytes());
@@ -257,6 +262,16 @@ impl Client {
     }
 }
 
+/// What every request of a connection gets that came in the wrong way.
+fn instead_of(instead: Instead, host: &str, target: &str) -> Reply {
+    match instead {
+        Instead::Failure(reason) => Reply::Failure(reason),
+        Instead::ToHttps(_) if host.is_empty() || !target.starts_with('/') => Reply::Failure(Reason::BadRequest),
+        Instead::ToHttps(port) => HeaderValue::try_from(entry::with_tls(host, port, target))
+            .map_or(Reply::Failure(Reason::BadRequest), |to| Reply::Redirect(StatusCode::PERMANENT_REDIRECT, to)),
+    }
+}
+
 /// The body of a request that the gateway answers by itself: whether some of it is unread, and how much of what
 /// came was its. A small one that has come already need not cost the connection; one whose head was doubtful
 /// does.
@@ -282,9 +297,14 @@ fn upgrade(head: &Head, route: &RouteEntry, framing: Framing) -> Option<Box<str>
 }
 
 /// Makes the request that the backend sees.
-pub(in crate::engine) fn prepare(head: &mut Head, route: &RouteEntry, backend: &str, client: &str) {
+pub(in crate::engine) fn prepare(head: &mut Head, route: &RouteEntry, backend: &str, from: (&str, &Entered)) {
+    let (client, entered) = from;
     head.strip_request();
-    head.announce_request(Announced { client, scheme: "http" });
+    head.announce_request(Announced { client, scheme: entered.scheme() });
+    if let Some(shown) = &entered.shown {
+        head.push(Known::ClientCert.name(), shown.whole.as_bytes());
+        head.push(Known::ForwardedClientCert.name(), shown.parts.as_bytes());
+    }
     if let Some(host) = route.rewrite_host() {
         head.remove(Known::Host);
         head.push(Known::Host.name(), host.as_bytes());

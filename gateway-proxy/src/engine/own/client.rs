@@ -10,6 +10,7 @@ use super::exchange::Exchange;
 use super::socket::Socket;
 use super::track::Track;
 use super::wire::{self, Rest};
+use crate::engine::entry::Entered;
 use crate::engine::limits::Limit;
 use crate::engine::linger;
 use crate::engine::shared::Peer;
@@ -70,18 +71,18 @@ pub(super) struct Client {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr) {
-    let mut client = Client::new(core, socket, peer);
+pub(super) async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr, entered: Entered) {
+    let mut client = Client::new(core, socket, peer, entered);
     std::future::poll_fn(|cx| client.poll(cx)).await;
     client.end();
 }
 
 impl Client {
-    fn new(core: Rc<Core>, socket: Socket, peer: SocketAddr) -> Self {
+    fn new(core: Rc<Core>, socket: Socket, peer: SocketAddr, entered: Entered) -> Self {
         Self {
             socket,
             address: peer.ip().to_canonical().to_string().into(),
-            peer: core.peer(peer),
+            peer: core.peer(peer, entered),
             track: Track::new(core),
             early: Rest::default(),
             unseen: false,

@@ -12,10 +12,11 @@ use hotswap_h1::read::HeadLimits;
 use tokio::net::TcpStream;
 
 use super::backend::Link;
-use super::client;
+use super::{client, enter};
 use super::socket::Socket;
 use super::splice::Pipe;
-use crate::engine::CoreSetup;
+use crate::engine::entry::Entered;
+use crate::engine::{CoreSetup, EntryKind};
 use crate::engine::serve::Engine;
 use crate::engine::shared::Shared;
 use crate::upstream::Upstream;
@@ -122,9 +123,18 @@ impl Engine for Core {
         &self.shared
     }
 
-    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, kind: &EntryKind) {
         // One task for each connection, all of them ended by the runtime's end; the drain waits for their count.
-        tokio::task::spawn_local(client::serve(Rc::clone(self), Socket::Plain(stream), peer));
+        let core = Rc::clone(self);
+        match kind {
+            EntryKind::Plain { to_https } => {
+                let entered = Entered::plain(*to_https);
+                tokio::task::spawn_local(client::serve(core, Socket::Plain(stream), peer, entered));
+            }
+            EntryKind::Tls(tls) => {
+                tokio::task::spawn_local(enter::serve(core, stream, peer, tls.clone()));
+            }
+        }
     }
 
     fn tick(&self, sweep: bool) {

@@ -22,6 +22,7 @@
 //! | `exchange` | the two directions together: who goes on, what ends it, what is tried again |
 //! | `retry` | tries after the first |
 //! | `upload`, `download` | one direction each |
+//! | `enter` | the way in with TLS |
 //! | `edit` | a route's edits of a head |
 //! | `relay` | bytes of another protocol, after a 101 |
 //! | `reply` | answers of the gateway's own |
@@ -36,6 +37,7 @@ mod client;
 mod core;
 mod download;
 mod edit;
+mod enter;
 mod exchange;
 mod relay;
 mod reply;

@@ -772,7 +772,7 @@ pub struct Redirect {
     /// 301, 302, 303, 307 or 308. 0 takes the default, 302.
     #[prost(uint32, tag = "1")]
     pub status: u32,
-    /// "http" or "https". Empty: http.
+    /// "http" or "https". Empty: the one that the request came with.
     #[prost(string, tag = "2")]
     pub scheme: ::prost::alloc::string::String,
     /// Host name. Empty: the request's.

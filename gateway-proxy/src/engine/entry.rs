@@ -1,0 +1,68 @@
+//! Where clients come in: a listener, and what is done with those who connect before their first request.
+
+use std::net::TcpListener;
+use std::rc::Rc;
+
+use crate::reason::Reason;
+use crate::tls::{ClientTls, ShownCertificate};
+
+/// A listener of one core.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its socket, which no other core has.
+    pub listener: TcpListener,
+    /// What is done with those who connect.
+    pub kind: EntryKind,
+}
+
+/// What is done with those who connect.
+#[derive(Clone, Debug)]
+pub enum EntryKind {
+    /// They are served as they are; with a port here they are sent there, to come with TLS.
+    Plain {
+        /// The port for TLS that clients see.
+        to_https: Option<u16>,
+    },
+    /// They come with TLS.
+    Tls(ClientTls),
+}
+
+/// How a connection came in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entered {
+    /// With TLS.
+    pub(super) secure: bool,
+    /// The certificate that the client showed.
+    pub(super) shown: Option<Rc<ShownCertificate>>,
+    /// What is answered instead of serving it.
+    pub(super) instead: Option<Instead>,
+}
+
+/// An answer for every request of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Instead {
+    /// A redirect to the same address with TLS, at this port.
+    ToHttps(u16),
+    /// A failure.
+    Failure(Reason),
+}
+
+impl Entered {
+    /// Without TLS; with a port, to be sent there.
+    pub(super) fn plain(to_https: Option<u16>) -> Self {
+        Self { instead: to_https.map(Instead::ToHttps), ..Self::default() }
+    }
+
+    /// The scheme that the client used.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+}
+
+/// The same address with TLS.
+pub(super) fn with_tls(host: &str, port: u16, target: &str) -> String {
+    match port {
+        443 => format!("https://{host}{target}"),
+        port => format!("https://{host}:{port}{target}"),
+    }
+}
