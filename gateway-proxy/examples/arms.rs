@@ -66,7 +66,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn measured(config: &Compiled, head: &Head) -> f64 {
     let (trusted, dice) = (TrustedProxies::default(), RefCell::new(Dice::new()));
     let sender = Sender { peer: [192, 0, 2, 1].into(), trusted: &trusted };
-    let caller = Caller { port: None, sender, now: 1, stages: None, dice: &dice, forced: None, secure: false };
+    let caller =
+        Caller { port: None, sender, now: 1, stages: None, dice: &dice, forced: None, secure: false };
     let mut targets = Targets::new(0);
     let began = Instant::now();
     for _ in 0..REQUESTS {

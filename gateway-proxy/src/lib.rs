@@ -29,6 +29,7 @@ mod health;
 pub mod metrics;
 pub mod options;
 pub mod plane;
+pub mod proxy_header;
 pub mod reason;
 pub mod rollout;
 mod run;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hotswap_core::check_id;
@@ -95,6 +96,16 @@ pub struct GatewayOptions {
     #[arg(long, env = "HOTSWAP_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
     pub trusted_proxies: Vec<Network>,
 
+    /// A load balancer that passes bytes on and begins each connection with a header of the PROXY protocol (version 1 or
+    /// 2), as an address or a network. Who connects from there must; who connects from elsewhere must not. May be given
+    /// several times.
+    #[arg(long, env = "HOTSWAP_PROXY_PROTOCOL_FROM", value_name = "NETWORK", value_delimiter = ',')]
+    pub proxy_protocol_from: Vec<Network>,
+
+    /// The listeners that they connect to: all, plain (--gateway-listen) or tls (--gateway-tls-listen).
+    #[arg(long, env = "HOTSWAP_PROXY_PROTOCOL", value_name = "LISTENERS", default_value = "all")]
+    pub proxy_protocol: ProxyProtocol,
+
     /// The largest head of a request, in bytes, at least 8,192; a larger one gets 431.
     #[arg(long, env = "HOTSWAP_MAX_HEAD_BYTES", value_name = "BYTES", default_value_t = 64 * 1024)]
     pub max_head_bytes: usize,
@@ -123,6 +134,18 @@ pub struct GatewayOptions {
     /// come with TLS.
     #[arg(long, env = "HOTSWAP_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
+}
+
+/// The listeners that the PROXY protocol is spoken on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProxyProtocol {
+    /// All for traffic.
+    #[default]
+    All,
+    /// The one without TLS.
+    Plain,
+    /// The one with TLS.
+    Tls,
 }
 
 /// A label, as "zone=a".
@@ -157,6 +180,14 @@ impl GatewayOptions {
     /// The proxies whose word on the client's address counts.
     pub fn trusted(&self) -> TrustedProxies {
         TrustedProxies::new(self.trusted_proxies.clone())
+    }
+
+    /// Who begins with a header of the PROXY protocol: without TLS, and with it.
+    pub(crate) fn behind(&self) -> [Option<Arc<TrustedProxies>>; 2] {
+        let all = (!self.proxy_protocol_from.is_empty())
+            .then(|| Arc::new(TrustedProxies::new(self.proxy_protocol_from.clone())));
+        let on = |listener| self.proxy_protocol == ProxyProtocol::All || self.proxy_protocol == listener;
+        [ProxyProtocol::Plain, ProxyProtocol::Tls].map(|listener| all.clone().filter(|_| on(listener)))
     }
 
     /// The limits towards clients.

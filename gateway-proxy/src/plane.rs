@@ -11,11 +11,11 @@ use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
 use crate::config::Live;
-use crate::engine::{CoreSetup, Entry, EntryKind, Limits, run_core};
+use crate::engine::{CoreSetup, Entry, EntryKind, Limits, WayIn, run_core};
 use crate::health;
 use crate::metrics::GatewayMetrics;
 use crate::options::GatewayOptions;
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, needs_own};
 
 /// The sockets of a data plane that does not run yet. Who connects waits; nobody is turned away.
 #[derive(Debug)]
@@ -45,12 +45,16 @@ impl Bound {
     /// Where the address is taken or an option is wrong.
     pub fn bind(options: &GatewayOptions) -> Result<Self, StartError> {
         let limits = options.limits()?;
+        if !options.proxy_protocol_from.is_empty() {
+            needs_own(options.gateway_engine, "--proxy-protocol-from")?;
+        }
         let tls = ClientTls::load(&options.client_tls, options.gateway_engine)?;
         let count = options.workers();
         let listeners = listen::bind_shared(options.gateway_listen, count, "gateway", "--gateway-listen")?;
         let listen = first_address(&listeners).unwrap_or(options.gateway_listen);
         let bind = |tls: ClientTls| {
-            let bound = listen::bind_shared(tls.address(), count, "gateway with TLS", "--gateway-tls-listen")?;
+            let bound =
+                listen::bind_shared(tls.address(), count, "gateway with TLS", "--gateway-tls-listen")?;
             Ok::<_, StartError>((tls, bound))
         };
         Ok(Self { listen, listeners, secure: tls.map(bind).transpose()?, limits })
@@ -114,9 +118,12 @@ impl DataPlane {
         let mut plane = Self { listen, secure: secured, config, metrics, stop, threads };
         for (index, (listener, metrics)) in listeners.into_iter().zip(plane.metrics.cores.clone()).enumerate()
         {
-            let mut entries = vec![Entry { listener, kind: EntryKind::Plain { to_https } }];
+            let [plain, behind] = options.behind();
+            let way = WayIn { kind: EntryKind::Plain { to_https }, behind: plain };
+            let mut entries = vec![Entry { listener, way }];
             if let (Some(tls), Some(listener)) = (&tls, secure.next()) {
-                entries.push(Entry { listener, kind: EntryKind::Tls(tls.clone()) });
+                let way = WayIn { kind: EntryKind::Tls(tls.clone()), behind };
+                entries.push(Entry { listener, way });
             }
             let setup = CoreSetup {
                 index,

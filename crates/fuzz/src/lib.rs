@@ -15,6 +15,7 @@
 //! | `requests` | a client's connection | what a backend sees is the first of what it would see behind hyper |
 //! | `responses` | a backend's connection | what a client sees is what it would see behind hyper, or a refusal |
 //! | `state_files` | a gateway's folder | what is loaded is whole and has no name twice |
+//! | `proxy_header` | a header of the PROXY protocol | pieces do not change the verdict; it is written in one way |
 //! | `control_text` | names, filters, page tokens | what is taken is written as it was read |
 
 mod case;
@@ -23,6 +24,7 @@ mod control_text;
 mod framing;
 mod heads;
 mod oracle;
+mod proxy_header;
 mod requests;
 mod responses;
 mod state_files;
@@ -32,6 +34,7 @@ pub use chunked::chunked;
 pub use control_text::control_text;
 pub use framing::framing;
 pub use heads::{request_head, response_head};
+pub use proxy_header::proxy_header;
 pub use requests::requests;
 pub use responses::responses;
 pub use state_files::state_files;
@@ -51,4 +54,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("responses", responses),
     ("state_files", state_files),
     ("control_text", control_text),
+    ("proxy_header", proxy_header),
 ];

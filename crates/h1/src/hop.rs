@@ -131,12 +131,9 @@ impl Head {
     /// replaced or taken out; the chain of addresses grows by the client's.
     pub fn announce_request(&mut self, announced: Announced<'_>) {
         self.chain(announced.client);
-        for known in [
-            Known::ForwardedProto,
-            Known::ClientCert,
-            Known::ClientCertChain,
-            Known::ForwardedClientCert,
-        ] {
+        for known in
+            [Known::ForwardedProto, Known::ClientCert, Known::ClientCertChain, Known::ForwardedClientCert]
+        {
             self.remove(known);
         }
         self.push(Known::ForwardedProto.name(), announced.scheme.as_bytes());

@@ -1,8 +1,10 @@
 //! Where clients come in: a listener, and what is done with those who connect before their first request.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
+use std::sync::Arc;
 
+use crate::balance::client::TrustedProxies;
 use crate::reason::Reason;
 use crate::tls::{ClientTls, ShownCertificate};
 
@@ -12,10 +14,19 @@ pub struct Entry {
     /// Its socket, which no other core has.
     pub listener: TcpListener,
     /// What is done with those who connect.
-    pub kind: EntryKind,
+    pub way: WayIn,
 }
 
 /// What is done with those who connect.
+#[derive(Clone, Debug)]
+pub struct WayIn {
+    /// With TLS or without.
+    pub kind: EntryKind,
+    /// Who begins with a header of the PROXY protocol; nobody else does.
+    pub behind: Option<Arc<TrustedProxies>>,
+}
+
+/// With TLS or without.
 #[derive(Clone, Debug)]
 pub enum EntryKind {
     /// They are served as they are; with a port here they are sent there, to come with TLS.
@@ -36,6 +47,8 @@ pub(super) struct Entered {
     pub(super) shown: Option<Rc<ShownCertificate>>,
     /// What is answered instead of serving it.
     pub(super) instead: Option<Instead>,
+    /// Where the client is, as a load balancer before the gateway says.
+    pub(super) source: Option<SocketAddr>,
 }
 
 /// An answer for every request of a connection.

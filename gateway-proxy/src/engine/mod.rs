@@ -41,7 +41,7 @@ use hotswap_telemetry::trace::RequestTraces;
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
-pub use entry::{Entry, EntryKind};
+pub use entry::{Entry, EntryKind, WayIn};
 
 use crate::access_log::AccessLog;
 use crate::balance::client::TrustedProxies;

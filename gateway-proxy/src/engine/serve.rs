@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use super::{CoreSetup, Entry, EntryKind};
 use super::shared::Shared;
 use super::timers::{TICK_MS, Timers};
+use super::{CoreSetup, Entry, WayIn};
 use crate::explain::Question;
 use crate::upstream::Reusable;
 
@@ -25,7 +25,7 @@ pub(super) trait Engine: 'static {
     fn shared(&self) -> &Shared<Self::Connection>;
 
     /// Takes a client's connection over. It does not wait.
-    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, kind: &EntryKind);
+    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, way: &WayIn);
 
     /// Every tick; once a second with `sweep`.
     fn tick(&self, sweep: bool) {
@@ -44,9 +44,9 @@ pub(super) async fn serve<E: Engine>(
     tokio::task::spawn_local(tick(Rc::clone(&core)));
     tokio::task::spawn_local(answer(Rc::clone(&core), questions));
     let mut accepting = Vec::with_capacity(entries.len());
-    for Entry { listener, kind } in entries {
+    for Entry { listener, way } in entries {
         let listener = TcpListener::from_std(listener)?;
-        let task = accept(Rc::clone(&core), listener, kind, stop.clone());
+        let task = accept(Rc::clone(&core), listener, way, stop.clone());
         accepting.push(tokio::task::spawn_local(task));
     }
     for task in accepting {
@@ -58,18 +58,13 @@ pub(super) async fn serve<E: Engine>(
 }
 
 /// Accepts until told to stop; the socket is closed then.
-async fn accept<E: Engine>(
-    core: Rc<E>,
-    listener: TcpListener,
-    kind: EntryKind,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn accept<E: Engine>(core: Rc<E>, listener: TcpListener, way: WayIn, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 // A client that has gone already takes no options.
                 Ok((stream, peer)) => if stream.set_nodelay(true).is_ok() {
-                    core.accept(stream, peer, &kind);
+                    core.accept(stream, peer, &way);
                 },
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");

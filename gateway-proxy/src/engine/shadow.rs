@@ -16,8 +16,8 @@ use hotswap_matcher::Arm;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::dial;
-use super::own::{Asked, prepare};
 use super::entry::Entered;
+use super::own::{Asked, prepare};
 use super::shared::{Config, Peer, Shared};
 use crate::backend_state::{InFlight, Outcome};
 use crate::balance::wish::Sender;

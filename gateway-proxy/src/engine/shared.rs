@@ -134,6 +134,11 @@ impl<C: Reusable> Shared<C> {
         }
     }
 
+    /// Whether a test of a candidate comes from there, which is the gateway's own.
+    pub(super) fn is_test(&self, address: SocketAddr) -> bool {
+        self.peers.of(address).is_some()
+    }
+
     /// The other end of a client's connection.
     pub(super) fn peer(&self, address: SocketAddr, mut entered: Entered) -> Peer {
         let forced = self.peers.of(address);
@@ -141,7 +146,8 @@ impl<C: Reusable> Shared<C> {
             // A test of a candidate is sent nowhere else.
             entered.instead = None;
         }
-        Peer { ip: address.ip(), forced, entered }
+        let ip = entered.source.map_or(address.ip(), |source| source.ip());
+        Peer { ip, forced, entered }
     }
 
     /// Counts the end of an exchange for the rollouts that it met.

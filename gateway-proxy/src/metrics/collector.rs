@@ -82,6 +82,7 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
         (Some("timed_out"), m.sum(|c| &c.tls_timed_out)),
     ];
     all.push(counter(declared::HANDSHAKES, handshakes));
+    all.push(one(declared::PROXY_HEADERS_REFUSED, |c| &c.proxy_headers_refused));
     all.extend(of_control(&m.control));
     all
 }

@@ -98,6 +98,11 @@ metrics! {
         name: "result",
         values: "`full`; `resumed`: a session was taken up again; `failed`; `timed_out`",
     }]);
+    PROXY_HEADERS_REFUSED = MetricDef::counter(
+        "gateway_proxy_headers_refused_total",
+        "connections",
+        "Connections without the header of the PROXY protocol that they should have begun with.",
+    );
     REVISION =
         MetricDef::gauge("gateway_config_revision", "revision", "Revision that is served; 0: none yet.");
     APPLIED = MetricDef::counter("gateway_config_applied_total", "messages", "Snapshots and deltas applied.");

@@ -82,6 +82,8 @@ pub struct CoreMetrics {
     pub upgraded_in: Count,
     /// Bytes that they brought to clients.
     pub upgraded_out: Count,
+    /// Connections without the header of the PROXY protocol that they should begin with.
+    pub proxy_headers_refused: Count,
     /// Handshakes of TLS from the beginning.
     pub tls_full: Count,
     /// Sessions of TLS that were taken up again.

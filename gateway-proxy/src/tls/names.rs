@@ -70,7 +70,8 @@ mod tests {
 
     fn names(refuse_unknown: bool) -> (Names, Vec<Arc<CertifiedKey>>) {
         let mut names = Names::new(refuse_unknown);
-        let borne: [&[&str]; 3] = [&["first.example"], &["*.Shop.example"], &["www.shop.example", "b.example"]];
+        let borne: [&[&str]; 3] =
+            [&["first.example"], &["*.Shop.example"], &["www.shop.example", "b.example"]];
         let keys = borne.map(|borne| {
             let made = rcgen::generate_simple_self_signed(vec!["x".to_owned()]).expect("made");
             let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());

@@ -114,7 +114,8 @@ impl ClientTlsOptions {
     /// Where an option needs another that is not there.
     pub(super) fn check(&self, engine: EngineKind) -> Result<(), StartError> {
         let wrong = |what: &str| Err(StartError::Option(what.to_owned()));
-        let certificates = !self.gateway_tls_certificate.is_empty() || self.gateway_tls_certificates.is_some();
+        let certificates =
+            !self.gateway_tls_certificate.is_empty() || self.gateway_tls_certificates.is_some();
         if self.gateway_tls_listen.is_none() {
             let given = [
                 (certificates, "--gateway-tls-certificate"),
@@ -128,7 +129,9 @@ impl ClientTlsOptions {
             };
         }
         if !certificates {
-            return wrong("--gateway-tls-listen needs --gateway-tls-certificate or --gateway-tls-certificates");
+            return wrong(
+                "--gateway-tls-listen needs --gateway-tls-certificate or --gateway-tls-certificates",
+            );
         }
         if self.gateway_tls_client_optional && self.gateway_tls_client_ca.is_none() {
             return wrong("--gateway-tls-client-optional needs --gateway-tls-client-ca beside it");
@@ -138,7 +141,7 @@ impl ClientTlsOptions {
 }
 
 /// The engine on hyper is there to be compared with, and has none of this.
-fn needs_own(engine: EngineKind, option: &str) -> Result<(), StartError> {
+pub(crate) fn needs_own(engine: EngineKind, option: &str) -> Result<(), StartError> {
     match engine {
         EngineKind::Own => Ok(()),
         EngineKind::Hyper => {

@@ -48,7 +48,8 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, file);
         let key = KeyPair::generate().expect("a key");
         let cert = params.signed_by(&key, &self.issuer).expect("signed");
-        let files = Files { cert: folder.join(format!("{file}.pem")), key: folder.join(format!("{file}.key")) };
+        let files =
+            Files { cert: folder.join(format!("{file}.pem")), key: folder.join(format!("{file}.key")) };
         write_key(&files.key, &key.serialize_pem());
         std::fs::write(&files.cert, cert.pem()).expect("written");
         files

@@ -21,6 +21,7 @@ mod gateway_process;
 mod health;
 mod hostile;
 mod process;
+mod proxy_protocol;
 mod proxying;
 mod restarts;
 mod retries;

@@ -222,7 +222,8 @@ async fn a_client_shows_who_it_is_and_the_backend_is_told() {
     let (required, _backend) = gateway(&args).await;
     let forged = "GET / HTTP/1.1\r\nhost: h\r\nclient-cert: :AA:\r\nclient-cert-chain: :AA:\r\n\
                   x-forwarded-client-cert: Hash=00\r\n\r\n";
-    let seen = asked(&required, authority.client_with(&known), "shop.example", forged).await.expect("answered");
+    let seen =
+        asked(&required, authority.client_with(&known), "shop.example", forged).await.expect("answered");
     assert!(!seen.contains(":AA:") && !seen.contains("Hash=00"), "{seen}");
     assert!(seen.contains("client-cert: :MII"), "{seen}");
     assert!(seen.contains("Subject=\"CN=known\";DNS=\"known.example\""), "{seen}");
@@ -276,7 +277,10 @@ async fn new_certificates_are_taken_without_a_failed_request_and_bad_ones_are_no
         last = files.certificate();
         // A key of another certificate.
         let key = std::fs::read_to_string(&files.key).expect("read");
-        super::certificates::write_key(&files.key, &rcgen::KeyPair::generate().expect("a key").serialize_pem());
+        super::certificates::write_key(
+            &files.key,
+            &rcgen::KeyPair::generate().expect("a key").serialize_pem(),
+        );
         let refused = tls.reload().expect_err("does not fit").to_string();
         assert!(refused.contains("the key of") || refused.contains("is that of another"), "{refused}");
         assert_eq!(shown(&gateway, &authority, "shop.example").await.as_deref(), Some(last.as_ref()));
@@ -335,7 +339,8 @@ async fn without_tls_clients_are_sent_to_where_it_is() {
     let files = authority.issue("shop", &["shop.example"]);
     let own = ["--gateway-tls-certificate", &files.option(), "--redirect-to-https"];
     let (gateway, backend) = gateway(&own).await;
-    let response = gateway.ask("POST /a?b=c HTTP/1.1\r\nhost: shop.example:8080\r\ncontent-length: 0\r\n\r\n").await;
+    let response =
+        gateway.ask("POST /a?b=c HTTP/1.1\r\nhost: shop.example:8080\r\ncontent-length: 0\r\n\r\n").await;
     let to = format!("https://shop.example:{}/a?b=c", at(&gateway).port());
     assert_eq!((response.status, response.header("location")), (308, Some(to.as_str())));
     let seen = asked(&gateway, authority.client(), "shop.example", GET).await.expect("answered");
@@ -351,7 +356,8 @@ async fn without_tls_clients_are_sent_to_where_it_is() {
 async fn a_redirect_of_a_route_keeps_the_scheme() {
     let authority = Authority::new();
     let files = authority.issue("shop", &["shop.example"]);
-    let args = ["--gateway-engine", "own", "--gateway-tls-listen", "127.0.0.1:0", "--gateway-tls-certificate"];
+    let args =
+        ["--gateway-engine", "own", "--gateway-tls-listen", "127.0.0.1:0", "--gateway-tls-certificate"];
     let option = files.option();
     let mut gateway = Gateway::start(&args.iter().copied().chain([option.as_str()]).collect::<Vec<_>>());
     let to = hotswap_matcher::RedirectDraft { host: "new.example".into(), ..Default::default() };
@@ -376,7 +382,8 @@ async fn openssl_agrees_on_what_is_safe_and_on_nothing_older() {
     let authority = Authority::new();
     let files = authority.issue("shop", &["shop.example"]);
     let (gateway, _backend) = gateway(&["--gateway-tls-certificate", &files.option()]).await;
-    let Some(new) = s_client(&gateway, &["-tls1_3", "-servername", "shop.example", "-alpn", "http/1.1"]) else {
+    let Some(new) = s_client(&gateway, &["-tls1_3", "-servername", "shop.example", "-alpn", "http/1.1"])
+    else {
         eprintln!("skipped: there is no openssl");
         return;
     };
@@ -412,7 +419,10 @@ fn what_can_not_work_is_told_before_anything_is_served() {
         (vec!["--gateway-tls-certificate", &none], "cannot read /none/key.pem"),
         (vec!["--gateway-tls-certificate", &no_key], "there is no private key"),
         (vec!["--gateway-tls-certificate", &files.option(), "--gateway-tls-client-optional"], "client-ca"),
-        (vec!["--gateway-tls-certificate", &files.option(), "--gateway-engine", "hyper"], "use --gateway-engine own"),
+        (
+            vec!["--gateway-tls-certificate", &files.option(), "--gateway-engine", "hyper"],
+            "use --gateway-engine own",
+        ),
     ] {
         let own = if args.contains(&"hyper") { vec![] } else { vec!["--gateway-engine", "own"] };
         let args: Vec<_> = listen.iter().copied().chain(own).chain(args).collect();

@@ -149,7 +149,8 @@ async fn what_may_not_switch_reaches_the_backend_without_its_wish() {
 async fn a_route_says_which_protocols_it_lets_through() {
     let change = |names: &'static [&str]| {
         move |draft: &mut hotswap_matcher::RouteDraft| {
-            draft.forward.as_mut().expect("forwards").upgrades = names.iter().map(|n| n.to_string()).collect();
+            draft.forward.as_mut().expect("forwards").upgrades =
+                names.iter().map(|n| n.to_string()).collect();
         }
     };
     let backend = Backend::echo().await;

@@ -146,7 +146,8 @@ fn upgrades(names: &[String]) -> Result<Box<[Box<str>]>, Violations> {
         v.add("", format!("must have at most {MAX_UPGRADES} entries"));
     }
     for (i, name) in names.iter().enumerate() {
-        let token = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._/+".contains(&b));
+        let token =
+            name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._/+".contains(&b));
         if name.is_empty() || name.len() > 64 || !token {
             v.add(&format!("[{i}]"), "must be 1 to 64 lower-case letters, digits and -._/+");
         } else if name == NO_UPGRADE && names.len() > 1 {

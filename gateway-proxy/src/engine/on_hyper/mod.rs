@@ -34,7 +34,7 @@ use self::heads::Heads;
 use self::io::ClientIo;
 use super::serve::Engine;
 use super::shared::Shared;
-use super::{CoreSetup, EntryKind, Limits};
+use super::{CoreSetup, Limits, WayIn};
 use crate::upstream::Upstream;
 
 /// Headers that hyper takes without asking for memory.
@@ -76,7 +76,7 @@ impl Engine for Core {
         &self.shared
     }
 
-    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, _: &EntryKind) {
+    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, _: &WayIn) {
         let conn = Rc::new(Conn::new(Rc::clone(self), peer));
         // One task for each connection, all of them ended by the runtime's end; the drain waits for their count.
         tokio::task::spawn_local(connection(conn, stream));

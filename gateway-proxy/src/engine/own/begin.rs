@@ -266,9 +266,13 @@ impl Client {
 fn instead_of(instead: Instead, host: &str, target: &str) -> Reply {
     match instead {
         Instead::Failure(reason) => Reply::Failure(reason),
-        Instead::ToHttps(_) if host.is_empty() || !target.starts_with('/') => Reply::Failure(Reason::BadRequest),
+        Instead::ToHttps(_) if host.is_empty() || !target.starts_with('/') => {
+            Reply::Failure(Reason::BadRequest)
+        }
         Instead::ToHttps(port) => HeaderValue::try_from(entry::with_tls(host, port, target))
-            .map_or(Reply::Failure(Reason::BadRequest), |to| Reply::Redirect(StatusCode::PERMANENT_REDIRECT, to)),
+            .map_or(Reply::Failure(Reason::BadRequest), |to| {
+                Reply::Redirect(StatusCode::PERMANENT_REDIRECT, to)
+            }),
     }
 }
 

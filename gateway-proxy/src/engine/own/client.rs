@@ -81,7 +81,7 @@ impl Client {
     fn new(core: Rc<Core>, socket: Socket, peer: SocketAddr, entered: Entered) -> Self {
         Self {
             socket,
-            address: peer.ip().to_canonical().to_string().into(),
+            address: entered.source.unwrap_or(peer).ip().to_canonical().to_string().into(),
             peer: core.peer(peer, entered),
             track: Track::new(core),
             early: Rest::default(),

@@ -12,13 +12,13 @@ use hotswap_h1::read::HeadLimits;
 use tokio::net::TcpStream;
 
 use super::backend::Link;
-use super::{client, enter};
 use super::socket::Socket;
 use super::splice::Pipe;
+use super::{client, enter};
 use crate::engine::entry::Entered;
-use crate::engine::{CoreSetup, EntryKind};
 use crate::engine::serve::Engine;
 use crate::engine::shared::Shared;
+use crate::engine::{CoreSetup, EntryKind, WayIn};
 use crate::upstream::Upstream;
 
 /// The buffer that everything is read through, in bytes. One for all connections of a core stays in the cache.
@@ -123,16 +123,18 @@ impl Engine for Core {
         &self.shared
     }
 
-    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, kind: &EntryKind) {
+    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, way: &WayIn) {
         // One task for each connection, all of them ended by the runtime's end; the drain waits for their count.
         let core = Rc::clone(self);
-        match kind {
-            EntryKind::Plain { to_https } => {
+        let behind =
+            way.behind.as_ref().is_some_and(|proxies| proxies.trusts(peer.ip()) && !self.is_test(peer));
+        match &way.kind {
+            EntryKind::Plain { to_https } if !behind => {
                 let entered = Entered::plain(*to_https);
                 tokio::task::spawn_local(client::serve(core, Socket::Plain(stream), peer, entered));
             }
-            EntryKind::Tls(tls) => {
-                tokio::task::spawn_local(enter::serve(core, stream, peer, tls.clone()));
+            kind => {
+                tokio::task::spawn_local(enter::serve(core, stream, peer, (kind.clone(), behind)));
             }
         }
     }

@@ -154,13 +154,18 @@ impl Secure {
     }
 
     /// Takes all of the pieces, once what was taken before is out.
-    pub(super) fn poll_write(
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3]) -> Poll<io::Result<usize>> {
+        self.poll_write_all(cx, &pieces.map(IoSlice::new))
+    }
+
+    /// The same, of any number.
+    pub(super) fn poll_write_all(
         &mut self,
         cx: &mut Context<'_>,
-        pieces: [&[u8]; 3],
+        pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_flush(cx))?;
-        let n = self.session.writer().write_vectored(&pieces.map(IoSlice::new))?;
+        let n = self.session.writer().write_vectored(pieces)?;
         match self.poll_flush(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             // What is left waits in the session.

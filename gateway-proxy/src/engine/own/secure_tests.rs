@@ -85,6 +85,30 @@ async fn what_goes_in_comes_out_whatever_the_room() {
 }
 
 #[tokio::test]
+async fn a_library_reads_and_writes_a_socket_of_either_kind() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::super::socket::Socket;
+
+    let (client, server) = agreed().await;
+    let (near, far) = pair().await;
+    let pairs = [
+        (Socket::Tls(Box::new(client)), Socket::Tls(Box::new(server))),
+        (Socket::Plain(near.tcp), Socket::Plain(far.tcp)),
+    ];
+    for (mut from, mut to) in pairs {
+        let sent = vec![5; 300_000];
+        let mut came = Vec::new();
+        let writing = async {
+            from.write_all(&sent).await?;
+            from.shutdown().await
+        };
+        let (wrote, read) = tokio::join!(writing, to.read_to_end(&mut came));
+        assert!(wrote.is_ok() && read.is_ok() && came == sent);
+    }
+}
+
+#[tokio::test]
 async fn an_end_that_was_said_is_an_end_and_a_cut_is_an_error() {
     let (mut client, mut server) = agreed().await;
     write(&mut client, b"last words").await.expect("writes");
