@@ -13,6 +13,9 @@ pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The Host that the client sent.
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// What is said of the client's certificate.
+const CLIENT_CERT: [&str; 3] = ["client-cert", "client-cert-chain", "x-forwarded-client-cert"];
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -39,6 +42,8 @@ pub struct Seen {
     pub expect: bool,
     /// X-Forwarded-For.
     pub forwarded_for: bool,
+    /// Client-Cert, or another that speaks of the client's certificate.
+    pub client_cert: bool,
     /// Host.
     pub host: bool,
     /// Content-Length.
@@ -61,6 +66,7 @@ impl Seen {
                 _ => match name.as_str() {
                     "keep-alive" | "proxy-connection" => seen.keep_alive = true,
                     "x-forwarded-for" => seen.forwarded_for = true,
+                    name if CLIENT_CERT.contains(&name) => seen.client_cert = true,
                     _ => {}
                 },
             }
@@ -115,6 +121,7 @@ fn strip(headers: &mut HeaderMap, seen: Seen) {
     }
     if seen.upgrade {
         headers.remove(UPGRADE);
+        headers.remove(HTTP2_SETTINGS);
     }
 }
 
@@ -160,8 +167,8 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Says where the request came from. What a client claims of the scheme and the host is replaced; the chain
-/// of addresses grows by the client's.
+/// Says where the request came from. What a client claims of the scheme and the host is replaced, and what it claims of
+/// its certificate is taken out; the chain of addresses grows by the client's.
 pub fn announce_request(
     headers: &mut HeaderMap,
     seen: Seen,
@@ -173,6 +180,9 @@ pub fn announce_request(
         append_forwarded_for(headers, client);
     } else {
         headers.insert(X_FORWARDED_FOR, client.clone());
+    }
+    if seen.client_cert {
+        CLIENT_CERT.iter().for_each(|name| drop(headers.remove(*name)));
     }
     headers.insert(X_FORWARDED_PROTO, HTTP);
     match host {

@@ -97,6 +97,9 @@ fn line() -> impl Strategy<Value = String> {
         "X-A:\r\n",
         " folded\r\n",
         "Upgrade: websocket\r\n",
+        "HTTP2-Settings: x\r\n",
+        "Client-Cert: :AA:\r\n",
+        "X-Forwarded-Client-Cert: Hash=00\r\n",
     ]);
     odd.prop_map(str::to_owned)
 }
