@@ -198,7 +198,7 @@ async fn a_connection_that_stands_still_ends_and_the_total_limit_does_not_count(
 #[tokio::test]
 async fn a_gateway_that_stops_lets_it_go_on_until_the_deadline() {
     let backend = switching().await;
-    let args = ["--gateway-engine", "own", "--drain-deadline-ms", "600"];
+    let args = ["--gateway-engine", "own", "--drain-deadline-ms", "3000"];
     let gateway = Gateway::before_with(backend.address, &args, |_| {});
     let mut client = switched(&gateway).await;
     gateway.plane.stop();

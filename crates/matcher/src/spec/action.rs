@@ -149,11 +149,11 @@ fn upgrades(names: &[String]) -> Result<Box<[Box<str>]>, Violations> {
         let token =
             name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._/+".contains(&b));
         if name.is_empty() || name.len() > 64 || !token {
-            v.add(&format!("[{i}]"), "must be 1 to 64 lower-case letters, digits and -._/+");
+            v.add(format!("[{i}]"), "must be 1 to 64 lower-case letters, digits and -._/+");
         } else if name == NO_UPGRADE && names.len() > 1 {
-            v.add(&format!("[{i}]"), "stands alone: it lets no protocol through");
+            v.add(format!("[{i}]"), "stands alone: it lets no protocol through");
         } else if name.starts_with("h2") || name.starts_with("http") || name.starts_with("tls") {
-            v.add(&format!("[{i}]"), "is not passed on: nobody would look at the requests in it");
+            v.add(format!("[{i}]"), "is not passed on: nobody would look at the requests in it");
         }
     }
     if !v.is_empty() {

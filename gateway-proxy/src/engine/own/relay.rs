@@ -194,8 +194,8 @@ impl Client {
         }
         if begins_to_stop {
             // A little before the core goes, so that both sides get an orderly end.
-            let left = core.limits.drain_deadline.as_millis().saturating_sub(4 * u128::from(TICK_MS));
-            self.track.stop_within(u64::try_from(left).unwrap_or(u64::MAX));
+            let deadline = u64::try_from(core.limits.drain_deadline.as_millis()).unwrap_or(u64::MAX);
+            self.track.stop_within(deadline.saturating_sub((deadline / 8).max(4 * TICK_MS)));
         }
         Poll::Pending
     }
