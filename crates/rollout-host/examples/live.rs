@@ -64,9 +64,11 @@ impl Writer {
             tenant: None,
             expires: clock.now().plus_micros(86_400_000_000),
         };
-        let caller = OpContext::new(principal, Uuid::nil(), "/hotswap.route.v1.RouteService/UpdateRoute", None);
+        let caller =
+            OpContext::new(principal, Uuid::nil(), "/hotswap.route.v1.RouteService/UpdateRoute", None);
         let (notices, faults) = (Arc::new(NoNotices), Arc::new(NoFaults));
-        let parts = Parts { db: db.clone(), clock, ids, audit: audit.clone(), notices, domains: vec![], faults };
+        let parts =
+            Parts { db: db.clone(), clock, ids, audit: audit.clone(), notices, domains: vec![], faults };
         Ok(Self { db, audit, rollouts: Rollouts::new(parts), caller })
     }
 
@@ -102,7 +104,9 @@ impl Writer {
             }
             let diff = self.audit.diff(Some(&content(i)), Some(&content(i + 1)));
             let caller = Caller { actor: self.caller.actor().to_owned(), ..Caller::default() };
-            self.audit.record(&mut tx, &Chain::Platform, Entry::done(caller, SUBJECT, revision, diff)).await?;
+            self.audit
+                .record(&mut tx, &Chain::Platform, Entry::done(caller, SUBJECT, revision, diff))
+                .await?;
             tx.commit().await?;
         }
         #[expect(clippy::cast_precision_loss, reason = "a small number")]

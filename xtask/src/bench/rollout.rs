@@ -118,10 +118,15 @@ mod tests {
         let line = |store: &str, name: &str, value: f64| {
             format!("{{\"store\":\"{store}\",\"name\":\"{name}\",\"unit\":\"ms\",\"value\":{value}}}\n")
         };
-        let lines = line("SQLite", "a", 1.0) + "a warning\n" + &line("P", "a", 2.0) + &line("P", "b", 12_345.0);
+        let lines =
+            line("SQLite", "a", 1.0) + "a warning\n" + &line("P", "a", 2.0) + &line("P", "b", 12_345.0);
         let args = RolloutArgs { rollouts: 1_000, seconds: 9, every: 5, steps: 1, stores: vec![], out: None };
         let text = table(&args, "--x", "- facts\n", &lines).unwrap();
-        assert!(text.starts_with("# 1,000 active rollouts on one node\n\nMade by `cargo xtask bench rollout --x`"));
+        assert!(
+            text.starts_with(
+                "# 1,000 active rollouts on one node\n\nMade by `cargo xtask bench rollout --x`"
+            )
+        );
         let want = "| what | SQLite | P | unit |\n|---|---|---|---|\n| a | 1.0 | 2.0 | ms |\n| b | – | 12,345 | ms |\n";
         assert!(text.contains(want), "{text}");
     }

@@ -47,7 +47,10 @@ fn arm(requests: u64, parts: u64) -> Arm {
         return Arm { all: tally(requests), buckets };
     }
     let sum = |of: fn(&Tally) -> u64| buckets.iter().map(of).sum();
-    Arm { all: Tally { requests: sum(|t| t.requests), errors: sum(|t| t.errors), slow: sum(|t| t.slow) }, buckets }
+    Arm {
+        all: Tally { requests: sum(|t| t.requests), errors: sum(|t| t.errors), slow: sum(|t| t.slow) },
+        buckets,
+    }
 }
 
 impl MetricSource for Free {

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use hotswap_audit::{AuditLog, AuditOptions};
 use hotswap_auth::{LocalKey, OpContext, Principal, Role};
 use hotswap_core::{Clock, Ids, Revision, SystemClock, SystemIds};
-use hotswap_rollout::{
-    CanaryStepDraft, CountSource, Millis, PlanDraft, StickyKey, StrategyDraft,
-};
+use hotswap_rollout::{CanaryStepDraft, CountSource, Millis, PlanDraft, StickyKey, StrategyDraft};
 use hotswap_rollout_host::{
     Create, Driver, DriverOptions, NoFaults, NoNotices, Parts, RolloutMetrics, Rollouts, Sources, Subjects,
     WriteOptions,

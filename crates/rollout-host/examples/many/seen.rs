@@ -36,7 +36,8 @@ impl Spread {
     #[expect(clippy::cast_precision_loss, reason = "some thousands")]
     pub(crate) fn of(values: &mut [f64]) -> Option<Self> {
         values.sort_by(f64::total_cmp);
-        let at = |hundredths: usize| values.get((values.len() * hundredths / 100).min(values.len() - 1)).copied();
+        let at =
+            |hundredths: usize| values.get((values.len() * hundredths / 100).min(values.len() - 1)).copied();
         let max = *values.last()?;
         Some(Self { count: values.len() as f64, p50: at(50)?, p99: at(99)?, max })
     }
@@ -84,7 +85,8 @@ pub(crate) async fn spread(home: &Home, every: u32) -> Result<i64, Failure> {
 
 /// How late rollouts were judged between two times, in ms: each goes by its measurement before.
 pub(crate) async fn looks(home: &Home, spread: i64, from: i64, to: i64) -> Result<Vec<f64>, Failure> {
-    const SQL: &str = "SELECT rollout_id, at, since FROM rollout_measurements WHERE at > $1 ORDER BY rollout_id, at";
+    const SQL: &str =
+        "SELECT rollout_id, at, since FROM rollout_measurements WHERE at > $1 ORDER BY rollout_id, at";
     let rows = home.db.read().await?.fetch_all(SQL, &[spread.into()]).await?;
     let (mut last, mut late) = (HashMap::new(), Vec::new());
     for row in &rows {

@@ -60,7 +60,8 @@ async fn create(home: &Home, options: Options, told: &Told<'_>) -> Result<Vec<Vi
         // Of some the bake ends while it is measured, of the others never.
         let nth = number / between;
         let falls_due = number % between == 0 && nth < steps;
-        let after = u64::from(every) * 61_000 + u64::from(nth) * u64::from(seconds) * 1_000 / u64::from(steps.max(1));
+        let after =
+            u64::from(every) * 61_000 + u64::from(nth) * u64::from(seconds) * 1_000 / u64::from(steps.max(1));
         let bake = if falls_due { Millis(after) } else { FOR_LONG };
         let view = home.rollouts.create(&ctx(), Home::canary(number, bake)).await?;
         // Those to be rolled back later.
@@ -114,8 +115,13 @@ async fn roll_back(home: &Home, views: &[View], told: &Told<'_>) -> Result<(), F
     let mut answered = Vec::new();
     for view in views {
         let order = Order::Rollback { why: "enough".into(), instant: true };
-        let input =
-            SendCommand { name: view.name(), etag: String::new(), order, why: "enough".into(), request_id: None };
+        let input = SendCommand {
+            name: view.name(),
+            etag: String::new(),
+            order,
+            why: "enough".into(),
+            request_id: None,
+        };
         let began = Instant::now();
         home.rollouts.send(&ctx(), input).await?;
         answered.push(began.elapsed().as_secs_f64() * 1_000.0);

@@ -104,7 +104,8 @@ impl Rollouts {
             reason: String::new(),
         };
         let view = begun(rollout, ended(now), now);
-        let new = New { rollout: &view.rollout, record: &view.record, strategy: "live", wake_at: None, events: 1 };
+        let new =
+            New { rollout: &view.rollout, record: &view.record, strategy: "live", wake_at: None, events: 1 };
         store::insert(tx, new).await?;
         // A write is no news to those who follow rollouts, so its end goes to nobody.
         let log = Log { rollout: &view.rollout, notices: &crate::NoNotices, at: now };

@@ -231,7 +231,10 @@ mod tests {
             let rows = tx.fetch_all(sql, values).await.expect("a plan");
             let plan: Vec<_> = rows.iter().map(|row| row.text("detail").expect("text")).collect();
             assert!(plan.iter().any(|line| line.contains("rollouts_due")), "{plan:?}");
-            assert!(plan.iter().all(|line| !line.contains("SCAN") && !line.contains("TEMP B-TREE")), "{plan:?}");
+            assert!(
+                plan.iter().all(|line| !line.contains("SCAN") && !line.contains("TEMP B-TREE")),
+                "{plan:?}"
+            );
         }
     }
 

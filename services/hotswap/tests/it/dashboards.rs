@@ -44,8 +44,16 @@ impl Watched {
             backend("hook")
         );
         std::fs::write(folder.join("notify.toml"), channel).expect("a file");
-        let secret = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(folder.join("secret"));
-        secret.expect("a file").write_all(b"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=").expect("written");
+        let secret = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(folder.join("secret"));
+        secret
+            .expect("a file")
+            .write_all(b"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+            .expect("written");
         let suite = Server::start(folder, &[&UP[..], &["--notify-config", "notify.toml"]].concat(), "token");
         let [plane, proxy] = admin_pages(&suite);
         let jobs = [("hotswap-control-plane", plane), ("hotswap-gateway", proxy)];
