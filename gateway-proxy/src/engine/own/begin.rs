@@ -294,10 +294,10 @@ fn leave_body(reply: &Reply, framing: Result<Framing, Reason>, rest: &[u8]) -> (
 /// what is a body to one reader could be the new protocol to another.
 fn upgrade(head: &Head, route: &RouteEntry, framing: Framing) -> Option<Box<str>> {
     let wanted = head.wanted_protocol().filter(|_| framing == Framing::None)?;
-    let same = |p: &&Box<str>| p.as_bytes().eq_ignore_ascii_case(wanted);
-    let allowed = route.forward()?.upgrades.iter().find(same)?;
+    let mut allowed = route.forward()?.upgrades.iter().map(|protocol| &**protocol);
+    let protocol = allowed.find(|p| p.as_bytes().eq_ignore_ascii_case(wanted))?;
     // RFC 6455 section 4.1.
-    (&**allowed != WEBSOCKET || head.method() == "GET").then(|| allowed.clone())
+    (protocol != WEBSOCKET || head.method() == "GET").then(|| protocol.into())
 }
 
 /// Makes the request that the backend sees.

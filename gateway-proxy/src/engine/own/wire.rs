@@ -102,10 +102,10 @@ pub(super) fn send(
     core: &Core,
 ) -> io::Result<()> {
     let mut sent = 0;
-    if late.is_empty() {
-        if let Poll::Ready(n) = socket.poll_write(cx, pieces) {
-            sent = n?;
-        }
+    if late.is_empty()
+        && let Poll::Ready(n) = socket.poll_write(cx, pieces)
+    {
+        sent = n?;
     }
     late.put_behind(pieces, sent, core);
     Ok(())
