@@ -84,6 +84,7 @@ fn full_route() -> wire::Route {
                 budget_percent: 30,
                 max_body_bytes: 40,
             }),
+            upgrades: vec!["websocket".into(), "a/1".into()],
         })),
         request_headers: Some(wire::HeaderEdits {
             remove: vec!["a".into()],
