@@ -11,12 +11,17 @@ use hotswap_runtime::StartError;
 
 use crate::access_log::AccessLogMode;
 use crate::balance::client::{Network, TrustedProxies};
-use crate::engine::{EngineKind, Limits};
+use crate::engine::{EngineKind, Http2Limits, Limits};
 use crate::security::SecurityOptions;
 use crate::tls::ClientTlsOptions;
 
 /// The smallest head limit: hyper's buffer begins with as much.
 const MIN_HEAD_BYTES: usize = 8 * 1024;
+
+/// What every client of HTTP/2 begins with, in bytes.
+const SMALLEST_WINDOW: u32 = 65_535;
+/// The largest that HTTP/2 knows.
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
 /// Options of the gateway.
 #[derive(Clone, Debug, clap::Args)]
@@ -130,6 +135,23 @@ pub struct GatewayOptions {
     #[arg(long, env = "HOTSWAP_DRAIN_DEADLINE_MS", value_name = "MS", default_value_t = 10_000)]
     pub drain_deadline_ms: u64,
 
+    /// How many requests one client connection of HTTP/2 may have under way at once.
+    #[arg(long, env = "HOTSWAP_HTTP2_STREAMS", value_name = "NUMBER", default_value_t = 100)]
+    pub http2_streams: u32,
+
+    /// How many bytes of one request's body a client of HTTP/2 may send before the backend takes them.
+    #[arg(long, env = "HOTSWAP_HTTP2_STREAM_WINDOW", value_name = "BYTES", default_value_t = 256 * 1024)]
+    pub http2_stream_window: u32,
+
+    /// The same for all requests of a connection together.
+    #[arg(long, env = "HOTSWAP_HTTP2_CONNECTION_WINDOW", value_name = "BYTES", default_value_t = 1024 * 1024)]
+    pub http2_connection_window: u32,
+
+    /// How many requests a client of HTTP/2 may cancel each second, on one connection, besides one for each that got
+    /// its whole response. The connection of one that cancels more is ended.
+    #[arg(long, env = "HOTSWAP_HTTP2_RESETS", value_name = "NUMBER", default_value_t = 100)]
+    pub http2_resets: u32,
+
     /// File that is written once the gateway listens: {"listen": "…", "admin_listen": "…"}, and "tls_listen" where clients
     /// come with TLS.
     #[arg(long, env = "HOTSWAP_READY_FILE", value_name = "FILE")]
@@ -214,6 +236,24 @@ impl GatewayOptions {
             client_idle_ms: self.client_idle_ms,
             client_head_ms: self.client_head_ms,
             drain_deadline: Duration::from_millis(self.drain_deadline_ms),
+            http2: self.http2()?,
+        })
+    }
+
+    fn http2(&self) -> Result<Http2Limits, StartError> {
+        let windows = [self.http2_stream_window, self.http2_connection_window];
+        if windows.iter().any(|w| !(SMALLEST_WINDOW..=LARGEST_WINDOW).contains(w)) {
+            let what = "--http2-stream-window and --http2-connection-window must be 65535 to 2147483647";
+            return Err(StartError::Option(what.to_owned()));
+        }
+        if self.http2_streams == 0 {
+            return Err(StartError::Option("--http2-streams must be at least 1".to_owned()));
+        }
+        Ok(Http2Limits {
+            streams: self.http2_streams,
+            stream_window: self.http2_stream_window,
+            connection_window: self.http2_connection_window,
+            resets: self.http2_resets,
         })
     }
 }

@@ -39,6 +39,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Asks suites that others have made whether the gateway keeps to the standards, and writes what they say.
+    Conformance,
     /// Fuzzes everything that reads bytes of strangers.
     Fuzz(fuzz::FuzzArgs),
     /// Checks who imports whom.
@@ -70,6 +72,7 @@ fn run() -> Result<()> {
         Command::Test(args) => test::run(&root, &args),
         Command::Codegen { check } => codegen::run(&root, check),
         Command::Docs { check } => docs::run(&root, check),
+        Command::Conformance => test::conformance(&root),
         Command::Fuzz(args) => fuzz::run(&root, &args),
         Command::CheckLayers => layers::run(&root),
         Command::Status => status::run(&root),

@@ -124,6 +124,21 @@ impl Pipe {
         ends && self.end(around).is_ok()
     }
 
+    /// The peer has told, beside the body, that it is over, and which fields follow it. Whether that is where the body
+    /// ends.
+    pub fn told_end(&mut self, fields: &Head, around: &mut Around) -> bool {
+        if !matches!(self.reader, Reader::UntilClose) {
+            return self.is_over();
+        }
+        let mut written = Vec::new();
+        if let Some(names) = self.trailers.as_ref().filter(|_| !fields.is_empty()) {
+            fields.write_trailers(names, &mut written);
+        }
+        self.coding.end(&written, &mut around.behind);
+        self.reader = Reader::Over;
+        true
+    }
+
     fn end(&mut self, around: &mut Around) -> Result<(), BadChunk> {
         let lines = match &self.reader {
             Reader::Chunked(decoder) => decoder.trailers(),

@@ -50,3 +50,20 @@ fn broken_trailers_break_the_body() {
         assert_eq!(pipe.pass(&mut body, &mut Around::default()), Err(BadChunk), "{lines:?}");
     }
 }
+
+#[test]
+fn an_end_that_is_told_brings_the_trailers_that_were_announced() {
+    let mut fields = Head::default();
+    for (name, value) in [("x-sum", "7"), ("x-other", "8"), ("host", "h")] {
+        fields.push(name, value.as_bytes());
+    }
+    let ended = |framing, coding| {
+        let mut pipe = Pipe::new(framing, coding, Some(b"x-sum, host"[..].into()));
+        let mut around = Around::default();
+        (pipe.told_end(&fields, &mut around), String::from_utf8(around.behind).expect("text"))
+    };
+    assert_eq!(ended(Framing::UntilClose, Coding::Chunked), (true, "0\r\nx-sum: 7\r\n\r\n".into()));
+    assert_eq!(ended(Framing::UntilClose, Coding::Told), (true, "x-sum: 7\r\n\r\n".into()));
+    assert_eq!(ended(Framing::None, Coding::Plain), (true, String::new()));
+    assert_eq!(ended(Framing::Length(1), Coding::Plain), (false, String::new()));
+}

@@ -116,6 +116,14 @@ impl Head {
         }
     }
 
+    /// The same for a client of HTTP/2, whose frames say where the body ends.
+    pub fn frame_told_response(&mut self, framing: Framing) -> Coding {
+        if matches!(framing, Framing::None | Framing::Length(_)) {
+            self.keep_one_length();
+        }
+        Coding::Told
+    }
+
     /// Makes the length one field, where a body can have one at all.
     fn keep_one_length(&mut self) {
         if self.status() < 200 || self.status() == 204 {
@@ -146,7 +154,12 @@ impl Head {
 
     /// Adds this hop to Via: the version is the one that the message came with.
     pub fn announce(&mut self) {
-        self.push(Known::Via.name(), if self.is_old() { b"1.0 hotswap" } else { b"1.1 hotswap" });
+        let via: &[u8] = match (self.old, self.told) {
+            (true, _) => b"1.0 hotswap",
+            (_, true) => b"2.0 hotswap",
+            _ => b"1.1 hotswap",
+        };
+        self.push(Known::Via.name(), via);
     }
 
     /// One line, since many backends read only the first.

@@ -11,6 +11,7 @@ mod hop;
 mod known;
 pub mod read;
 mod target;
+pub mod told;
 pub mod write;
 
 use std::ops::Range;
@@ -50,6 +51,8 @@ pub struct Head {
     status: u16,
     /// It came as HTTP/1.0.
     old: bool,
+    /// It came as HTTP/2.
+    told: bool,
     /// Where the Host of a request stood when it came; edits do not move it.
     host: Option<(u32, u32)>,
 }
@@ -87,7 +90,7 @@ impl Head {
         self.fields.clear();
         self.text.clear();
         (self.seen, self.method_len, self.path_len, self.status) = (0, 0, 0, 0);
-        (self.old, self.host) = (false, None);
+        (self.old, self.told, self.host) = (false, false, None);
     }
 
     /// Makes it the head of a response of the gateway's own.
@@ -174,6 +177,17 @@ impl Head {
     /// Whether there is no field.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The fields as HTTP/1.1 writes them, those that were taken away included: what [`Head::places`] points into.
+    pub fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// Names, and where in the lines their values stand, in order.
+    pub fn places(&self) -> impl Iterator<Item = (&[u8], Range<usize>)> {
+        let live = self.fields.iter().filter(|f| f.live);
+        live.map(|f| (f.name(&self.lines), f.value_place()))
     }
 
     /// Names and values, in order.

@@ -10,6 +10,8 @@ pub enum Coding {
     Plain,
     /// In chunks.
     Chunked,
+    /// In frames that tell where it ends. Trailers are written as lines, behind the data.
+    Told,
 }
 
 impl Head {
@@ -95,7 +97,7 @@ fn is_for_heads(name: &[u8]) -> bool {
 impl Coding {
     /// Writes what stands before `len` bytes of data.
     pub fn open(self, len: usize, out: &mut Vec<u8>) {
-        if self == Self::Plain || len == 0 {
+        if self != Self::Chunked || len == 0 {
             return;
         }
         let digits = (usize::BITS - len.leading_zeros()).div_ceil(4);
@@ -115,10 +117,18 @@ impl Coding {
 
     /// Writes the end of the body, with `trailers`, which are whole lines.
     pub fn end(self, trailers: &[u8], out: &mut Vec<u8>) {
-        if self == Self::Chunked {
-            out.extend_from_slice(b"0\r\n");
-            out.extend_from_slice(trailers);
-            out.extend_from_slice(b"\r\n");
+        match self {
+            Self::Plain => {}
+            Self::Chunked => {
+                out.extend_from_slice(b"0\r\n");
+                out.extend_from_slice(trailers);
+                out.extend_from_slice(b"\r\n");
+            }
+            Self::Told if trailers.is_empty() => {}
+            Self::Told => {
+                out.extend_from_slice(trailers);
+                out.extend_from_slice(b"\r\n");
+            }
         }
     }
 }

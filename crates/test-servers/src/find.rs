@@ -7,6 +7,8 @@ use crate::Unavailable;
 
 /// Says where Jaeger is.
 const JAEGER: &str = "HOTSWAP_TEST_JAEGER";
+/// Where `h2spec` is.
+const H2SPEC: &str = "HOTSWAP_TEST_H2SPEC";
 
 /// Where Debian keeps PostgreSQL, a folder for each major version.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -82,8 +84,22 @@ pub fn varnishtest_program() -> Result<PathBuf, Unavailable> {
 /// # Errors
 /// [`Unavailable::NotBuilt`] where it is not said, or not so.
 pub fn jaeger_program() -> Result<PathBuf, Unavailable> {
-    let named = env::var_os(JAEGER).map(PathBuf::from).filter(|program| program.is_file());
-    named.ok_or(Unavailable::NotBuilt { program: "jaeger", variable: JAEGER })
+    named("jaeger", JAEGER)
+}
+
+/// `h2spec`, which asks a server of HTTP/2 whether it keeps to the RFCs, where `HOTSWAP_TEST_H2SPEC` says it is. No
+/// package brings it.
+///
+/// # Errors
+/// [`Unavailable::NotBuilt`] where it is not said, or not so.
+pub fn h2spec_program() -> Result<PathBuf, Unavailable> {
+    named("h2spec", H2SPEC)
+}
+
+/// A program whose place a variable says.
+fn named(program: &'static str, variable: &'static str) -> Result<PathBuf, Unavailable> {
+    let named = env::var_os(variable).map(PathBuf::from).filter(|program| program.is_file());
+    named.ok_or(Unavailable::NotBuilt { program, variable })
 }
 
 /// The folders of the versions, the newest first.

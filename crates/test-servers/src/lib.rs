@@ -27,8 +27,8 @@ mod smtp;
 mod user;
 
 pub use find::{
-    jaeger_program, postgres_programs, prometheus_program, redis_program, smtp_program, tmux_program,
-    varnishtest_program,
+    h2spec_program, jaeger_program, postgres_programs, prometheus_program, redis_program, smtp_program,
+    tmux_program, varnishtest_program,
 };
 pub use http::get as http_get;
 pub use jaeger::Jaeger;

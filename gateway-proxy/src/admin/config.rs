@@ -62,6 +62,10 @@ struct Plane {
 struct Told {
     max_head_bytes: usize,
     max_headers: usize,
+    http2_streams: u32,
+    http2_stream_window: u32,
+    http2_connection_window: u32,
+    http2_resets: u32,
     /// `None`: there is no limit.
     max_body_bytes: Option<u64>,
     client_head_ms: u64,
@@ -143,6 +147,10 @@ impl Gateway {
                 max_head_bytes: self.limits.max_head_bytes,
                 max_headers: self.limits.max_headers,
                 max_body_bytes: self.limits.max_body_bytes,
+                http2_streams: self.limits.http2.streams,
+                http2_stream_window: self.limits.http2.stream_window,
+                http2_connection_window: self.limits.http2.connection_window,
+                http2_resets: self.limits.http2.resets,
                 client_head_ms: self.limits.client_head_ms,
                 client_idle_ms: self.limits.client_idle_ms,
                 drain_deadline_ms: self.limits.drain_deadline.as_millis(),
@@ -181,6 +189,7 @@ pub(super) fn text(s: &Standing) -> String {
     lines.extend([
         ("Head", format!("{} bytes, {} headers", limits.max_head_bytes, limits.max_headers)),
         ("Body", body),
+        ("HTTP/2", format!("{} streams, {} resets a second", limits.http2_streams, limits.http2_resets)),
         ("Client", format!("{} ms for a head, {} ms idle", limits.client_head_ms, limits.client_idle_ms)),
         ("Drain", format!("{} ms", limits.drain_deadline_ms)),
     ]);

@@ -63,6 +63,21 @@ pub struct Limits {
     pub client_head_ms: u64,
     /// Time that open connections have to end when the gateway stops.
     pub drain_deadline: Duration,
+    /// Of HTTP/2.
+    pub http2: Http2Limits,
+}
+
+/// Limits of one client's connection of HTTP/2.
+#[derive(Clone, Copy, Debug)]
+pub struct Http2Limits {
+    /// Streams open at once, at most.
+    pub streams: u32,
+    /// Bytes of one request's body that a client may send ahead.
+    pub stream_window: u32,
+    /// Bytes of all of them.
+    pub connection_window: u32,
+    /// Streams that a client may reset, each second.
+    pub resets: u32,
 }
 
 /// Which engine runs the cores.

@@ -55,6 +55,7 @@ pub(super) struct Shared<C> {
 }
 
 /// The other end of a client's connection.
+#[derive(Clone)]
 pub(super) struct Peer {
     /// Its address.
     pub(super) ip: IpAddr,
@@ -180,8 +181,9 @@ impl<C: Reusable> Shared<C> {
         }
     }
 
+    /// A connection is open.
     pub(super) fn opened(&self) {
-        self.open.set(self.open.get() + 1);
+        self.entering();
         self.metrics.accepted.add(1);
         self.metrics.active.add(1);
     }

@@ -52,6 +52,8 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
     });
     let connects =
         vec![(Some("ok"), m.sum(|c| &c.connects)), (Some("failed"), m.sum(|c| &c.connect_failures))];
+    let ended =
+        vec![(Some("flood"), m.sum(|c| &c.http2_calmed)), (Some("protocol"), m.sum(|c| &c.http2_refused))];
     let mut all = vec![
         counter(declared::REQUESTS, classes.collect()),
         counter(declared::FAILED, reasons.collect()),
@@ -59,6 +61,9 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
         duration(m, declared::BACKEND_DURATION, |core| &core.backends),
         gauge(declared::ACTIVE, m.sum(|c| &c.active) as f64),
         one(declared::ACCEPTED, |c| &c.accepted),
+        one(declared::HTTP2_CONNECTIONS, |c| &c.http2_connections),
+        one(declared::HTTP2_STREAMS, |c| &c.http2_streams),
+        counter(declared::HTTP2_ENDED, ended),
         counter(declared::CONNECTS, connects),
         one(declared::REUSES, |c| &c.reuses),
         one(declared::RETRIES, |c| &c.retries),

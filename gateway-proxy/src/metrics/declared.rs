@@ -43,6 +43,22 @@ metrics! {
     );
     ACTIVE = MetricDef::gauge("gateway_active_connections", "connections", "Client connections open.");
     ACCEPTED = MetricDef::counter("gateway_connections_total", "connections", "Client connections accepted.");
+    HTTP2_CONNECTIONS = MetricDef::counter(
+        "gateway_http2_connections_total",
+        "connections",
+        "Client connections that spoke HTTP/2.",
+    );
+    HTTP2_STREAMS =
+        MetricDef::counter("gateway_http2_streams_total", "requests", "Requests that came over HTTP/2.");
+    HTTP2_ENDED = MetricDef::counter(
+        "gateway_http2_connections_ended_total",
+        "connections",
+        "Client connections of HTTP/2 that the gateway ended for what the client sent.",
+    )
+    .by(&[LabelDef {
+        name: "cause",
+        values: "`flood`: too many frames that bring nothing, or too many resets; `protocol`: they broke HTTP/2",
+    }]);
     CONNECTS = MetricDef::counter(
         "gateway_upstream_connects_total",
         "connections",

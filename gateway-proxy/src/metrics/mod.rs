@@ -58,6 +58,14 @@ pub struct CoreMetrics {
     requests: Latency,
     /// From the choice of a backend to the head of its response.
     pub backends: Latency,
+    /// Connections of clients by HTTP/2.
+    pub http2_connections: Count,
+    /// Requests that came over them.
+    pub http2_streams: Count,
+    /// Those of them that were ended because the client sent too much that brings nothing.
+    pub http2_calmed: Count,
+    /// Those that were ended because they broke the protocol.
+    pub http2_refused: Count,
     /// Client connections open.
     pub active: Count,
     /// Client connections accepted.

@@ -46,7 +46,7 @@ const ROUND: Duration = Duration::from_secs(5);
 /// Sessions that are kept for clients that bring no ticket, at most.
 const SESSIONS: usize = 16_384;
 /// What is spoken in a connection, what is preferred first.
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// How the gateway presents itself to clients; cheap to clone, one for all cores.
 #[derive(Clone, Debug)]

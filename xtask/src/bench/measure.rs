@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::backend::{LARGE, SMALL};
+use super::h2load;
 use super::peers::Contestant;
 use super::probe::{self, Answer};
 use super::process::{self, Cores, say};
@@ -24,6 +25,8 @@ pub(crate) enum Workload {
     W2,
     /// POST of 10 KB, 1 KB comes back.
     W3,
+    /// GET by HTTP/2, 1 KB comes back.
+    W4,
 }
 
 impl Workload {
@@ -33,13 +36,16 @@ impl Workload {
             Self::W1 => "GET 1 KB",
             Self::W2 => "GET 100 KB",
             Self::W3 => "POST 10 KB",
+            Self::W4 => {
+                "GET 1 KB by HTTP/2 (prior knowledge), 8 connections of 16 streams, to a backend of HTTP/1.1"
+            }
         }
     }
 
     /// The end of its paths.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
-            Self::W1 | Self::W3 => "/1k",
+            Self::W1 | Self::W3 | Self::W4 => "/1k",
             Self::W2 => "/100k",
         }
     }
@@ -47,6 +53,11 @@ impl Workload {
     /// Whether a body is sent.
     pub(crate) fn is_post(self) -> bool {
         matches!(self, Self::W3)
+    }
+
+    /// Whether it comes by HTTP/2.
+    pub(crate) fn is_http2(self) -> bool {
+        matches!(self, Self::W4)
     }
 
     fn expected(self) -> Answer {
@@ -152,7 +163,7 @@ pub(crate) async fn all(
 ) -> Result<Vec<Series>> {
     let mut series = Vec::new();
     for (index, contestant) in contestants.iter().enumerate() {
-        for &workload in &plan.workloads {
+        for &workload in plan.workloads.iter().filter(|w| !w.is_http2() || contestant.http2.is_some()) {
             check(contestant, workload).await.with_context(|| contestant.label.clone())?;
             turn(plan, tools, dir, contestant, workload, 1).await?;
             series.push(Series { contestant: index, workload, samples: Vec::new() });
@@ -204,7 +215,7 @@ async fn turn(
     seconds: u32,
 ) -> Result<Sample> {
     let load = Load {
-        address: contestant.address,
+        address: contestant.http2.filter(|_| workload.is_http2()).unwrap_or(contestant.address),
         workload,
         prefixes: &contestant.prefixes,
         connections: plan.connections,
@@ -214,7 +225,9 @@ async fn turn(
     let begin = Instant::now();
     let core_before = procfs::core_ticks(plan.cores.proxy)?;
     let before = CpuReading::of_tree(contestant.pid).with_context(failed)?;
-    let outcome = wrk::run(tools, dir, &load).await.with_context(failed)?;
+    let ran =
+        if workload.is_http2() { h2load::run(dir, &load).await } else { wrk::run(tools, dir, &load).await };
+    let outcome = ran.with_context(failed)?;
     let spent = CpuReading::of_tree(contestant.pid).with_context(failed)? - before;
     let core_ticks = procfs::core_ticks(plan.cores.proxy)?.saturating_sub(core_before);
     let time = spent.time(plan.ticks_per_second);

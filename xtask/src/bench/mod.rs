@@ -10,6 +10,7 @@ mod audit;
 mod backend;
 mod edge;
 mod facts;
+mod h2load;
 mod judge;
 mod measure;
 mod peers;
@@ -146,8 +147,8 @@ struct RunArgs {
 struct GatewayArgs {
     #[command(flatten)]
     run: RunArgs,
-    /// w1: GET 1 KB; w2: GET 100 KB; w3: POST 10 KB.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "w1,w2,w3")]
+    /// w1: GET 1 KB; w2: GET 100 KB; w3: POST 10 KB; w4: GET 1 KB by HTTP/2.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "w1,w2,w3,w4")]
     workloads: Vec<Workload>,
     /// Whom to measure.
     #[arg(
@@ -242,7 +243,10 @@ async fn gateway(args: GatewayArgs) -> Result<()> {
         Scenario { dir: dir.path(), tools: &tools, upstream: backend.address, table, cores: plan.cores };
     let (contestants, absent) = start_all(&dedup(&args.peers), &scenario).await?;
     let series = measure::all(&plan, &tools, dir.path(), &contestants).await?;
-    let (command, load) = (command_line(&args), wrk::version(&tools));
+    let (command, mut load) = (command_line(&args), wrk::version(&tools));
+    if plan.workloads.iter().any(|w| w.is_http2()) {
+        load = format!("{load}; of HTTP/2: {}", h2load::version().await?);
+    }
     let preamble = Preamble { command: &command, facts: &facts, plan: &plan, load: &load };
     let text = report::gateway(&preamble, &contestants, &absent, &series);
     report::publish(&text, &out(&root, &args.run, "gateway"))?;

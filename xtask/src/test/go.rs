@@ -17,6 +17,8 @@ pub(super) struct GoTool {
     version: &'static str,
     /// The folder of its main package in the module.
     package: &'static str,
+    /// Of a module that says not by itself what it needs: what that is.
+    needs: &'static [&'static str],
 }
 
 /// The last release of Jaeger 1: one program that takes spans and shows them. It takes some minutes to build, once.
@@ -25,6 +27,7 @@ pub(super) const JAEGER: GoTool = GoTool {
     module: "github.com/jaegertracing/jaeger",
     version: "v1.76.0",
     package: "./cmd/all-in-one",
+    needs: &[],
 };
 
 /// What the guides call the services with.
@@ -33,6 +36,16 @@ pub(super) const GRPCURL: GoTool = GoTool {
     module: "github.com/fullstorydev/grpcurl",
     version: "v1.9.3",
     package: "./cmd/grpcurl",
+    needs: &[],
+};
+
+/// Asks a server of HTTP/2 whether it keeps to the RFCs. The last release that the Go modules have.
+pub(super) const H2SPEC: GoTool = GoTool {
+    name: "h2spec",
+    module: "github.com/summerwind/h2spec",
+    version: "v2.2.1+incompatible",
+    package: "./cmd/h2spec",
+    needs: &["github.com/fatih/color v1.19.0", "github.com/spf13/cobra v1.10.2", "golang.org/x/net v0.62.0"],
 };
 
 impl Tools {
@@ -49,6 +62,10 @@ impl Tools {
         let source = tempfile::tempdir()?;
         let source = source.path().join(tool.name);
         copy(&downloaded(tool)?, &source)?;
+        if !tool.needs.is_empty() {
+            let needs: String = tool.needs.iter().map(|need| format!("require {need}\n")).collect();
+            fs::write(source.join("go.mod"), format!("module {}\n\ngo 1.24\n\n{needs}", tool.module))?;
+        }
         fs::create_dir_all(program.with_file_name(""))?;
         // Built aside, so that one that was interrupted is not taken for whole.
         let aside = program.with_extension("new");

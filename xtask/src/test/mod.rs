@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must hold, stage by stage, with what it needs installed on the way.
 //! What can't be had is skipped loudly; `--require-all` makes a skip a failure.
 
+mod conformance;
 mod debian;
 mod go;
 mod guides;
@@ -32,6 +33,8 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "STAGE", value_parser = PossibleValuesParser::new(STAGES.iter().map(|s| s.0)))]
     only: Vec<String>,
 }
+
+pub(crate) use conformance::conformance;
 
 /// How a stage ended.
 enum Outcome {
@@ -74,6 +77,10 @@ const STAGES: &[Stage] = &[
     ("jaeger", |job| match job.tools.go(tools::JAEGER) {
         Ok(_) => Ok(Outcome::Passed),
         Err(why) => Ok(Outcome::Skipped(format!("jaeger can't be built: {why:#}"))),
+    }),
+    ("h2spec", |job| match job.tools.go(tools::H2SPEC) {
+        Ok(_) => Ok(Outcome::Passed),
+        Err(why) => Ok(Outcome::Skipped(format!("h2spec can't be built: {why:#}"))),
     }),
     ("tests", |job| tests(job, None, &[])),
     // The same suite on the other database.
@@ -164,6 +171,9 @@ fn tests(job: &Job, package: Option<&str>, variables: &[(&str, &str)]) -> Result
     command.envs(variables.iter().copied());
     if let Ok(jaeger) = job.tools.go(tools::JAEGER) {
         command.env("HOTSWAP_TEST_JAEGER", jaeger);
+    }
+    if let Ok(h2spec) = job.tools.go(tools::H2SPEC) {
+        command.env("HOTSWAP_TEST_H2SPEC", h2spec);
     }
     job.services.give(&mut command)?;
     let outcome = passes(command.current_dir(&job.root))?;

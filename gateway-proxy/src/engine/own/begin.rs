@@ -1,16 +1,17 @@
 //! From the bytes of a head to an exchange: read it, ask for a decision, make the request that the backend sees,
 //! and send it, all in one turn where the head came whole and a connection is open.
 
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use hotswap_h1::framing::{self, Framing};
-use hotswap_h1::{Announced, Head, Known, read};
+use hotswap_h1::{Announced, Head, Known};
 use hotswap_matcher::{WEBSOCKET, parse_host};
 use http::{HeaderValue, StatusCode};
 
 use super::client::{Client, Step};
 use super::edit;
 use super::exchange::Exchange;
+use super::front::Front;
 use super::reply::Reply;
 use super::wire;
 use crate::config::RouteEntry;
@@ -55,86 +56,11 @@ impl hotswap_matcher::RequestHead for Asked<'_> {
 /// A decision that leads to a backend, and the copy that goes to a candidate.
 type Planned = (Config, Plan<Backend>, Option<Box<Copied>>);
 
-impl Client {
-    /// Waits for a head, and begins its exchange.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        let core = self.core();
-        if std::mem::take(&mut self.unseen)
-            && !self.early.is_empty()
-            && let Some(step) = self.look_at_early(cx)
-        {
-            return Poll::Ready(step);
-        }
-        loop {
-            let mut input = core.input.borrow_mut();
-            let n = match wire::poll_fill(&mut self.socket, cx, &mut input) {
-                // Nothing of a request has come, and none is taken any more.
-                Poll::Pending if self.early.is_empty() && core.is_draining() => {
-                    return Poll::Ready(Step::End);
-                }
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(n @ 1..)) => n,
-                Poll::Ready(_) => return Poll::Ready(Step::End),
-            };
-            let came = input.get_mut(..n).unwrap_or_default();
-            let had = self.early.len();
-            if had > 0 {
-                self.early.put(came, &core);
-                drop(input);
-                let full = self.early.len() >= core.head_limits.bytes;
-                if (full || read::may_end(self.early.as_mut_slice(), had))
-                    && let Some(step) = self.look_at_early(cx)
-                {
-                    return Poll::Ready(step);
-                }
-                continue;
-            }
-            if let Some((step, used)) = self.look_at(cx, came) {
-                self.early.put(came.get(used..).unwrap_or_default(), &core);
-                return Poll::Ready(step);
-            }
-            self.early.put(came, &core);
-            self.track.wait_for_head();
-        }
-    }
-
-    fn look_at_early(&mut self, cx: &mut Context<'_>) -> Option<Step> {
-        let mut early = std::mem::take(&mut self.early);
-        let begun = self.look_at(cx, early.as_mut_slice());
-        if let Some((_, used)) = begun {
-            early.advance(used, &self.track.core);
-        }
-        self.early = early;
-        begun.map(|(step, _)| step)
-    }
-
-    /// Begins an exchange if `bytes` begin with a whole head, or with none. How many of them were used.
-    fn look_at(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Option<(Step, usize)> {
-        let core = self.core();
-        let mut head = core.take_head();
-        match read::request(bytes, core.head_limits, &mut head) {
-            Ok(Some(len)) => {
-                let (step, used) = self.begin(cx, head, bytes.get_mut(len..).unwrap_or_default());
-                Some((step, len + used))
-            }
-            Ok(None) => {
-                core.give_head(head);
-                None
-            }
-            Err(refused) => {
-                let reason = refused.into();
-                core.give_head(head);
-                self.track.unreadable(reason);
-                (self.old, self.to_head) = (false, false);
-                Some((self.reply(cx, Reply::Failure(reason), true), bytes.len()))
-            }
-        }
-    }
-
+impl<F: Front> Client<F> {
     /// Begins an exchange. `rest` is what came behind the head; returns how much of it belongs to the body.
-    fn begin(&mut self, cx: &mut Context<'_>, head: Head, rest: &mut [u8]) -> (Step, usize) {
+    pub(super) fn begin(&mut self, cx: &mut Context<'_>, head: Head, rest: &mut [u8]) -> (Step, usize) {
         (self.old, self.to_head) = (head.is_old(), head.method() == "HEAD");
-        self.keep_alive = framing::lasts(&head);
+        self.keep_alive = F::lasts(&head);
         let framing = framing::of_request(&head).map_err(Reason::from);
         self.track.begin(head);
         let planned = framing.map_err(Reply::Failure).and_then(|framing| self.plan(framing));
@@ -224,7 +150,8 @@ impl Client {
         };
         let tries = Tries::of(config, &plan, head.method());
         let per_try = tries.as_ref().and_then(Tries::per_try_ms);
-        let mut exchange = Exchange::new(head, &mut plan, framing, core.limits.max_body_bytes, tries);
+        let mut exchange =
+            Exchange::new(head, &mut plan, (framing, F::reads(framing)), core.limits.max_body_bytes, tries);
         exchange.copy = copy;
         if let Some(traceparent) = traceparent {
             head.set(&TRACEPARENT, traceparent.as_bytes());
@@ -242,7 +169,7 @@ impl Client {
         self.track.keep_cookie(plan.set_cookie);
         let limits = ExchangeLimits { per_try, ..ExchangeLimits::of(&plan.timeouts) };
         self.track.forward(&plan.backend, plan.in_flight, limits);
-        let taken = match exchange.upload.begin(rest, &mut around) {
+        let taken = match exchange.upload.begin(rest, self.socket.told_end(), &mut around) {
             Ok(taken) => taken,
             Err(reason) => {
                 drop(around);

@@ -3,16 +3,16 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use super::core::Core;
 use super::exchange::Exchange;
+use super::front::Front;
+use super::http2;
 use super::socket::Socket;
 use super::track::Track;
-use super::wire::{self, Rest};
+use super::wire::Rest;
 use crate::engine::entry::Entered;
 use crate::engine::limits::Limit;
-use crate::engine::linger;
 use crate::engine::shared::Peer;
 use crate::reason::Reason;
 
@@ -44,14 +44,16 @@ pub(super) enum Ending {
     Linger,
     /// By a reset: an end without it could pass for the end of the body.
     Abort,
+    /// Not at all: it goes on as HTTP/2.
+    Http2,
 }
 
-/// A client's connection.
-pub(super) struct Client {
-    pub(super) socket: Socket,
+/// A client's connection of HTTP/1.1, or one stream of its connection of HTTP/2.
+pub(super) struct Client<F> {
+    pub(super) socket: F,
     pub(super) track: Track,
     /// The client's address, as X-Forwarded-For wants it.
-    pub(super) address: Box<str>,
+    pub(super) address: Rc<str>,
     pub(super) peer: Peer,
     /// What came and was not used: the beginning of a head, or what was pipelined.
     pub(super) early: Rest,
@@ -61,6 +63,8 @@ pub(super) struct Client {
     pub(super) late: Rest,
     pub(super) step: Step,
     pub(super) exchange: Option<Exchange>,
+    /// No request has come on this connection.
+    pub(super) is_first: bool,
     /// The request's version is HTTP/1.0.
     pub(super) old: bool,
     /// The request is a HEAD.
@@ -72,23 +76,31 @@ pub(super) struct Client {
 
 /// Serves a connection to its end.
 pub(super) async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr, entered: Entered) {
-    let mut client = Client::new(core, socket, peer, entered);
-    std::future::poll_fn(|cx| client.poll(cx)).await;
-    client.end();
+    let address = entered.source.unwrap_or(peer).ip().to_canonical().to_string().into();
+    let peer = core.peer(peer, entered);
+    let mut client = Client::new(socket, Track::new(core), address, peer);
+    client.run().await;
+    if client.ending == Ending::Http2 {
+        // Apart, so that the task of a connection of HTTP/1.1 is no larger for it.
+        Box::pin(http2::serve(client)).await;
+    } else {
+        client.end();
+    }
 }
 
-impl Client {
-    fn new(core: Rc<Core>, socket: Socket, peer: SocketAddr, entered: Entered) -> Self {
+impl<F: Front> Client<F> {
+    pub(super) fn new(socket: F, track: Track, address: Rc<str>, peer: Peer) -> Self {
         Self {
             socket,
-            address: entered.source.unwrap_or(peer).ip().to_canonical().to_string().into(),
-            peer: core.peer(peer, entered),
-            track: Track::new(core),
+            address,
+            peer,
+            track,
             early: Rest::default(),
             unseen: false,
             late: Rest::default(),
             step: Step::Head,
             exchange: None,
+            is_first: true,
             old: false,
             to_head: false,
             keep_alive: true,
@@ -100,15 +112,20 @@ impl Client {
         Rc::clone(&self.track.core)
     }
 
+    /// Serves all exchanges.
+    pub(super) async fn run(&mut self) {
+        std::future::poll_fn(|cx| self.poll(cx)).await;
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.track.known_by(cx);
         loop {
             let next = match self.step {
-                Step::Head => self.poll_head(cx),
+                Step::Head => F::poll_head(self, cx),
                 Step::Connect => self.poll_connect(cx),
                 Step::Pause => self.poll_pause(cx),
                 Step::Exchange => self.poll_exchange(cx),
-                Step::Relay => self.poll_relay(cx),
+                Step::Relay => F::poll_relay(self, cx),
                 Step::Flush => self.poll_flush(cx),
                 Step::End => return Poll::Ready(()),
             };
@@ -124,7 +141,7 @@ impl Client {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let core = self.core();
         let had = self.late.len();
-        let flushed = wire::poll_flush(&mut self.socket, cx, &mut self.late, &core);
+        let flushed = self.socket.poll_flush(cx, &mut self.late, &core);
         if self.late.len() < had {
             self.track.moved();
         }
@@ -173,17 +190,11 @@ impl Client {
     }
 
     /// Closes the socket.
-    fn end(self) {
+    pub(super) fn end(self) {
         let Self { socket, mut track, ending, .. } = self;
         let core = Rc::clone(&track.core);
         track.failure(Reason::ClientGone);
         track.close();
-        match ending {
-            Ending::Plain => drop(socket.into_tcp()),
-            Ending::Linger => linger::close(socket.into_tcp(), &core),
-            Ending::Abort => {
-                let _ = socket2::SockRef::from(socket.tcp()).set_linger(Some(Duration::ZERO));
-            }
-        }
+        socket.close(ending, &core);
     }
 }

@@ -13,7 +13,7 @@ use super::client::Client;
 use super::core::{Core, INPUT};
 use super::edit;
 use super::exchange::Exchange;
-use super::socket::Socket;
+use super::front::Front;
 use super::splice;
 use super::wire::{self, Rest};
 use crate::engine::retry::{self, Tries};
@@ -95,7 +95,7 @@ impl Download {
     }
 }
 
-impl Client {
+impl<F: Front> Client<F> {
     /// Moves what there is to move of the response.
     pub(super) fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Down> {
         let core = self.core();
@@ -162,7 +162,7 @@ impl Client {
 
     /// Writes what the client has not taken yet, before more is read for it.
     fn poll_late(&mut self, cx: &mut Context<'_>, core: &Rc<Core>) -> Poll<Option<Down>> {
-        if wire::is_out(&self.socket, &self.late) {
+        if self.socket.is_out(&self.late) {
             return Poll::Ready(None);
         }
         let over = self.exchange.as_ref().and_then(|e| e.download.body.as_ref()).is_some_and(Pipe::is_over);
@@ -171,7 +171,7 @@ impl Client {
             return Poll::Ready(Some(Down::Over));
         }
         let had = self.late.len();
-        let flushed = wire::poll_flush(&mut self.socket, cx, &mut self.late, core);
+        let flushed = self.socket.poll_flush(cx, &mut self.late, core);
         if self.late.len() < had && self.answered() {
             self.track.moved();
         }
@@ -191,8 +191,7 @@ impl Client {
         if !in_order || !body.peer_ended(&mut around) {
             return Down::Failed(Reason::BackendCut);
         }
-        let pieces = wire::pieces(&mut around, &[]);
-        match wire::send(&mut self.socket, cx, &mut self.late, pieces, core) {
+        match self.socket.send(cx, &mut self.late, &mut around, &[], true, core) {
             Ok(()) => Down::Over,
             Err(_) => Down::ClientGone,
         }
@@ -237,7 +236,7 @@ impl Client {
                 break;
             }
             if head.status() == 101 {
-                return self.switch(cx, &mut head, bytes, core);
+                return F::switch(self, cx, &mut head, bytes, core);
             }
             self.on_interim(cx, &mut head, core)?;
         }
@@ -262,12 +261,7 @@ impl Client {
                 head.strip_response();
                 head.remove(Known::ContentLength);
                 head.announce();
-                let mut around = core.output.borrow_mut();
-                around.clear();
-                head.write_response(false, &mut around.before);
-                let pieces = [around.before.as_slice(), &[], &[]];
-                wire::send(&mut self.socket, cx, &mut self.late, pieces, core)
-                    .map_err(|_| Down::ClientGone)?;
+                self.socket.send_interim(cx, &mut self.late, head, core).map_err(|_| Down::ClientGone)?;
             }
         }
         Ok(())
@@ -301,7 +295,8 @@ impl Client {
         let coding = self.frame(head, framing, core);
         let mut around = core.output.borrow_mut();
         around.clear();
-        head.write_response(self.old, &mut around.before);
+        let over = framing == Framing::None;
+        self.socket.send_head(head, self.old, over, &mut around).map_err(|_| Down::ClientGone)?;
         drop(around);
         self.track.respond(head.status());
         let Some(Exchange { download, tries, .. }) = &mut self.exchange else { return Ok(()) };
@@ -316,7 +311,7 @@ impl Client {
 
     /// Says in the head how the body is framed towards the client, and whether the connection lasts.
     fn frame(&mut self, head: &mut Head, framing: Framing, core: &Rc<Core>) -> Coding {
-        let (coding, lasts) = head.frame_response(framing, self.old);
+        let (coding, lasts) = F::frame(head, framing, self.old);
         self.keep_alive &= lasts && !core.is_draining();
         self.say_whether_it_lasts(head);
         coding
@@ -333,12 +328,13 @@ impl Client {
             download.lasts = false;
         }
         let data = bytes.get(taken.from..taken.to).unwrap_or_default();
-        let pieces = wire::pieces(&mut around, data);
+        let over = body.is_over();
         self.track.passed(data.len());
-        wire::send(&mut self.socket, cx, &mut self.late, pieces, core).map_err(|_| Down::ClientGone)?;
+        let sent = self.socket.send(cx, &mut self.late, &mut around, data, over, core);
+        sent.map_err(|_| Down::ClientGone)?;
         // What `late` holds comes first; a client that is slow gains nothing by a pipe. Nor does what is encrypted.
-        let plain = |socket: &Socket| socket.plain().is_some();
-        let both = plain(&self.socket) && link.as_ref().is_some_and(|link| plain(&link.0));
+        let both =
+            self.socket.plain().is_some() && link.as_ref().is_some_and(|link| link.0.plain().is_some());
         if both && self.late.is_empty() && body.plain_left().is_some_and(|left| left >= splice::WORTH) {
             download.pipe = core.take_pipe();
         }

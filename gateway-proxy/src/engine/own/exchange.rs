@@ -13,6 +13,7 @@ use super::backend::{self, Link, Opening};
 use super::client::{Client, Ending, Step};
 use super::core::{Backend, Core};
 use super::download::{Down, Download};
+use super::front::Front;
 use super::relay::Relay;
 use super::reply::Reply;
 use super::track::Track;
@@ -56,11 +57,11 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Of a request as it came.
+    /// Of a request as it came: how its head frames the body, and how that is read.
     pub(super) fn new(
         head: &Head,
         plan: &mut Plan<Backend>,
-        framing: Framing,
+        (framing, read): (Framing, Framing),
         most: Option<u64>,
         tries: Option<Tries>,
     ) -> Self {
@@ -77,7 +78,7 @@ impl Exchange {
             copy: None,
             pause: None,
             path: plan.path.take(),
-            upload: Upload::new(head, framing, most),
+            upload: Upload::new(head, (framing, read), most),
             download: Download::new(head),
             upgrade: None,
             relay: None,
@@ -128,7 +129,7 @@ impl Exchange {
     }
 }
 
-impl Client {
+impl<F: Front> Client<F> {
     /// Whether the response's head is out.
     pub(super) fn answered(&self) -> bool {
         self.exchange.as_ref().is_none_or(|e| e.download.has_begun())

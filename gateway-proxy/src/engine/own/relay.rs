@@ -10,6 +10,7 @@ use super::client::{Client, Step};
 use super::core::Core;
 use super::download::Down;
 use super::edit;
+use super::front::Front;
 use super::socket::Socket;
 use super::wire::{self, Rest};
 use crate::engine::limits::Limit;
@@ -108,7 +109,19 @@ impl Way {
     }
 }
 
-impl Client {
+impl<F: Front> Client<F> {
+    /// Nothing has moved for too long, or the gateway stops: both sides get an orderly end.
+    pub(super) fn end_relay(&mut self, limit: Limit) -> Step {
+        self.track.failure(match limit {
+            Limit::Idle => Reason::UpgradeIdle,
+            _ => Reason::GatewayStopping,
+        });
+        self.track.close();
+        Step::End
+    }
+}
+
+impl Client<Socket> {
     /// The backend switches to the protocol that the client asked for. `bytes` came behind the head: they are of that
     /// protocol already.
     pub(super) fn switch(
@@ -151,16 +164,6 @@ impl Client {
         self.keep_alive = false;
         exchange.relay = Some(Relay::new(Rc::clone(core)));
         Err(Down::Switched)
-    }
-
-    /// Nothing has moved for too long, or the gateway stops: both sides get an orderly end.
-    pub(super) fn end_relay(&mut self, limit: Limit) -> Step {
-        self.track.failure(match limit {
-            Limit::Idle => Reason::UpgradeIdle,
-            _ => Reason::GatewayStopping,
-        });
-        self.track.close();
-        Step::End
     }
 
     /// Lets bytes pass until both sides have ended.

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::client::{Client, Ending, Step};
 use super::edit;
-use super::wire;
+use super::front::Front;
 use crate::reason::{HEADER, Reason};
 
 /// An answer.
@@ -47,7 +47,7 @@ impl Reply {
     }
 }
 
-impl Client {
+impl<F: Front> Client<F> {
     /// Answers. `unread`: some of the request has not been read, so the connection can't be used again.
     pub(super) fn reply(&mut self, cx: &mut Context<'_>, reply: Reply, unread: bool) -> Step {
         let core = self.core();
@@ -71,14 +71,14 @@ impl Client {
         self.say_whether_it_lasts(&mut head);
         let mut around = core.output.borrow_mut();
         around.clear();
-        head.write_response(self.old, &mut around.before);
+        let text = if self.to_head { "" } else { text };
+        let begun = self.socket.send_head(&head, self.old, text.is_empty(), &mut around);
         core.give_head(head);
         self.track.respond_self(reply.status());
         // Who has the answer finds it counted.
         self.track.close();
-        let text = if self.to_head { "" } else { text };
-        let pieces = wire::pieces(&mut around, text.as_bytes());
-        match wire::send(&mut self.socket, cx, &mut self.late, pieces, &core) {
+        let (socket, late) = (&mut self.socket, &mut self.late);
+        match begun.and_then(|()| socket.send(cx, late, &mut around, text.as_bytes(), true, &core)) {
             Ok(()) => Step::Flush,
             Err(_) => Step::End,
         }
@@ -92,6 +92,9 @@ impl Client {
 
     /// Tells the client whether it may send another request.
     pub(super) fn say_whether_it_lasts(&self, head: &mut Head) {
+        if !F::IN_TURN {
+            return;
+        }
         if !self.keep_alive {
             head.push(Known::Connection.name(), b"close");
         } else if self.old {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use super::client::{Client, Step};
 use super::exchange::Exchange;
+use super::front::Front;
 use super::reply::Reply;
 use super::wire;
 use crate::backend_state::Outcome;
@@ -28,7 +29,7 @@ impl Exchange {
     }
 }
 
-impl Client {
+impl<F: Front> Client<F> {
     /// A try has failed: there is another, or the client is told.
     pub(super) fn fail(&mut self, cx: &mut Context<'_>, reason: Reason) -> Step {
         if retry::may_pass(reason) && self.try_again(reason.outcome(), None) {

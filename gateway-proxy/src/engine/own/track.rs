@@ -21,6 +21,7 @@ use crate::trace::{Recording, TRACEPARENT, Told};
 /// The deadline and the notes of a connection.
 pub(super) struct Track {
     pub(super) core: Rc<Core>,
+    is_connection: bool,
     slot: usize,
     known: bool,
     limit: Limit,
@@ -50,12 +51,24 @@ struct Record {
 }
 
 impl Track {
+    /// Of a connection.
     pub(super) fn new(core: Rc<Core>) -> Self {
         core.opened();
+        Self::of(core, true)
+    }
+
+    /// Of a stream, which is no connection, but is waited for as one.
+    pub(super) fn of_stream(core: Rc<Core>) -> Self {
+        core.entering();
+        Self::of(core, false)
+    }
+
+    fn of(core: Rc<Core>, is_connection: bool) -> Self {
         let slot = core.timers.take_slot();
         let limits = ExchangeLimits::default();
         let mut track = Self {
             core,
+            is_connection,
             slot,
             known: false,
             limit: Limit::Client,
@@ -98,6 +111,11 @@ impl Track {
             self.limit = limit;
             self.core.timers.arm(self.slot, deadline);
         }
+    }
+
+    /// What the connection of HTTP/2 waits for has so much time.
+    pub(super) fn wait(&mut self, ms: u64) {
+        self.arm(Limit::Client, ms);
     }
 
     /// No exchange is under way.
@@ -349,6 +367,10 @@ impl Drop for Track {
         self.failure(Reason::ClientGone);
         self.close();
         self.core.timers.free_slot(self.slot);
-        self.core.closed();
+        if self.is_connection {
+            self.core.closed();
+        } else {
+            self.core.left();
+        }
     }
 }

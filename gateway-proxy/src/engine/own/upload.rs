@@ -1,6 +1,5 @@
 //! The request's way: from the client to the backend.
 
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use hotswap_h1::body::{Around, Pipe};
@@ -8,10 +7,12 @@ use hotswap_h1::chunked::Taken;
 use hotswap_h1::framing::Framing;
 use hotswap_h1::write::Coding;
 use hotswap_h1::{Head, Known};
+use http::StatusCode;
 
 use super::client::Client;
 use super::core::Core;
 use super::exchange::Exchange;
+use super::front::Front;
 use super::wire::{self, Rest};
 use crate::reason::Reason;
 
@@ -38,12 +39,12 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Of a request as it came.
-    pub(super) fn new(head: &Head, framing: Framing, most: Option<u64>) -> Self {
+    /// Of a request as it came: how its head frames the body, and how that is read.
+    pub(super) fn new(head: &Head, (framing, read): (Framing, Framing), most: Option<u64>) -> Self {
         let coding = if framing == Framing::Chunked { Coding::Chunked } else { Coding::Plain };
         let asks = || head.first(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
         Self {
-            body: Pipe::new(framing, coding, head.trailer_names()),
+            body: Pipe::new(read, coding, head.trailer_names()),
             late: Rest::default(),
             room: most.unwrap_or(u64::MAX),
             kept_back: framing != Framing::None && !head.is_old() && asks(),
@@ -71,25 +72,35 @@ impl Upload {
         self.broken = false;
     }
 
-    /// Takes what came with the head.
-    pub(super) fn begin(&mut self, rest: &mut [u8], around: &mut Around) -> Result<Taken, Reason> {
-        if rest.is_empty() {
+    /// Takes what came with the head. `end`: the fields behind the body, where they are known.
+    pub(super) fn begin(
+        &mut self,
+        rest: &mut [u8],
+        end: Option<&Head>,
+        around: &mut Around,
+    ) -> Result<Taken, Reason> {
+        if rest.is_empty() && end.is_none() {
             return Ok(Taken::default());
         }
         // A client that sends the body at once does not wait to be asked for it.
         self.kept_back = false;
-        self.pass(rest, around)
+        self.pass(rest, end, around)
     }
 
-    fn pass(&mut self, bytes: &mut [u8], around: &mut Around) -> Result<Taken, Reason> {
+    fn pass(&mut self, bytes: &mut [u8], end: Option<&Head>, around: &mut Around) -> Result<Taken, Reason> {
         let taken = self.body.pass(bytes, around).map_err(|_| Reason::BadRequest)?;
+        if let Some(fields) = end
+            && !self.body.told_end(fields, around)
+        {
+            return Err(Reason::BadRequest);
+        }
         let len = (taken.to - taken.from) as u64;
         self.room = self.room.checked_sub(len).ok_or(Reason::BodyTooLarge)?;
         Ok(taken)
     }
 }
 
-impl Client {
+impl<F: Front> Client<F> {
     /// Moves what there is to move of the request.
     pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
         while let Some(Exchange { upload, link: Some(link), .. }) = &mut self.exchange {
@@ -111,7 +122,7 @@ impl Client {
             }
             if upload.kept_back {
                 self.watch(cx)?;
-                if self.early.is_empty() {
+                if self.early.is_empty() && self.socket.told_end().is_none() {
                     return Ok(());
                 }
                 // It does not wait to be asked.
@@ -135,11 +146,8 @@ impl Client {
         }
         let core = self.core();
         let mut input = core.input.borrow_mut();
-        let n = match wire::poll_fill(&mut self.socket, cx, &mut input) {
-            Poll::Pending => return Ok(false),
-            Poll::Ready(Ok(n @ 1..)) => n,
-            Poll::Ready(_) => return Err(Fault::ClientGone),
-        };
+        let Poll::Ready(n) = self.socket.poll_read(cx, &mut input) else { return Ok(false) };
+        let n = n?;
         let came = input.get_mut(..n).unwrap_or_default();
         let used = self.pass_on(cx, came)?;
         self.early.put(came.get(used..).unwrap_or_default(), &core);
@@ -155,7 +163,8 @@ impl Client {
         }
         let mut around = core.output.borrow_mut();
         around.clear();
-        let taken = exchange.upload.pass(bytes, &mut around).map_err(Fault::Refused)?;
+        let taken =
+            exchange.upload.pass(bytes, self.socket.told_end(), &mut around).map_err(Fault::Refused)?;
         let data = bytes.get(taken.from..taken.to).unwrap_or_default();
         exchange.keep([&around.before, data, &around.behind]);
         exchange.copy_body(data, &core);
@@ -176,18 +185,9 @@ impl Client {
         }
     }
 
-    /// Looks whether the client is still there. What it sends meanwhile is kept, one buffer of it.
+    /// Looks whether the client is still there.
     pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
-        while self.early.is_empty() {
-            let core = Rc::clone(&self.track.core);
-            let mut input = core.input.borrow_mut();
-            match wire::poll_fill(&mut self.socket, cx, &mut input) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(n @ 1..)) => self.early.put(input.get(..n).unwrap_or_default(), &core),
-                Poll::Ready(_) => return Err(Fault::ClientGone),
-            }
-        }
-        Ok(())
+        F::watch(self, cx)
     }
 
     /// The body may come.
@@ -201,8 +201,11 @@ impl Client {
     /// Tells a client that waits that the body may come.
     pub(super) fn let_body_come(&mut self, cx: &mut Context<'_>) {
         self.open_gate();
-        let interim: [&[u8]; 3] = [b"HTTP/1.1 100 Continue\r\n\r\n", &[], &[]];
+        let core = self.core();
+        let mut head = core.take_head();
+        head.respond(StatusCode::CONTINUE);
         // A client that has gone shows when it is read from.
-        let _ = wire::send(&mut self.socket, cx, &mut self.late, interim, &self.track.core);
+        let _ = self.socket.send_interim(cx, &mut self.late, &head, &core);
+        core.give_head(head);
     }
 }

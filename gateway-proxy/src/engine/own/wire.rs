@@ -29,7 +29,7 @@ impl Rest {
         self.bytes.get_mut(self.at..).unwrap_or_default()
     }
 
-    fn as_slice(&self) -> &[u8] {
+    pub(super) fn as_slice(&self) -> &[u8] {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 

@@ -24,7 +24,8 @@ pub(super) async fn start(scenario: &Scenario<'_>) -> Result<Contestant> {
     command.arg("-c").arg(&file);
     command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]);
     let group = Group::spawn(&mut command, scenario.cores.proxy, scenario.dir, "envoy")?;
-    ready(Peer::Envoy, version, address, scenario, group).await
+    let contestant = ready(Peer::Envoy, version, address, scenario, group).await?;
+    Ok(Contestant { http2: Some(address), ..contestant })
 }
 
 fn socket(address: SocketAddr) -> Value {
@@ -42,7 +43,7 @@ fn config(address: SocketAddr, scenario: &Scenario<'_>) -> Value {
     let manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "in",
-        "codec_type": "HTTP1",
+        "codec_type": "AUTO",
         "use_remote_address": true,
         "generate_request_id": false,
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},

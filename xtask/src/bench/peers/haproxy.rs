@@ -18,21 +18,22 @@ use super::{Contestant, Peer, Scenario, ready, version};
 pub(super) async fn start(scenario: &Scenario<'_>, peer: Peer) -> Result<Contestant> {
     let haproxy = tools::debian("haproxy", "haproxy").await.context("it can't be installed")?;
     let version = version(&haproxy, "-v", "HAProxy version ").await?;
-    let address = free_address()?;
+    let (address, http2) = (free_address()?, free_address()?);
     let (map, file) = (scenario.dir.join(format!("{peer}.map")), scenario.dir.join(format!("{peer}.cfg")));
     let mut lines = String::new();
     for route in scenario.table.routes() {
         writeln!(lines, "{}/ bench", route.request())?;
     }
     fs::write(&map, lines)?;
-    fs::write(&file, config(address, scenario.upstream, &map, peer == Peer::HaproxySplice))?;
+    fs::write(&file, config([address, http2], scenario.upstream, &map, peer == Peer::HaproxySplice))?;
     let mut command = Command::new(haproxy);
     command.arg("-db").arg("-f").arg(&file);
     let group = Group::spawn(&mut command, scenario.cores.proxy, scenario.dir, &peer.to_string())?;
-    ready(peer, version, address, scenario, group).await
+    let contestant = ready(peer, version, address, scenario, group).await?;
+    Ok(Contestant { http2: Some(http2), ..contestant })
 }
 
-fn config(address: SocketAddr, upstream: SocketAddr, map: &Path, splice: bool) -> String {
+fn config([address, http2]: [SocketAddr; 2], upstream: SocketAddr, map: &Path, splice: bool) -> String {
     let splice = if splice { "option splice-request\n  option splice-response" } else { "" };
     format!(
         "global
@@ -50,6 +51,7 @@ defaults
   {splice}
 frontend in
   bind {address}
+  bind {http2} proto h2
   http-request set-header X-Forwarded-Proto http
   use_backend %[path,map_beg({map},none)]
 backend bench

@@ -107,7 +107,8 @@ pub(crate) async fn start(scenario: &Scenario<'_>, label: &str, engine: Option<&
         suite: suite.group.pid(),
         gateway: pid,
     };
-    let contestant = Contestant { label, version, address, pid, prefixes, _group: suite.group };
+    let http2 = Some(address);
+    let contestant = Contestant { label, version, address, http2, pid, prefixes, _group: suite.group };
     Ok(Started { contestant, seeded, control })
 }
 

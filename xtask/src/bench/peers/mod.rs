@@ -81,6 +81,8 @@ pub(crate) struct Contestant {
     pub(crate) version: String,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where it takes HTTP/2 without TLS, where it does.
+    pub(crate) http2: Option<SocketAddr>,
     /// The process whose CPU time counts, with those below it.
     pub(crate) pid: u32,
     /// Beginnings of the request paths to send.
@@ -108,7 +110,11 @@ impl Peer {
     }
 
     async fn start_hotswap(self, scenario: &Scenario<'_>, engine: Option<&str>) -> Result<Contestant> {
-        Ok(hotswap::start(scenario, &self.to_string(), engine).await?.contestant)
+        let mut contestant = hotswap::start(scenario, &self.to_string(), engine).await?.contestant;
+        if self == Self::HotswapHyper {
+            contestant.http2 = None;
+        }
+        Ok(contestant)
     }
 }
 
@@ -131,7 +137,8 @@ async fn ready(
     let prefixes = middle(&scenario.table);
     let path = format!("{}/1k", prefixes.first().map_or("", String::as_str));
     group.until("answering", START_LIMIT, || probe::is_ok(address, &path)).await?;
-    Ok(Contestant { label: peer.to_string(), version, address, pid: group.pid(), prefixes, _group: group })
+    let (label, pid) = (peer.to_string(), group.pid());
+    Ok(Contestant { label, version, address, http2: None, pid, prefixes, _group: group })
 }
 
 /// Asks a program for its version: the word that follows `mark` in what it prints.

@@ -15,19 +15,20 @@ use super::{Contestant, Peer, Scenario, ready, version};
 pub(super) async fn start(scenario: &Scenario<'_>) -> Result<Contestant> {
     let nginx = tools::debian("nginx", "nginx").await.context("it can't be installed")?;
     let version = version(&nginx, "-v", "nginx/").await?;
-    let address = free_address()?;
+    let (address, http2) = (free_address()?, free_address()?);
     let prefix = scenario.dir.join("nginx");
     fs::create_dir_all(&prefix)?;
-    fs::write(prefix.join("nginx.conf"), config(address, scenario)?)?;
+    fs::write(prefix.join("nginx.conf"), config(address, http2, scenario)?)?;
     let mut command = Command::new(nginx);
     command.arg("-p").arg(&prefix).args(["-c", "nginx.conf", "-e", "stderr"]);
     let group = Group::spawn(&mut command, scenario.cores.proxy, scenario.dir, "nginx")?;
-    ready(Peer::Nginx, version, address, scenario, group).await
+    let contestant = ready(Peer::Nginx, version, address, scenario, group).await?;
+    Ok(Contestant { http2: Some(http2), ..contestant })
 }
 
 /// `keepalive_requests` is lifted on both sides, since no other contestant closes a connection after 1,000. The
 /// buffers hold a whole response of 100 KB, so that nothing goes to disk.
-fn config(address: SocketAddr, scenario: &Scenario<'_>) -> Result<String> {
+fn config(address: SocketAddr, http2: SocketAddr, scenario: &Scenario<'_>) -> Result<String> {
     // Root's workers would else drop to a user that can't write into the run's folder.
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     let mut locations = String::new();
@@ -66,6 +67,7 @@ http {{
   }}
   server {{
     listen {address};
+    listen {http2} http2;
 {locations}    location / {{ return 404; }}
   }}
 }}

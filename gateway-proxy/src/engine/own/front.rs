@@ -1,0 +1,100 @@
+//! The client's side of an exchange: what differs between a connection of HTTP/1.1, which is read and written as one
+//! row of bytes, and a stream of HTTP/2, whose head, body and end are told apart. All else is one state machine,
+//! [`Client`], compiled for each.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use hotswap_h1::Head;
+use hotswap_h1::body::Around;
+use hotswap_h1::framing::Framing;
+use hotswap_h1::write::Coding;
+use tokio::net::TcpStream;
+
+use super::client::{Client, Ending, Step};
+use super::core::Core;
+use super::download::Down;
+use super::upload::Fault;
+use super::wire::Rest;
+
+/// One side of an exchange, towards a client.
+pub(super) trait Front: Sized {
+    /// Where a connection carries one exchange after another, heads say whether it goes on.
+    const IN_TURN: bool;
+
+    /// Waits for a head, and begins its exchange.
+    fn poll_head(client: &mut Client<Self>, cx: &mut Context<'_>) -> Poll<Step>;
+
+    /// Whether another request may come after this one, by its head.
+    fn lasts(head: &Head) -> bool;
+
+    /// How a request's body comes that its head frames so.
+    fn reads(framing: Framing) -> Framing;
+
+    /// Reads some of the body. 0: it is over, see [`Front::told_end`].
+    ///
+    /// # Errors
+    /// The client has gone.
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Fault>>;
+
+    /// The fields behind the body, where its end was told beside it and all of it has been read.
+    fn told_end(&self) -> Option<&Head>;
+
+    /// Looks whether the client is still there.
+    ///
+    /// # Errors
+    /// The client has gone.
+    fn watch(client: &mut Client<Self>, cx: &mut Context<'_>) -> Result<(), Fault>;
+
+    /// Says in a stripped response how its body goes out, to a client of HTTP/1.0 or another; and whether the
+    /// connection may be used again after it.
+    fn frame(head: &mut Head, framing: Framing, old: bool) -> (Coding, bool);
+
+    /// Sends an interim response, or lets `late` keep it.
+    fn send_interim(
+        &mut self,
+        cx: &mut Context<'_>,
+        late: &mut Rest,
+        head: &Head,
+        core: &Core,
+    ) -> io::Result<()>;
+
+    /// Sends the head of a response, or puts it before what [`Front::send`] sends next. `over`: no body follows.
+    fn send_head(&mut self, head: &Head, old: bool, over: bool, around: &mut Around) -> io::Result<()>;
+
+    /// Sends a piece of a body with what stands around it; `late` keeps what can't go out yet. `over`: it is the last.
+    fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        late: &mut Rest,
+        around: &mut Around,
+        data: &[u8],
+        over: bool,
+        core: &Core,
+    ) -> io::Result<()>;
+
+    /// Sends what is left.
+    fn poll_flush(&mut self, cx: &mut Context<'_>, late: &mut Rest, core: &Core) -> Poll<io::Result<()>>;
+
+    /// The socket, where bytes that are written to it reach the client as they are.
+    fn plain(&self) -> Option<&TcpStream>;
+
+    /// Whether all that was sent is out.
+    fn is_out(&self, late: &Rest) -> bool;
+
+    /// The backend switches to the protocol that the client asked for.
+    fn switch(
+        client: &mut Client<Self>,
+        cx: &mut Context<'_>,
+        head: &mut Head,
+        bytes: &[u8],
+        core: &Rc<Core>,
+    ) -> Result<(), Down>;
+
+    /// Lets bytes of that protocol pass.
+    fn poll_relay(client: &mut Client<Self>, cx: &mut Context<'_>) -> Poll<Step>;
+
+    /// Ends it.
+    fn close(self, ending: Ending, core: &Rc<Core>);
+}

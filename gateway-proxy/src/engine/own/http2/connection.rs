@@ -1,0 +1,279 @@
+//! A client's connection of HTTP/2.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection as Http2, Handshake, SendResponse};
+use h2::{Ping, PingPong, Reason as Code, RecvStream};
+use http::Request;
+
+use super::heads;
+use super::stream::{Open, Stream, Streams};
+use super::wire::Shared;
+use crate::engine::linger;
+use crate::engine::own::client::Client;
+use crate::engine::own::core::Core;
+use crate::engine::own::socket::Socket;
+use crate::engine::own::track::Track;
+use crate::engine::shared::Peer;
+use crate::reason::Reason;
+
+/// Time without a byte from a client with open streams, in ms, after which it is asked whether it is there; less where
+/// connections may wait less for a request.
+const KEEP_ALIVE_MS: u64 = 30_000;
+/// Time that it has to answer, in ms.
+const PING_MS: u64 = 10_000;
+/// Time that a connection has to end once that is all it has to do, in ms.
+const CLOSING_MS: u64 = 1_000;
+/// Bytes of one response that are kept for the socket, at most.
+const SEND_BUFFER: usize = 64 * 1024;
+/// What RFC 9113 section 6.5.2 counts for a field besides its bytes.
+const FIELD: usize = 32;
+
+/// What the connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// The rest of the preface.
+    Preface,
+    /// The rest of a head; the number of it.
+    Head(u64),
+    /// A request; so many have come.
+    Request(u64),
+    /// What its streams bring.
+    Streams,
+    /// The answer to a question.
+    Pong,
+    /// Its end.
+    End,
+}
+
+enum State {
+    Opening(Handshake<Shared, Bytes>),
+    Open(Http2<Shared, Bytes>),
+}
+
+struct Connection {
+    state: State,
+    wire: Shared,
+    pings: Option<PingPong>,
+    streams: Rc<Streams>,
+    track: Track,
+    address: Rc<str>,
+    peer: Peer,
+    /// Streams that have begun.
+    begun: u64,
+    /// Reads when the deadline was set.
+    reads: u64,
+    wait: Wait,
+    /// No more requests are taken.
+    is_going: bool,
+}
+
+/// Serves a connection to its end.
+pub(in crate::engine::own) async fn serve(client: Client<Socket>) {
+    let Client { socket, track, address, peer, early, .. } = client;
+    let core = Rc::clone(&track.core);
+    core.metrics.http2_connections.add(1);
+    let streams = Rc::<Streams>::default();
+    let wire = Shared::new(socket, early, &streams.earned, &core);
+    let mut connection = Connection {
+        state: State::Opening(builder(&core).handshake(wire.clone())),
+        wire: wire.clone(),
+        pings: None,
+        streams,
+        track,
+        address,
+        peer,
+        begun: 0,
+        reads: 0,
+        wait: Wait::Request(0),
+        is_going: false,
+    };
+    let over = std::future::poll_fn(|cx| connection.poll(cx)).await;
+    drop(connection);
+    // What the client still sends must not reset the connection before it has read why.
+    if over && let Some(socket) = wire.into_socket() {
+        linger::close(socket.into_tcp(), &core);
+    }
+}
+
+fn builder(core: &Core) -> Builder {
+    let limits = core.limits.http2;
+    let fits = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(limits.streams)
+        .initial_window_size(limits.stream_window)
+        .initial_connection_window_size(limits.connection_window)
+        .max_header_list_size(fits(core.head_limits.bytes + FIELD * core.head_limits.headers))
+        .max_pending_accept_reset_streams(usize::try_from(limits.streams).unwrap_or(usize::MAX))
+        .max_send_buffer_size(SEND_BUFFER);
+    builder
+}
+
+impl Connection {
+    /// Whether the client may still be sending when it is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.track.known_by(cx);
+        self.streams.known_by(cx);
+        loop {
+            if self.track.expired() && self.on_deadline() {
+                return Poll::Ready(false);
+            }
+            let turned = self.turn(cx);
+            let Ok(again) = self.wire.flush(cx) else { return Poll::Ready(false) };
+            match turned {
+                Poll::Ready(over) => return Poll::Ready(over),
+                Poll::Pending if again => {}
+                Poll::Pending => break,
+            }
+        }
+        self.arm();
+        Poll::Pending
+    }
+
+    /// Lets h2 read and write, and begins what is asked.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if let State::Opening(handshake) = &mut self.state {
+            match std::pin::Pin::new(handshake).poll(cx) {
+                Poll::Ready(Ok(mut http2)) => {
+                    self.pings = http2.ping_pong();
+                    self.state = State::Open(http2);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(self.failed(&error)),
+                Poll::Pending if self.track.core.is_draining() => return Poll::Ready(false),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if self.track.core.is_draining() {
+            self.go();
+        }
+        loop {
+            let State::Open(http2) = &mut self.state else { return Poll::Pending };
+            match http2.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => self.begin(request, respond),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(self.failed(&error)),
+                Poll::Ready(None) => return Poll::Ready(true),
+                Poll::Pending if self.wire.is_flooded() && self.wait != Wait::End => self.calm(),
+                Poll::Pending => break,
+            }
+        }
+        if self.wait == Wait::Pong
+            && let Some(pings) = &mut self.pings
+            && pings.poll_pong(cx).is_ready()
+        {
+            self.wait = Wait::Streams;
+            self.reads = self.wire.reads();
+            self.wait_at_most(KEEP_ALIVE_MS);
+        }
+        Poll::Pending
+    }
+
+    /// Begins a stream.
+    fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let core = &self.track.core;
+        let (parts, body) = request.into_parts();
+        let mut head = core.take_head();
+        let asked = heads::request(&parts, !body.is_end_stream(), core.head_limits, &mut head);
+        self.begun += 1;
+        core.metrics.http2_streams.add(1);
+        let asked = asked.map(|()| head).map_err(Reason::from);
+        let stream = Stream::new(asked, body, respond, Open::new(&self.streams));
+        let (address, peer) = (Rc::clone(&self.address), self.peer.clone());
+        let mut client = Client::new(stream, Track::of_stream(Rc::clone(core)), address, peer);
+        // Part of its connection: without it h2 ends it.
+        tokio::task::spawn_local(async move {
+            client.run().await;
+            client.end();
+        });
+    }
+
+    /// Takes no more requests, and ends when those under way have.
+    fn go(&mut self) {
+        if let State::Open(http2) = &mut self.state
+            && !self.is_going
+        {
+            self.is_going = true;
+            http2.graceful_shutdown();
+        }
+    }
+
+    /// Ends the connection of a client that does too much of what brings nothing.
+    fn calm(&mut self) {
+        self.wait = Wait::End;
+        self.track.wait(CLOSING_MS);
+        self.is_going = true;
+        self.track.core.metrics.http2_calmed.add(1);
+        if let State::Open(http2) = &mut self.state {
+            http2.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
+        }
+    }
+
+    /// h2 has ended the connection. Whether the client may still be sending.
+    fn failed(&self, error: &h2::Error) -> bool {
+        if error.is_io() {
+            return false;
+        }
+        let metrics = &self.track.core.metrics;
+        match error.reason() {
+            Some(Code::ENHANCE_YOUR_CALM) if !error.is_remote() => metrics.http2_calmed.add(1),
+            Some(_) if !error.is_remote() => metrics.http2_refused.add(1),
+            _ => {}
+        }
+        true
+    }
+
+    fn wait_at_most(&mut self, ms: u64) {
+        self.track.wait(ms.min(self.track.core.limits.client_idle_ms));
+    }
+
+    /// Sets the deadline, where the connection waits for something else than before.
+    fn arm(&mut self) {
+        let wait = if self.wait == Wait::End {
+            return;
+        } else if matches!(self.state, State::Opening(_)) {
+            Wait::Preface
+        } else if let Some(head) = self.wire.in_block() {
+            Wait::Head(head)
+        } else if self.streams.open() > 0 {
+            if self.wait == Wait::Pong { Wait::Pong } else { Wait::Streams }
+        } else if self.is_going {
+            Wait::End
+        } else {
+            Wait::Request(self.begun)
+        };
+        if self.wait == wait {
+            return;
+        }
+        self.wait = wait;
+        self.reads = self.wire.reads();
+        let limits = self.track.core.limits;
+        self.track.wait(match wait {
+            Wait::Preface | Wait::Head(_) => limits.client_head_ms,
+            Wait::Request(_) => limits.client_idle_ms,
+            Wait::Streams => KEEP_ALIVE_MS.min(limits.client_idle_ms),
+            Wait::Pong => PING_MS.min(limits.client_idle_ms),
+            Wait::End => CLOSING_MS,
+        });
+    }
+
+    /// The time is up. Whether it is over at once.
+    fn on_deadline(&mut self) -> bool {
+        match self.wait {
+            Wait::Head(_) => self.calm(),
+            Wait::Request(_) => self.go(),
+            Wait::Streams if self.reads != self.wire.reads() => {
+                self.reads = self.wire.reads();
+                self.wait_at_most(KEEP_ALIVE_MS);
+            }
+            Wait::Streams => {
+                let asked = self.pings.as_mut().is_some_and(|p| p.send_ping(Ping::opaque()).is_ok());
+                self.wait = if asked { Wait::Pong } else { Wait::Streams };
+                self.wait_at_most(PING_MS);
+            }
+            Wait::Preface | Wait::Pong | Wait::End => return true,
+        }
+        false
+    }
+}

@@ -1,0 +1,90 @@
+//! Heads, from h2 and to it.
+
+use std::io;
+
+use bytes::Bytes;
+use hotswap_h1::read::{self, HeadLimits};
+use hotswap_h1::told::{self, Told};
+use hotswap_h1::{Head, Refused};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, request};
+
+/// Fields behind a body, at most: those of the coding in chunks.
+const MAX_TRAILERS: usize = 100;
+
+fn told(fields: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+}
+
+/// Makes a request's head.
+pub(super) fn request(
+    parts: &request::Parts,
+    has_body: bool,
+    limits: HeadLimits,
+    head: &mut Head,
+) -> Result<(), Refused> {
+    let what = Told {
+        method: parts.method.as_str(),
+        authority: parts.uri.authority().map(http::uri::Authority::as_str),
+        target: parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str),
+        has_body,
+    };
+    told::request(&what, told(&parts.headers), limits, head)
+}
+
+/// Makes what follows a body.
+pub(super) fn trailers(fields: &HeaderMap) -> Result<Head, Refused> {
+    let mut head = Head::default();
+    told::trailers(told(fields), &mut head)?;
+    Ok(head)
+}
+
+/// A response's head, as h2 takes it.
+pub(super) fn response(head: &Head) -> io::Result<Response<()>> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(head.status()).map_err(unfit)?;
+    *response.headers_mut() = fields(head)?;
+    Ok(response)
+}
+
+/// Fields that stand in lines, as h2 takes them.
+pub(super) fn lines(lines: &[u8]) -> io::Result<HeaderMap> {
+    let mut head = Head::default();
+    read::trailers(lines, MAX_TRAILERS, &mut head)
+        .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    fields(&head)
+}
+
+/// All values lie in one piece of memory.
+fn fields(head: &Head) -> io::Result<HeaderMap> {
+    let lines = Bytes::copy_from_slice(head.lines());
+    let mut fields = HeaderMap::with_capacity(head.len());
+    for (name, place) in head.places() {
+        let name = HeaderName::from_lowercase(name).map_err(unfit)?;
+        let value = HeaderValue::from_maybe_shared(lines.slice(place)).map_err(unfit)?;
+        fields.append(name, value);
+    }
+    Ok(fields)
+}
+
+fn unfit(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_goes_to_h2_and_comes_back() {
+        let mut head = Head::default();
+        head.respond(StatusCode::NOT_FOUND);
+        for (name, value) in [("x-a", "1"), ("x-gone", "0"), ("set-cookie", "a"), ("set-cookie", "b")] {
+            head.push(name, value.as_bytes());
+        }
+        head.remove_named(b"x-gone");
+        let response = response(&head).expect("fits");
+        assert_eq!(response.status(), 404);
+        let back = trailers(response.headers()).expect("sound");
+        assert_eq!(back.iter().collect::<Vec<_>>(), head.iter().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,344 @@
+//! A stream as the client's side of an exchange.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf as _, Bytes};
+use h2::server::SendResponse;
+use h2::{Reason as Code, RecvStream, SendStream};
+use hotswap_h1::Head;
+use hotswap_h1::body::Around;
+use hotswap_h1::framing::Framing;
+use hotswap_h1::write::Coding;
+use http::HeaderMap;
+use tokio::net::TcpStream;
+
+use super::frames::Earned;
+use super::heads;
+use crate::engine::own::client::{Client, Ending, Step};
+use crate::engine::own::core::Core;
+use crate::engine::own::download::Down;
+use crate::engine::own::front::Front;
+use crate::engine::own::reply::Reply;
+use crate::engine::own::upload::Fault;
+use crate::engine::own::wire::Rest;
+use crate::reason::Reason;
+
+/// The streams of a connection that are open, and whom to wake when none is left.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    open: Cell<usize>,
+    connection: RefCell<Option<Waker>>,
+    pub(super) earned: Rc<Earned>,
+}
+
+/// A stream that is open. Dropped, it is not.
+#[derive(Debug)]
+pub(super) struct Open(Rc<Streams>);
+
+/// One stream: a request and its response.
+pub(super) struct Stream {
+    /// What is asked, or why it is refused; `None`: it has been looked at.
+    asked: Option<Result<Head, Reason>>,
+    has_body: bool,
+    body: RecvStream,
+    /// What of the body has come and was not read.
+    held: Bytes,
+    /// All of the body has been read, and these fields follow it.
+    told_end: Option<Head>,
+    respond: SendResponse<Bytes>,
+    /// The response, once its head is out.
+    answer: Option<SendStream<Bytes>>,
+    /// No more of the response follows what `late` keeps.
+    is_last: bool,
+    /// What follows the response's body.
+    trailers: Option<HeaderMap>,
+    /// The end of the response has been told.
+    is_over: bool,
+    open: Open,
+}
+
+impl Streams {
+    /// How many are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    /// Says whom to wake.
+    pub(super) fn known_by(&self, cx: &Context<'_>) {
+        let mut connection = self.connection.borrow_mut();
+        if connection.is_none() {
+            *connection = Some(cx.waker().clone());
+        }
+    }
+}
+
+impl Open {
+    pub(super) fn new(streams: &Rc<Streams>) -> Self {
+        streams.open.set(streams.open.get() + 1);
+        Self(Rc::clone(streams))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get().saturating_sub(1));
+        if self.0.open.get() == 0
+            && let Some(connection) = &*self.0.connection.borrow()
+        {
+            connection.wake_by_ref();
+        }
+    }
+}
+
+impl Stream {
+    pub(super) fn new(
+        asked: Result<Head, Reason>,
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        open: Open,
+    ) -> Self {
+        Self {
+            asked: Some(asked),
+            has_body: !body.is_end_stream(),
+            body,
+            held: Bytes::new(),
+            told_end: None,
+            respond,
+            answer: None,
+            is_last: false,
+            trailers: None,
+            is_over: false,
+            open,
+        }
+    }
+
+    /// Copies what is held of the body, and lets the client send as much more.
+    fn take_held(&mut self, into: &mut [u8]) -> usize {
+        let n = self.held.len().min(into.len());
+        if let (Some(into), Some(held)) = (into.get_mut(..n), self.held.get(..n)) {
+            into.copy_from_slice(held);
+        }
+        self.held.advance(n);
+        // It fails where the stream is over: then nobody sends more.
+        let _ = self.body.flow_control().release_capacity(n);
+        n
+    }
+
+    /// Waits for more of the body, or for its end.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        match self.body.poll_data(cx) {
+            Poll::Ready(Some(Ok(data))) => self.held = data,
+            Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Fault::ClientGone)),
+            Poll::Ready(None) => match self.body.poll_trailers(cx) {
+                Poll::Ready(Ok(fields)) => {
+                    let fields = fields.as_ref().map_or_else(|| Ok(Head::default()), heads::trailers);
+                    self.told_end = Some(fields.map_err(|refused| Fault::Refused(refused.into()))?);
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::ClientGone)),
+                Poll::Pending => return Poll::Pending,
+            },
+            Poll::Pending => return Poll::Pending,
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands so much to h2 as the client has room for; how much that is.
+    fn push(&mut self, cx: &mut Context<'_>, data: &[u8]) -> io::Result<usize> {
+        let answer = self.answer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let mut sent = 0;
+        while let Some(left) = data.get(sent..).filter(|left| !left.is_empty()) {
+            if answer.capacity() < left.len() {
+                answer.reserve_capacity(left.len());
+            }
+            if answer.capacity() == 0 {
+                match answer.poll_capacity(cx) {
+                    Poll::Ready(Some(Ok(_))) => continue,
+                    Poll::Ready(_) => return Err(io::ErrorKind::BrokenPipe.into()),
+                    Poll::Pending => break,
+                }
+            }
+            let n = answer.capacity().min(left.len());
+            let piece = Bytes::copy_from_slice(left.get(..n).unwrap_or_default());
+            sent += n;
+            let over = self.is_last && self.trailers.is_none() && sent == data.len();
+            answer.send_data(piece, over).map_err(io::Error::other)?;
+            self.is_over |= over;
+            Earned::add(&self.open.0.earned.data);
+        }
+        Ok(sent)
+    }
+
+    /// Tells that the response is over, where that is all that is left.
+    fn end(&mut self, late: &Rest) -> io::Result<()> {
+        if !self.is_last || !late.is_empty() {
+            return Ok(());
+        }
+        if !self.is_over {
+            let answer = self.answer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+            let told = match self.trailers.take() {
+                Some(fields) => answer.send_trailers(fields),
+                None => answer.send_data(Bytes::new(), true),
+            };
+            told.map_err(io::Error::other)?;
+            self.is_over = true;
+        }
+        self.is_last = false;
+        Earned::add(&self.open.0.earned.whole);
+        Ok(())
+    }
+
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Result<Code, h2::Error>> {
+        match &mut self.answer {
+            Some(answer) => answer.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        }
+    }
+}
+
+impl Front for Stream {
+    const IN_TURN: bool = false;
+
+    fn poll_head(client: &mut Client<Self>, cx: &mut Context<'_>) -> Poll<Step> {
+        let core = client.core();
+        Poll::Ready(match client.socket.asked.take() {
+            Some(Ok(head)) => {
+                let mut input = core.input.borrow_mut();
+                let n = match client.socket.has_body.then(|| client.socket.poll_read(cx, &mut input)) {
+                    Some(Poll::Ready(Ok(n))) => n,
+                    // What is wrong shows again when the body is read.
+                    _ => 0,
+                };
+                let rest = input.get_mut(..n).unwrap_or_default();
+                let (step, used) = client.begin(cx, head, rest);
+                client.early.put(rest.get(used..).unwrap_or_default(), &core);
+                step
+            }
+            Some(Err(reason)) => {
+                client.track.unreadable(reason);
+                client.reply(cx, Reply::Failure(reason), true)
+            }
+            None => Step::End,
+        })
+    }
+
+    fn lasts(_: &Head) -> bool {
+        false
+    }
+
+    fn reads(framing: Framing) -> Framing {
+        // Its end is told beside it, and nothing in the data is coded.
+        if framing == Framing::Chunked { Framing::UntilClose } else { framing }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Fault>> {
+        let mut n = 0;
+        loop {
+            n += self.take_held(into.get_mut(n..).unwrap_or_default());
+            if self.told_end.is_some() || n == into.len() {
+                return Poll::Ready(Ok(n));
+            }
+            match self.poll_more(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Pending if n == 0 => return Poll::Pending,
+                Poll::Pending => return Poll::Ready(Ok(n)),
+            }
+        }
+    }
+
+    fn told_end(&self) -> Option<&Head> {
+        self.told_end.as_ref()
+    }
+
+    fn watch(client: &mut Client<Self>, cx: &mut Context<'_>) -> Result<(), Fault> {
+        if client.socket.poll_reset(cx).is_ready() {
+            return Err(Fault::ClientGone);
+        }
+        let kept_back = client.exchange.as_ref().is_some_and(|e| e.upload.is_kept_back());
+        if kept_back && client.early.is_empty() && client.socket.told_end.is_none() {
+            let core = client.core();
+            let mut input = core.input.borrow_mut();
+            if let Poll::Ready(n) = client.socket.poll_read(cx, &mut input) {
+                client.early.put(input.get(..n?).unwrap_or_default(), &core);
+            }
+        }
+        Ok(())
+    }
+
+    fn frame(head: &mut Head, framing: Framing, _: bool) -> (Coding, bool) {
+        (head.frame_told_response(framing), false)
+    }
+
+    fn send_interim(&mut self, _: &mut Context<'_>, _: &mut Rest, head: &Head, _: &Core) -> io::Result<()> {
+        self.respond.send_informational(heads::response(head)?).map_err(io::Error::other)
+    }
+
+    fn send_head(&mut self, head: &Head, _: bool, over: bool, _: &mut Around) -> io::Result<()> {
+        let answer = self.respond.send_response(heads::response(head)?, over).map_err(io::Error::other)?;
+        self.answer = Some(answer);
+        self.is_over = over;
+        Ok(())
+    }
+
+    fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        late: &mut Rest,
+        around: &mut Around,
+        data: &[u8],
+        over: bool,
+        core: &Core,
+    ) -> io::Result<()> {
+        if over && !around.behind.is_empty() {
+            self.trailers = Some(heads::lines(&around.behind)?);
+        }
+        self.is_last = over;
+        let sent = if late.is_empty() { self.push(cx, data)? } else { 0 };
+        late.put(data.get(sent..).unwrap_or_default(), core);
+        self.end(late)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>, late: &mut Rest, core: &Core) -> Poll<io::Result<()>> {
+        while !late.is_empty() {
+            let n = self.push(cx, late.as_slice())?;
+            late.advance(n, core);
+            if n == 0 {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(self.end(late))
+    }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        None
+    }
+
+    fn is_out(&self, late: &Rest) -> bool {
+        late.is_empty()
+    }
+
+    /// A stream has no other protocol to go on in.
+    fn switch(
+        _: &mut Client<Self>,
+        _: &mut Context<'_>,
+        _: &mut Head,
+        _: &[u8],
+        _: &Rc<Core>,
+    ) -> Result<(), Down> {
+        Err(Down::Failed(Reason::BackendProtocol))
+    }
+
+    fn poll_relay(_: &mut Client<Self>, _: &mut Context<'_>) -> Poll<Step> {
+        Poll::Ready(Step::End)
+    }
+
+    /// Where the response is whole, h2 tells a client that still sends that it need not, with NO_ERROR.
+    fn close(mut self, ending: Ending, _: &Rc<Core>) {
+        if ending == Ending::Abort {
+            self.respond.send_reset(Code::INTERNAL_ERROR);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The socket of a connection. What h2 writes is put together and goes out once a turn: the responses of many streams
+//! in one call. What comes is counted by kind of frame before h2 sees it.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::frames::{Earned, Frames};
+use crate::engine::own::core::Core;
+use crate::engine::own::socket::Socket;
+use crate::engine::own::wire::Rest;
+
+/// With so much unsent, in bytes, it is written within the turn, and h2 waits where it can't be.
+const FULL: usize = 64 * 1024;
+
+/// The socket with what waits on both sides of it.
+pub(super) struct Wire {
+    socket: Socket,
+    /// What had come before.
+    early: Rest,
+    /// What is to be written.
+    late: Rest,
+    frames: Frames,
+    earned: Rc<Earned>,
+    /// h2 waits for room.
+    is_held: bool,
+    /// Reads that brought something.
+    reads: u64,
+    core: Rc<Core>,
+}
+
+/// The same, for the connection and h2.
+#[derive(Clone)]
+pub(super) struct Shared(Rc<RefCell<Wire>>);
+
+impl Shared {
+    pub(super) fn new(socket: Socket, early: Rest, earned: &Rc<Earned>, core: &Rc<Core>) -> Self {
+        let frames = Frames::new(core.limits.http2.resets, core.timers.now());
+        let (late, earned, core) = (Rest::default(), Rc::clone(earned), Rc::clone(core));
+        let wire = Wire { socket, early, late, frames, earned, is_held: false, reads: 0, core };
+        Self(Rc::new(RefCell::new(wire)))
+    }
+
+    /// Whether the client has sent more frames than it may.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.0.borrow().frames.is_over()
+    }
+
+    /// The number of a head that has come in part.
+    pub(super) fn in_block(&self) -> Option<u64> {
+        self.0.borrow().frames.in_block()
+    }
+
+    /// How often something came.
+    pub(super) fn reads(&self) -> u64 {
+        self.0.borrow().reads
+    }
+
+    /// Writes what the turn has brought. Whether h2 waited for the room that there is now.
+    pub(super) fn flush(&self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let wire = &mut *self.0.borrow_mut();
+        if let Poll::Ready(done) = wire.poll_out(cx) {
+            done?;
+        }
+        Ok(wire.late.len() < FULL && std::mem::take(&mut wire.is_held))
+    }
+
+    /// The socket, where nobody else has it.
+    pub(super) fn into_socket(self) -> Option<Socket> {
+        Rc::into_inner(self.0).map(|wire| {
+            let mut wire = wire.into_inner();
+            wire.early.clear(&wire.core);
+            wire.late.clear(&wire.core);
+            wire.socket
+        })
+    }
+}
+
+impl Wire {
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        crate::engine::own::wire::poll_flush(&mut self.socket, cx, &mut self.late, &self.core)
+    }
+
+    fn poll_in(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return match &mut self.socket {
+                Socket::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+                socket @ Socket::Tls(_) => AsyncRead::poll_read(Pin::new(socket), cx, buf),
+            };
+        }
+        let early = self.early.as_mut_slice();
+        let n = early.len().min(buf.remaining());
+        buf.put_slice(early.get(..n).unwrap_or_default());
+        self.early.advance(n, &self.core);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Shared {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let wire = &mut *self.0.borrow_mut();
+        if wire.frames.is_over() {
+            // The connection is ended by its task; nobody looks at what else comes.
+            return Poll::Pending;
+        }
+        let had = buf.filled().len();
+        ready!(wire.poll_in(cx, buf))?;
+        let came = buf.filled().get(had..).unwrap_or_default();
+        wire.reads += u64::from(!came.is_empty());
+        wire.frames.saw(came, &wire.earned, wire.core.timers.now());
+        if wire.frames.is_over() {
+            buf.set_filled(had);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Shared {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let wire = &mut *self.0.borrow_mut();
+        if wire.late.len() >= FULL {
+            if let Poll::Ready(done) = wire.poll_out(cx) {
+                done?;
+            }
+            if wire.late.len() >= FULL {
+                wire.is_held = true;
+                return Poll::Pending;
+            }
+        }
+        wire.late.put(bytes, &wire.core);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    /// The connection's task does, when its turn is over.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wire = &mut *self.0.borrow_mut();
+        ready!(wire.poll_out(cx))?;
+        wire.socket.poll_end(cx)
+    }
+}
