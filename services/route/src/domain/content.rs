@@ -81,6 +81,7 @@ impl Content for RouteDraft {
                 }),
                 timeouts: Some(TimeoutsDraft::default()),
                 retry: Some(RetryDraft::default()),
+                ..ForwardDraft::default()
             }),
             redirect: Some(RedirectDraft {
                 full_path: text(),
