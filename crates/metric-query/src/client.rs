@@ -44,6 +44,14 @@ impl PrometheusOptions {
         let timeout = Duration::from_secs(10);
         Self { address: address.into(), allow, timeout, token_file: None, ca_file: None }
     }
+
+    /// Whether the address is one, and allowed. Nothing is asked, and no file read.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that do not show it.
+    pub fn check_address(&self) -> Result<(), &'static str> {
+        address(self).map(drop)
+    }
 }
 
 impl fmt::Debug for PrometheusOptions {
@@ -179,7 +187,7 @@ fn address(options: &PrometheusOptions) -> Result<Url, &'static str> {
         return Err("must end with its path");
     }
     if !options.allow.iter().any(|allowed| allows(allowed, &url)) {
-        return Err("is not among the hosts that are allowed");
+        return Err("is not among the hosts that the operator allows (--prometheus-allow)");
     }
     let path = format!("{}/api/v1/query", url.path().trim_end_matches('/'));
     url.set_path(&path);

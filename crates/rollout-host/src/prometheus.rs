@@ -1,9 +1,7 @@
 //! Counts by queries to a Prometheus server: what stands in them is filled in here; who asks is a port.
 
-use std::sync::Arc;
-
 use futures_util::future::BoxFuture;
-use hotswap_core::{Clock, Timestamp};
+use hotswap_core::Timestamp;
 use hotswap_rollout::judge::{Arm, Counts, Reading, Tally};
 use hotswap_rollout::{PrometheusQueries, Rollout, Watch};
 
@@ -20,6 +18,12 @@ pub enum NoNumber {
 
 /// Asks a server for one number at a moment.
 pub trait Ask: Send + Sync + 'static {
+    /// Whether this server may be asked.
+    ///
+    /// # Errors
+    /// What is wrong with the address, in words.
+    fn admits(&self, address: &str) -> Result<(), String>;
+
     /// The number that a query gives.
     fn number<'a>(
         &'a self,
@@ -33,7 +37,6 @@ pub trait Ask: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct PrometheusCounts<A> {
     ask: A,
-    clock: Arc<dyn Clock>,
 }
 
 impl<A> std::fmt::Debug for PrometheusCounts<A> {
@@ -43,13 +46,17 @@ impl<A> std::fmt::Debug for PrometheusCounts<A> {
 }
 
 impl<A: Ask> PrometheusCounts<A> {
-    /// By what `ask` is told, up to now by `clock`.
-    pub fn new(ask: A, clock: Arc<dyn Clock>) -> Self {
-        Self { ask, clock }
+    /// By what `ask` is told.
+    pub fn new(ask: A) -> Self {
+        Self { ask }
     }
 
-    async fn counts(&self, queries: &PrometheusQueries, watch: &Watch) -> Result<Counts, NoNumber> {
-        let at = self.clock.now();
+    async fn counts(
+        &self,
+        queries: &PrometheusQueries,
+        watch: &Watch,
+        at: Timestamp,
+    ) -> Result<Counts, NoNumber> {
         let candidate = self.arm("candidate", queries, watch, at);
         let baseline = self.arm("baseline", queries, watch, at);
         let (candidate, baseline) = tokio::join!(candidate, baseline);
@@ -117,14 +124,18 @@ fn filled(query: &str, arm: &str, watch: &Watch, at: Timestamp) -> String {
 }
 
 impl<A: Ask> Queries for PrometheusCounts<A> {
+    fn admits(&self, queries: &PrometheusQueries) -> Result<(), String> {
+        self.ask.admits(&queries.address)
+    }
+
     fn measure<'a>(
         &'a self,
-        _: &'a Rollout,
         queries: &'a PrometheusQueries,
         watch: &'a Watch,
+        now: Timestamp,
     ) -> BoxFuture<'a, Reading> {
         Box::pin(async move {
-            match self.counts(queries, watch).await {
+            match self.counts(queries, watch, now).await {
                 Ok(counts) => Reading::Counts(counts),
                 Err(NoNumber::NoData) => Reading::NoData,
                 Err(NoNumber::Broken(why)) => Reading::Broken(why),
@@ -136,13 +147,13 @@ impl<A: Ask> Queries for PrometheusCounts<A> {
         &'a self,
         rollout: &'a Rollout,
         queries: &'a PrometheusQueries,
+        now: Timestamp,
     ) -> BoxFuture<'a, Option<u64>> {
         Box::pin(async move {
-            let at = self.clock.now();
             // Before anything is exposed: since the rollout was created.
             let watch = Watch { epoch: 0, since: rollout.created_at, slow_over_us: None };
-            let query = filled(queries.p95.as_deref()?, "baseline", &watch, at);
-            let seconds = self.ask.number(&queries.address, &query, at).await.ok()?;
+            let query = filled(queries.p95.as_deref()?, "baseline", &watch, now);
+            let seconds = self.ask.number(&queries.address, &query, now).await.ok()?;
             count(seconds * 1_000_000.0).ok().filter(|us| *us > 0)
         })
     }
@@ -152,14 +163,16 @@ impl<A: Ask> Queries for PrometheusCounts<A> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use hotswap_core::ManualClock;
-
     use super::*;
 
     /// What a server knows, by query.
     struct Known(BTreeMap<&'static str, Result<f64, NoNumber>>);
 
     impl Ask for Known {
+        fn admits(&self, _: &str) -> Result<(), String> {
+            Ok(())
+        }
+
         fn number<'a>(
             &'a self,
             _: &'a str,
@@ -180,9 +193,8 @@ mod tests {
             p95: None,
         };
         let watch = Watch { epoch: 1, since: Timestamp(0), slow_over_us: Some(40_000) };
-        let clock = Arc::new(ManualClock::at(Timestamp(93_400_000)));
         let ask = Known(known.iter().cloned().collect());
-        PrometheusCounts::new(ask, clock).counts(&queries, &watch).await
+        PrometheusCounts::new(ask).counts(&queries, &watch, Timestamp(93_400_000)).await
     }
 
     const WHOLE: [(&str, Result<f64, NoNumber>); 6] = [

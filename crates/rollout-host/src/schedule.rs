@@ -11,7 +11,7 @@ const COMPARE_EVERY: Millis = Millis(30_000);
 /// While the global switch is on, steps that wait for it are looked at so often.
 const FROZEN_EVERY: Millis = Millis(2_000);
 /// Nothing sleeps longer: what was touched meanwhile is found then, where nobody called.
-const LONGEST: Millis = Millis(60_000);
+pub(crate) const LONGEST: Millis = Millis(60_000);
 
 /// When is measured next: each second at first, then more rarely. It follows from what was measured last alone, so
 /// that whoever wakes at that time finds it due.
@@ -19,6 +19,16 @@ pub(crate) fn measure_at(watch: &Watch, measured_at: Option<Timestamp>) -> Times
     let last = measured_at.unwrap_or(watch.since).max(watch.since);
     let elapsed = last.0.saturating_sub(watch.since.0);
     last.plus_micros((elapsed / 60).clamp(MEASURE_LEAST, MEASURE_MOST))
+}
+
+/// Whether it is to be measured now. What was measured later than now was so before the database's clock was set back.
+pub(crate) fn measure_now(watch: &Watch, measured_at: Option<Timestamp>, now: Timestamp) -> bool {
+    measured_at.unwrap_or(watch.since).max(watch.since) > now || measure_at(watch, measured_at) <= now
+}
+
+/// The time of a new measurement: behind the one before, also where the clock was set back.
+pub(crate) fn behind(measured_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    measured_at.map_or(now, |before| now.max(before.plus_micros(1)))
 }
 
 /// Whether the target has something out that it can be compared with.
@@ -32,8 +42,14 @@ pub(crate) fn is_comparable(state: &State) -> bool {
 }
 
 /// When the target is asked next what it has out.
-pub(crate) fn compare_at(compared_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
-    COMPARE_EVERY.after(compared_at.unwrap_or(now))
+fn compare_at(compared_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    COMPARE_EVERY.after(compared_at.unwrap_or(now).min(now))
+}
+
+/// Whether the target is to be asked by then. What it was compared with later than now was so before the clock was set
+/// back.
+pub(crate) fn compare_by(compared_at: Option<Timestamp>, now: Timestamp, until: Timestamp) -> bool {
+    compared_at.is_some_and(|at| at > now) || compare_at(compared_at, now) <= until
 }
 
 /// What a watch is asked of: the newest exposure that is judged.
@@ -94,6 +110,17 @@ mod tests {
             [next(0), next(59), next(120), next(1_800), next(86_400)],
             [1_000, 1_000, 2_000, 30_000, 30_000]
         );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_stops_neither_measurements_nor_looks() {
+        let hour = 3_600_000_000;
+        let watch = Watch { epoch: 1, since: Timestamp(hour), slow_over_us: None };
+        let (before, now) = (Some(Timestamp(hour + 9)), Timestamp(7));
+        assert!(measure_now(&watch, before, now) && compare_by(before, now, now));
+        assert_eq!(compare_at(before, now), COMPARE_EVERY.after(now));
+        assert_eq!((behind(before, now), behind(None, now)), (Timestamp(hour + 10), now));
+        assert_eq!(behind(Some(Timestamp(3)), now), now);
     }
 
     #[test]

@@ -38,17 +38,19 @@ impl PrometheusServers {
         Self { options, clients: Mutex::default() }
     }
 
+    fn options(&self, address: &str) -> PrometheusOptions {
+        let ServerOptions { allow, token_file, ca_file } = self.options.clone();
+        // Whoever measures waits no longer than this.
+        let timeout = Duration::from_secs(4);
+        PrometheusOptions { timeout, token_file, ca_file, ..PrometheusOptions::new(address, allow) }
+    }
+
     fn client(&self, address: &str) -> Result<PrometheusClient, NoNumber> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(address) {
             return Ok(client.clone());
         }
-        let ServerOptions { allow, token_file, ca_file } = self.options.clone();
-        // Whoever measures waits no longer than this.
-        let timeout = Duration::from_secs(4);
-        let options =
-            PrometheusOptions { timeout, token_file, ca_file, ..PrometheusOptions::new(address, allow) };
-        let client = PrometheusClient::new(&options).map_err(no_number)?;
+        let client = PrometheusClient::new(&self.options(address)).map_err(no_number)?;
         if clients.len() >= MOST {
             clients.clear();
         }
@@ -58,6 +60,10 @@ impl PrometheusServers {
 }
 
 impl Ask for PrometheusServers {
+    fn admits(&self, address: &str) -> Result<(), String> {
+        self.options(address).check_address().map_err(str::to_owned)
+    }
+
     fn number<'a>(
         &'a self,
         address: &'a str,
@@ -92,6 +98,8 @@ mod tests {
         let asked = servers.number("http://127.0.0.1:9", "vector(1)", Timestamp(0)).await;
         let Err(NoNumber::Broken(why)) = asked else { panic!("{asked:?}") };
         assert!(why.contains("allow"), "{why}");
+        let why = servers.admits("http://127.0.0.1:9").expect_err("nor may it be named");
+        assert!(why.contains("--prometheus-allow"), "{why}");
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use hotswap_core::Timestamp;
 use hotswap_rollout::judge::{Counts, Reading};
 use hotswap_rollout::{CountSource, MetricSource, PrometheusQueries, Rollout, Watch};
 use hotswap_store::{Db, StoreError};
@@ -10,14 +11,21 @@ use hotswap_store::{Db, StoreError};
 use crate::app::counts::{p95, sum};
 use crate::store;
 
-/// Asks a Prometheus server.
+/// Asks a Prometheus server. What time it is, the caller says: by the database's clock, as all that a rollout goes by, so
+/// that a process whose own clock is wrong asks for the same as the others.
 pub trait Queries: Send + Sync + 'static {
+    /// Whether the server may be asked.
+    ///
+    /// # Errors
+    /// What is wrong with its address, in words.
+    fn admits(&self, queries: &PrometheusQueries) -> Result<(), String>;
+
     /// Counts of both arms since an exposure took hold.
     fn measure<'a>(
         &'a self,
-        rollout: &'a Rollout,
         queries: &'a PrometheusQueries,
         watch: &'a Watch,
+        now: Timestamp,
     ) -> BoxFuture<'a, Reading>;
 
     /// The baseline's p95 in microseconds; `None`: not known.
@@ -25,6 +33,7 @@ pub trait Queries: Send + Sync + 'static {
         &'a self,
         rollout: &'a Rollout,
         queries: &'a PrometheusQueries,
+        now: Timestamp,
     ) -> BoxFuture<'a, Option<u64>>;
 }
 
@@ -52,6 +61,10 @@ impl<M: MetricSource> Sources<M> {
         store::counts(&mut self.db.read().await?, rollout.id).await
     }
 
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.db.read().await?.now().await
+    }
+
     async fn reported(&self, rollout: &Rollout, watch: &Watch) -> Reading {
         let reports = match self.reports(rollout).await {
             Ok(reports) => reports,
@@ -74,9 +87,10 @@ impl<M: MetricSource> MetricSource for Sources<M> {
         match (&rollout.source, &self.prometheus) {
             (CountSource::Target, _) => self.target.measure(rollout, watch).await,
             (CountSource::Reported, _) => self.reported(rollout, watch).await,
-            (CountSource::Prometheus(queries), Some(prometheus)) => {
-                prometheus.measure(rollout, queries, watch).await
-            }
+            (CountSource::Prometheus(queries), Some(prometheus)) => match self.now().await {
+                Ok(now) => prometheus.measure(queries, watch, now).await,
+                Err(error) => Reading::Broken(error.to_string()),
+            },
             (CountSource::Prometheus(_), None) => {
                 Reading::Broken("this process asks no Prometheus server".into())
             }
@@ -88,7 +102,7 @@ impl<M: MetricSource> MetricSource for Sources<M> {
             (CountSource::Target, _) => self.target.baseline_p95_us(rollout).await,
             (CountSource::Reported, _) => p95(&self.reports(rollout).await.ok()?),
             (CountSource::Prometheus(queries), Some(prometheus)) => {
-                prometheus.baseline_p95_us(rollout, queries).await
+                prometheus.baseline_p95_us(rollout, queries, self.now().await.ok()?).await
             }
             (CountSource::Prometheus(_), None) => None,
         }

@@ -13,7 +13,7 @@ use hotswap_core::{Clock, Ids, Revision, StoreId};
 use hotswap_notify::{Channels, ChannelsConfig, NotifyError, Sender, SenderOptions};
 pub use hotswap_rollout_host::ServerOptions;
 use hotswap_rollout_host::{
-    Driver, DriverOptions, NoFaults, NoNotices, Notices, Parts, PrometheusCounts, PrometheusServers,
+    Driver, DriverOptions, NoFaults, NoNotices, Notices, Parts, PrometheusCounts, PrometheusServers, Queries,
     RolloutMetrics, RolloutRpc, Rollouts, Sources, Subjects,
 };
 use hotswap_rpc::AuditRpc;
@@ -99,6 +99,7 @@ fn rollouts(
     ids: &Arc<dyn Ids>,
     audit: &AuditLog,
     notices: Arc<dyn Notices>,
+    prometheus: Arc<dyn Queries>,
 ) -> Rollouts {
     Rollouts::new(Parts {
         db: db.clone(),
@@ -108,6 +109,7 @@ fn rollouts(
         notices,
         domains: vec![Arc::new(RouteSubjects)],
         faults: Arc::new(NoFaults),
+        prometheus: Some(prometheus),
     })
 }
 
@@ -135,15 +137,19 @@ fn notices(
 }
 
 /// Drives rollouts of routes and pools until the process ends, beside others on the same store.
-fn drive(app: &App, fleet: &Fleet, options: &RouteOptions, metrics: RolloutMetrics, supervisor: &Supervisor) {
-    let workers = options.rollout_workers;
+fn drive(
+    app: &App,
+    fleet: &Fleet,
+    workers: usize,
+    prometheus: Arc<dyn Queries>,
+    metrics: RolloutMetrics,
+    supervisor: &Supervisor,
+) {
     if workers == 0 {
         return;
     }
     let target = Arc::new(RouteTarget::new(app.clone(), fleet.clone()));
-    let servers = PrometheusServers::new(options.prometheus.clone());
-    let servers = PrometheusCounts::new(servers, Arc::clone(&app.clock));
-    let sources = Arc::new(Sources::new(app.db.clone(), Arc::clone(&target), Some(Arc::new(servers))));
+    let sources = Arc::new(Sources::new(app.db.clone(), Arc::clone(&target), Some(prometheus)));
     let subjects: Arc<dyn Subjects> = Arc::new(RouteSubjects);
     let options = DriverOptions { concurrency: workers, ..DriverOptions::default() };
     Driver::new(&app.rollouts, &subjects, target, sources, options, metrics).start(supervisor);
@@ -193,7 +199,9 @@ impl RouteServer {
         let audit = audit.map_err(|e| StartError::failed("opening the audit log")(e.into()))?;
         audit.register(registry).map_err(|e| StartError::failed("registering metrics")(e.into()))?;
         let notices = notices(&db, &clock, &ids, options.notify.as_ref(), registry, supervisor)?;
-        let rollouts = rollouts(&db, &clock, &ids, &audit, notices);
+        let servers = PrometheusServers::new(options.prometheus.clone());
+        let prometheus: Arc<dyn Queries> = Arc::new(PrometheusCounts::new(servers));
+        let rollouts = rollouts(&db, &clock, &ids, &audit, notices, Arc::clone(&prometheus));
         let app = App { db, clock, ids, metrics, cache, audit, rollouts };
         app.maintain_cache(maintenance, supervisor);
         let unread = |e: Error| StartError::failed("reading the gateway configuration")(e.into());
@@ -208,7 +216,7 @@ impl RouteServer {
         app.keep_audit_log(supervisor);
         app.exchange_hints(supervisor);
         app.compact_changes(fleet.replica().to_owned(), options.kept_changes, supervisor);
-        drive(&app, &fleet, &options, driven, supervisor);
+        drive(&app, &fleet, options.rollout_workers, prometheus, driven, supervisor);
         Ok(Self { app, feed, fleet, questions, arms, options, supervisor: supervisor.clone() })
     }
 

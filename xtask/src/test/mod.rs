@@ -82,19 +82,22 @@ const STAGES: &[Stage] = &[
         Ok(_) => Ok(Outcome::Passed),
         Err(why) => Ok(Outcome::Skipped(format!("h2spec can't be built: {why:#}"))),
     }),
-    ("tests", |job| tests(job, None, &[])),
-    // The same suite on the other database.
+    ("tests", |job| tests(job, &[], &[])),
+    // The same suites on the other database.
     ("tests-postgres", |job| match job.services.postgres()? {
-        Outcome::Passed => tests(job, Some("hotswap-route"), &[("HOTSWAP_TEST_STORE", "postgres")]),
+        Outcome::Passed => tests(job, ON_BOTH, &[("HOTSWAP_TEST_STORE", "postgres")]),
         other => Ok(other),
     }),
     // The gateway's suite on the engine that is not its default.
-    ("tests-engine", |job| tests(job, Some("hotswap-gateway"), &[("HOTSWAP_GATEWAY_ENGINE", "hyper")])),
+    ("tests-engine", |job| tests(job, &["hotswap-gateway"], &[("HOTSWAP_GATEWAY_ENGINE", "hyper")])),
     // cargo-nextest runs none of these.
     ("doc-tests", |job| cargo(job, &["test", "--workspace", "--doc", "--locked", "--quiet"])),
     ("readme", |job| readme::run(&job.root)),
     ("guides", |job| guides::run(&job.root, &job.tools)),
 ];
+
+/// Packages whose tests run on either database, as the run says.
+const ON_BOTH: &[&str] = &["hotswap-route", "hotswap-rollout-host"];
 
 /// Advisories apart: they change without a change of ours.
 const DENY_ARGS: &[&str] =
@@ -143,16 +146,16 @@ fn with_tool(job: &Job, tool: Tool, args: &[&str]) -> Result<Outcome> {
     }
 }
 
-/// All tests of the workspace, or those of one package, in the one build of all: on its own, a package would be built
+/// All tests of the workspace, or those of some packages, in the one build of all: on its own, a package would be built
 /// anew with other features of what it stands on. Those of a package start its own binaries, which cargo builds with
 /// them.
-fn tests(job: &Job, package: Option<&str>, variables: &[(&str, &str)]) -> Result<Outcome> {
+fn tests(job: &Job, packages: &[&str], variables: &[(&str, &str)]) -> Result<Outcome> {
     let mut command = match job.tools.get(tools::NEXTEST) {
         Ok(path) => {
             let mut command = Command::new(path);
             command.args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--config-file"]);
             command.arg(job.root.join("xtask/nextest.toml"));
-            if let Some(package) = package {
+            for package in packages {
                 command.args(["--filterset", &format!("package({package})")]);
             }
             command
@@ -161,10 +164,12 @@ fn tests(job: &Job, package: Option<&str>, variables: &[(&str, &str)]) -> Result
             say(&format!("cargo-nextest can't be had, so cargo test runs: {why:#}"))?;
             let mut command = Command::new("cargo");
             command.args(["test", "--all-targets", "--locked", "--no-fail-fast"]);
-            match package {
-                Some(package) => command.args(["--package", package]),
-                None => command.arg("--workspace"),
-            };
+            if packages.is_empty() {
+                command.arg("--workspace");
+            }
+            for package in packages {
+                command.args(["--package", package]);
+            }
             command
         }
     };

@@ -86,7 +86,16 @@ impl Home {
         let subjects: Arc<dyn Subjects> = Arc::new(free.clone());
         let domains = vec![Arc::clone(&subjects)];
         let (notices, faults) = (Arc::new(NoNotices), Arc::new(NoFaults));
-        let rollouts = Rollouts::new(Parts { db: db.clone(), clock, ids, audit, notices, domains, faults });
+        let rollouts = Rollouts::new(Parts {
+            db: db.clone(),
+            clock,
+            ids,
+            audit,
+            notices,
+            domains,
+            faults,
+            prometheus: None,
+        });
         let source = Arc::new(Sources::new(db.clone(), Arc::new(free.clone()), None));
         let metrics = RolloutMetrics::register(&Metrics::new())?;
         let driver =

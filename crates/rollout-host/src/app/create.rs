@@ -84,6 +84,7 @@ impl Rollouts {
         let subject = input.subject.as_str();
         let mut v = Violations::new();
         check_reason(&mut v, "reason", &input.reason);
+        self.check_source(&mut v, input);
         let policy = store::policy_for(tx, subject).await?.map(|p| p.policy).unwrap_or_default();
         let plan = policy.admit(&input.plan, domain.powers(subject)).map_err(|e| v.nest("", e)).ok();
         let sticky = input.sticky.clone().map(StickyKey::parse).transpose();
@@ -114,6 +115,22 @@ impl Rollouts {
             content.authors.push(author);
         }
         Ok((rollout, content))
+    }
+
+    /// Whether the counts that it is to be judged by can be had: what can't is told now, and not at the first measurement.
+    fn check_source(&self, v: &mut Violations, input: &Create) {
+        let CountSource::Prometheus(queries) = &input.source else { return };
+        let admitted = match &self.parts.prometheus {
+            Some(prometheus) => prometheus.admits(queries),
+            None => Err("can't be asked: no Prometheus server is asked here".to_owned()),
+        };
+        if let Err(why) = admitted {
+            v.add("source.prometheus.address", why);
+        }
+        let timed = queries.slow.is_some() && queries.p95.is_some();
+        if !timed && input.plan.judge.as_ref().is_some_and(|judge| judge.slow.is_some()) {
+            v.add("judge.slow", "needs source.prometheus.slow_query and p95_query");
+        }
     }
 
     /// Whether nothing else is under way, and nothing frozen.

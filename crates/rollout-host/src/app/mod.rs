@@ -23,7 +23,7 @@ use hotswap_store::{Db, RequestKey, Tx};
 use uuid::Uuid;
 
 use crate::store::{self, SqlStore};
-use crate::{Error, Faults, Notices, Subjects, View};
+use crate::{Error, Faults, Notices, Queries, Subjects, View};
 
 pub use command::SendCommand;
 pub use counts::{Counting, Report};
@@ -54,6 +54,8 @@ pub struct Parts {
     pub domains: Vec<Arc<dyn Subjects>>,
     /// Where tests have a driver die.
     pub faults: Arc<dyn Faults>,
+    /// Prometheus servers that a rollout may name; `None`: none.
+    pub prometheus: Option<Arc<dyn Queries>>,
 }
 
 /// The use cases of rollouts; cheap to clone. Any process on the store answers for any rollout; one is created where its

@@ -21,6 +21,7 @@ use hotswap_rollout::{MetricSource, Millis, PortError, Store as _, Target};
 use hotswap_runtime::{CancellationToken, Supervisor, TaskKind};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use crate::schedule::LONGEST;
 use crate::store::Claimed;
 use crate::{RolloutMetrics, Rollouts, SqlStore, Subjects};
 
@@ -105,6 +106,9 @@ impl<T: Target, M: MetricSource> Driver<T, M> {
                 if let Ok(states) = inner.store.states(inner.domain).await {
                     inner.metrics.active(inner.domain, &states);
                 }
+                if let Err(error) = inner.wake_those_of_later().await {
+                    tracing::debug!(%error, domain = inner.domain, "it is looked again whether the clock was set back");
+                }
                 tokio::select! {
                     () = tokio::time::sleep(COUNT_EVERY) => {}
                     () = shutdown.cancelled() => {}
@@ -119,9 +123,11 @@ impl<T: Target, M: MetricSource> Driver<T, M> {
     /// As the store says; the rollout is taken up again.
     pub async fn turn(&self) -> Result<bool, PortError> {
         let inner = &self.inner;
-        let Some(claimed) = inner.store.claim(inner.domain, inner.options.lease).await? else {
-            return Ok(false);
-        };
+        let mut claimed = inner.store.claim(inner.domain, inner.options.lease).await?;
+        if claimed.is_none() && inner.wake_those_of_later().await? {
+            claimed = inner.store.claim(inner.domain, inner.options.lease).await?;
+        }
+        let Some(claimed) = claimed else { return Ok(false) };
         inner.drive(claimed, &CancellationToken::new()).await?;
         Ok(true)
     }
@@ -188,6 +194,16 @@ enum Next {
 }
 
 impl<T: Target, M: MetricSource> Inner<T, M> {
+    /// Nothing sleeps for more than a minute. Where something is to, the database's clock was set back, and it is due now.
+    async fn wake_those_of_later(&self) -> Result<bool, PortError> {
+        let longest = self.options.lease.max(LONGEST);
+        let woken = self.store.wake_those_of_later(self.domain, longest).await.map_err(crate::store::port)?;
+        if woken > 0 {
+            tracing::warn!(domain = self.domain, rollouts = woken, "the database's clock was set back");
+        }
+        Ok(woken > 0)
+    }
+
     /// Looks before it claims, since looking writes nothing; but where it is known that one is due.
     async fn next(&self, expected: bool) -> Result<Next, PortError> {
         if expected && let Some(claimed) = self.store.claim(self.domain, self.options.lease).await? {

@@ -11,7 +11,7 @@ use hotswap_rollout::{
 use hotswap_runtime::CancellationToken;
 
 use super::Inner;
-use crate::schedule::{compare_at, is_comparable, measure_at, watch};
+use crate::schedule::{behind, compare_by, is_comparable, measure_at, measure_now, watch};
 use crate::store::{Claim, Claimed};
 
 /// Between two questions whether somebody wants something else.
@@ -50,7 +50,8 @@ impl<T: Target, M: MetricSource> Inner<T, M> {
         let mut outcome = None;
         loop {
             let (facts, now) = self.store.facts(&claim).await?;
-            let facts = fill(facts, std::mem::take(&mut seen), outcome.take(), now);
+            let facts =
+                fill(facts, std::mem::take(&mut seen), outcome.take(), behind(claim.measured_at(), now));
             let read = record.generation;
             let (next, effects) = decide(&rollout.plan, record, &facts, now);
             let leased = Instant::now();
@@ -122,7 +123,7 @@ impl<T: Target, M: MetricSource> Inner<T, M> {
     /// Looks at what is counted and what is out, as far as it is due.
     async fn look(&self, claim: &Claim, rollout: &Rollout, record: &Record) -> Seen {
         let now = claim.claimed_at();
-        let due = watch(&record.state).filter(|w| measure_at(w, claim.measured_at()) <= now);
+        let due = watch(&record.state).filter(|w| measure_now(w, claim.measured_at(), now));
         // What would be due before the next measurement is looked at with this one, and is no turn of its own.
         let until = due.map_or(now, |watch| measure_at(&watch, Some(now)));
         let looks = async {
@@ -178,7 +179,7 @@ impl<T: Target, M: MetricSource> Inner<T, M> {
         state: &State,
         until: Timestamp,
     ) -> Option<Exposure> {
-        if !is_comparable(state) || compare_at(claim.compared_at(), claim.claimed_at()) > until {
+        if !is_comparable(state) || !compare_by(claim.compared_at(), claim.claimed_at(), until) {
             return None;
         }
         claim.compared();
@@ -189,8 +190,8 @@ impl<T: Target, M: MetricSource> Inner<T, M> {
     }
 }
 
-fn fill(facts: Facts, seen: Seen, outcome: Option<ActOutcome>, now: Timestamp) -> Facts {
-    let measurement = seen.reading.map(|(epoch, reading)| Measurement { at: now, epoch, reading });
+fn fill(facts: Facts, seen: Seen, outcome: Option<ActOutcome>, at: Timestamp) -> Facts {
+    let measurement = seen.reading.map(|(epoch, reading)| Measurement { at, epoch, reading });
     Facts { outcome, measurement, baseline_p95_us: seen.baseline_p95_us, actual: seen.actual, ..facts }
 }
 

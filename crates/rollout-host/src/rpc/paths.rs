@@ -34,6 +34,7 @@ fn of_plan(field: &str, plan: &PlanDraft) -> String {
         ("strategy", rest) => of_strategy(rest.trim_start_matches('.'), &plan.strategy),
         ("judge", rest) => of_judge(rest.trim_start_matches('.'), plan),
         ("approvals", rest) => format!("approval_levels{rest}"),
+        ("source", rest) => format!("judgement.source{rest}"),
         ("sticky", rest) => format!("sticky_key{rest}"),
         ("deadline_ms", _) => "deadline".to_owned(),
         ("act_deadline_ms", _) => "act_deadline".to_owned(),

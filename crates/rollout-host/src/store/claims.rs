@@ -132,6 +132,25 @@ impl SqlStore {
         Ok((due.map(Timestamp), now))
     }
 
+    /// Has rollouts looked at now that are due, or leased, for longer than `longest`, as only a clock that was set back
+    /// leaves them; how many there were. Whoever has such a lease is fenced.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub(crate) async fn wake_those_of_later(&self, domain: &str, longest: Millis) -> Result<u64, StoreError> {
+        let mut tx = self.db.read().await?;
+        let now = tx.now().await?;
+        // A little more, for those who write at the same time.
+        let later = longest.after(now).plus_micros(1_000_000);
+        if tx.fetch_opt(sql::LATER, &[domain.into(), later.into()]).await?.is_none() {
+            return Ok(0);
+        }
+        let mut tx = self.db.write_unscoped().await?;
+        let woken = tx.execute(sql::WAKE_LATER, &[domain.into(), now.into(), later.into()]).await?;
+        tx.commit().await?;
+        Ok(woken)
+    }
+
     /// Whether somebody asked for a turn since it was claimed or the facts were read, or another one has the lease: whoever has something
     /// done under the claim stops.
     ///

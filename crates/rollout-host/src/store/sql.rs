@@ -72,6 +72,10 @@ pub(crate) const CLAIM_SKIPPING: &str = claim!("", " FOR UPDATE SKIP LOCKED");
 pub(crate) const NEXT_DUE: &str = next_due!("");
 pub(crate) const HELD: &str = "SELECT fence, calls, last_command, \
      (SELECT frozen FROM rollout_freeze WHERE rollout_freeze.id = 1) AS frozen FROM rollouts WHERE id = $1";
+pub(crate) const LATER: &str = "SELECT id FROM rollouts \
+     WHERE domain = $1 AND wake_at IS NOT NULL AND (wake_at > $2 OR lease_until > $2) LIMIT 1";
+pub(crate) const WAKE_LATER: &str = "UPDATE rollouts SET wake_at = $2, lease_until = 0 \
+     WHERE domain = $1 AND wake_at IS NOT NULL AND (wake_at > $3 OR lease_until > $3)";
 pub(crate) const CALLS: &str = "SELECT fence, calls FROM rollouts WHERE id = $1";
 /// Who asked for a turn since the facts were read gets it: `calls` is another one then.
 pub(crate) const SAVE: &str = "UPDATE rollouts SET record = $4, state = $5, generation = $6, step = $7, \
@@ -163,6 +167,8 @@ const ALL: &[&str] = &[
     INSERT,
     CLAIM,
     NEXT_DUE,
+    LATER,
+    WAKE_LATER,
     HELD,
     SAVE,
     BEFORE,

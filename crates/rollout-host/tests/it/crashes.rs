@@ -38,13 +38,18 @@ const LEASE: i64 = 16_000_000;
 
 /// What is done with a rollout.
 #[derive(Clone)]
-struct Script {
-    name: &'static str,
-    plan: PlanDraft,
-    reading: Reading,
+pub(crate) struct Script {
+    pub(crate) name: &'static str,
+    pub(crate) plan: PlanDraft,
+    pub(crate) reading: Reading,
     /// Said at the third tick.
-    order: Option<Order>,
-    end: &'static str,
+    pub(crate) order: Option<Order>,
+    pub(crate) end: &'static str,
+}
+
+/// The script of this name.
+pub(crate) fn script(name: &str) -> Script {
+    scripts().into_iter().find(|s| s.name == name).expect("a script")
 }
 
 fn scripts() -> Vec<Script> {
@@ -62,14 +67,27 @@ fn scripts() -> Vec<Script> {
 
 /// How it came out.
 #[derive(Debug, PartialEq)]
-struct End {
-    word: &'static str,
+pub(crate) struct End {
+    pub(crate) word: &'static str,
     live: i64,
     out: Exposure,
     /// What was done, the same twice in a row once.
     acts: Vec<String>,
     /// What happened, but for what depends on the moment.
-    kinds: Vec<String>,
+    pub(crate) kinds: Vec<String>,
+}
+
+impl End {
+    /// How a rollout of this subject stands.
+    pub(crate) async fn of(home: &Home, subject: &str, view: &View) -> Self {
+        let (live, out) = home.table.standing(subject).await;
+        let mut acts: Vec<_> = home.table.acts(subject).await.into_iter().map(|(_, act)| act).collect();
+        acts.dedup();
+        let page = Page { page_size: 1_000, ..Page::default() };
+        let (events, _) = home.rollouts.events(&ctx("eve"), &view.name(), &page).await.expect("events");
+        let kinds = events.into_iter().map(|e| e.kind).filter(|k| k != "judged" && k != "drifted");
+        Self { word: home.word(view).await, live, out, acts, kinds: kinds.collect() }
+    }
 }
 
 /// A run of a script on a subject of its own, with a crash at a point.
@@ -115,7 +133,7 @@ impl Run<'_> {
             self.db.set_clock_offset_micros(passed);
         }
         let view = view.expect("created");
-        (self.end(&home, &view).await, crash.passed.load(Ordering::SeqCst))
+        (End::of(&home, &self.subject, &view).await, crash.passed.load(Ordering::SeqCst))
     }
 
     async fn tick(
@@ -143,16 +161,6 @@ impl Run<'_> {
         home.settle().await;
         home.get(&made).await.record.state.is_ended()
     }
-
-    async fn end(&self, home: &Home, view: &View) -> End {
-        let (live, out) = home.table.standing(&self.subject).await;
-        let mut acts: Vec<_> = home.table.acts(&self.subject).await.into_iter().map(|(_, act)| act).collect();
-        acts.dedup();
-        let page = Page { page_size: 1_000, ..Page::default() };
-        let (events, _) = home.rollouts.events(&ctx("eve"), &view.name(), &page).await.expect("events");
-        let kinds = events.into_iter().map(|e| e.kind).filter(|k| k != "judged" && k != "drifted");
-        End { word: home.word(view).await, live, out, acts, kinds: kinds.collect() }
-    }
 }
 
 async fn run(place: &Place, db: &Db, script: &Script, point: usize, twice: bool) -> (End, usize) {
@@ -164,7 +172,7 @@ async fn run(place: &Place, db: &Db, script: &Script, point: usize, twice: bool)
 async fn equal_ends(name: &str) {
     let place = Place::new();
     let db = place.open().await;
-    let script = scripts().into_iter().find(|s| s.name == name).expect("a script");
+    let script = script(name);
     let (golden, points) = run(&place, &db, &script, 0, false).await;
     assert_eq!(golden.word, script.end, "{golden:#?}");
     assert!(points > 10, "{points}");

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex};
 
 use hotswap_audit::{AuditLog, AuditOptions};
 use hotswap_auth::{LocalKey, OpContext, Principal as Caller, Role};
-use hotswap_core::{Clock, Ids, Revision, SystemClock, SystemIds};
+use hotswap_core::{Clock, Ids, Revision, SystemClock, SystemIds, Timestamp};
 use hotswap_rollout::judge::{Arm, Counts, Reading, Tally};
 use hotswap_rollout::{
     CanaryStepDraft, CountSource, Exposure, MetricSource, Millis, Order, PlanDraft, Rollout, Share,
     StrategyDraft, Watch,
 };
 use hotswap_rollout_host::{
-    Create, Driver, DriverOptions, Error, Faults, NoFaults, NoNotices, Notices, Page, Parts, RolloutMetrics,
-    Rollouts, SendCommand, Sources, Subjects, View, WriteOptions,
+    Create, Driver, DriverOptions, Error, Faults, NoFaults, NoNotices, Notices, Page, Parts, Queries,
+    RolloutMetrics, Rollouts, SendCommand, Sources, Subjects, View, WriteOptions,
 };
 use hotswap_rpc::SigningKey;
 use hotswap_store::{Database, Db, PostgresOptions};
@@ -85,6 +85,7 @@ pub(crate) struct Home {
     pub(crate) driver: TableDriver,
     pub(crate) gauge: Gauge,
     pub(crate) audit: AuditLog,
+    prometheus: Option<Arc<dyn Queries>>,
     passed: Mutex<i64>,
 }
 
@@ -97,6 +98,9 @@ pub(crate) struct Extras {
     pub(crate) twice: bool,
     /// What is counted, from an earlier home.
     pub(crate) gauge: Option<Gauge>,
+    /// The process's own clock.
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) prometheus: Option<Arc<dyn Queries>>,
 }
 
 impl Default for Extras {
@@ -107,6 +111,8 @@ impl Default for Extras {
             options: DriverOptions::default(),
             twice: false,
             gauge: None,
+            clock: Arc::new(SystemClock),
+            prometheus: None,
         }
     }
 }
@@ -117,8 +123,8 @@ impl Home {
     }
 
     pub(crate) async fn with(dir: &Path, db: Db, extras: Extras) -> Self {
-        let Extras { faults, notices, options, twice, gauge } = extras;
-        let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
+        let Extras { faults, notices, options, twice, gauge, clock, prometheus } = extras;
+        let ids: Arc<dyn Ids> = Arc::new(SystemIds);
         let key = Arc::new(LocalKey::load_or_create(dir).expect("a key"));
         let key = Arc::new(SigningKey::new(key).expect("a key"));
         let audit =
@@ -128,20 +134,30 @@ impl Home {
         table.twice = twice;
         let subjects: Arc<dyn Subjects> = Arc::new(table.clone());
         let domains = vec![Arc::clone(&subjects)];
-        let parts = Parts { db: db.clone(), clock, ids, audit: audit.clone(), notices, domains, faults };
+        let parts = Parts {
+            db: db.clone(),
+            clock,
+            ids,
+            audit: audit.clone(),
+            notices,
+            domains,
+            faults,
+            prometheus: prometheus.clone(),
+        };
         let rollouts = Rollouts::new(parts);
         let gauge = gauge.unwrap_or_else(|| Gauge(Arc::new(Mutex::new(Reading::NoData))));
-        let source = Arc::new(Sources::new(db.clone(), Arc::new(gauge.clone()), None));
+        let source = Arc::new(Sources::new(db.clone(), Arc::new(gauge.clone()), prometheus.clone()));
         let metrics = RolloutMetrics::register(&Metrics::new()).expect("metrics");
         let target = Arc::new(table.clone());
         let driver = Driver::new(&rollouts, &subjects, target, source, options, metrics);
-        Self { db, rollouts, table, driver, gauge, audit, passed: Mutex::new(0) }
+        Self { db, rollouts, table, driver, gauge, audit, prometheus, passed: Mutex::new(0) }
     }
 
     /// Another driver, as of another process.
     pub(crate) fn another_driver(&self) -> TableDriver {
         let subjects: Arc<dyn Subjects> = Arc::new(self.table.clone());
-        let source = Arc::new(Sources::new(self.db.clone(), Arc::new(self.gauge.clone()), None));
+        let source =
+            Arc::new(Sources::new(self.db.clone(), Arc::new(self.gauge.clone()), self.prometheus.clone()));
         let metrics = RolloutMetrics::register(&Metrics::new()).expect("metrics");
         let options = DriverOptions::default();
         Driver::new(&self.rollouts, &subjects, Arc::new(self.table.clone()), source, options, metrics)
@@ -159,6 +175,18 @@ impl Home {
         let mut passed = self.passed.lock().expect("not poisoned");
         *passed += i64::try_from(span.0).expect("short") * 1_000;
         self.db.set_clock_offset_micros(*passed);
+    }
+
+    /// Sets the database's clock back.
+    pub(crate) fn set_back(&self, span: Millis) {
+        let mut passed = self.passed.lock().expect("not poisoned");
+        *passed -= i64::try_from(span.0).expect("short") * 1_000;
+        self.db.set_clock_offset_micros(*passed);
+    }
+
+    /// The time, as the database tells it.
+    pub(crate) async fn now(&self) -> Timestamp {
+        self.db.read().await.expect("a transaction").now().await.expect("the time")
     }
 
     /// Drives until nothing is due.

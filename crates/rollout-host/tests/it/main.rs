@@ -12,9 +12,13 @@ mod crashes;
 mod driver;
 mod freeze;
 mod harness;
+mod kills;
 mod lists;
 mod live;
 mod policies;
+#[expect(dead_code, reason = "an example uses the rest")]
+mod replicas;
 mod rpc;
+mod survival;
 mod table;
 mod thread;

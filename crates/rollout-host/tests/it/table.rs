@@ -111,12 +111,14 @@ impl Table {
             return Ok(false);
         }
         let (live, candidate) = (row.opt_int("live")?, row.opt_int("candidate")?);
+        // Absolute, so that a commit that was interrupted is taken back, too.
+        let baseline = rollout.from.map(|from| from.0);
         let (live, candidate, out) = match act {
-            Act::Stage => (live, Some(rollout.to.0), Exposure::None),
+            Act::Stage => (baseline, Some(rollout.to.0), Exposure::None),
             Act::Check(_) => (live, candidate, exposure(&row)?),
-            Act::Expose(to) => (live, Some(rollout.to.0), to.clone()),
+            Act::Expose(to) => (baseline, Some(rollout.to.0), to.clone()),
             Act::Commit => (Some(rollout.to.0), None, Exposure::Full),
-            Act::Withdraw => (live, None, Exposure::None),
+            Act::Withdraw => (baseline, None, Exposure::None),
         };
         let out = serde_json::to_string(&out).map_err(|_| missing())?;
         let sql = "UPDATE table_subjects SET live = $2, candidate = $3, exposure = $4, fence = $5, rollout = $6 \

@@ -1,5 +1,6 @@
 //! What was seen: outcomes of acts, measurements, drift. It is judged at every step, in a pause and at a gate too.
 
+use super::undo::LONGEST_WAIT;
 use super::{Abort, Turn};
 use crate::Event;
 use crate::facts::{ActOutcome, ActResult};
@@ -61,7 +62,7 @@ impl Turn<'_> {
             ActResult::Retry { after, detail } => {
                 self.tell(Event::Retried { what: pending.act.to_string(), detail });
                 pending.attempt = pending.attempt.saturating_add(1);
-                pending.retry_at = after.after(self.now);
+                pending.retry_at = after.min(LONGEST_WAIT).after(self.now);
                 running.position = Position::Acting(pending);
                 State::Running(running)
             }

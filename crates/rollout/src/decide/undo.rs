@@ -10,8 +10,8 @@ use crate::{Event, Exposure, Millis};
 const STUCK_AFTER: u32 = 5;
 /// A refused act is tried again after this.
 const AFTER_REFUSAL: Millis = Millis(10_000);
-/// The longest wait between two attempts.
-const LONGEST_WAIT: Millis = Millis::minutes(1);
+/// The longest wait between two attempts, forward or back.
+pub(super) const LONGEST_WAIT: Millis = Millis::minutes(1);
 
 impl Turn<'_> {
     /// Intends the next act on the way back.

@@ -3,6 +3,7 @@
 use hotswap_core::Timestamp;
 
 use super::Turn;
+use super::undo::LONGEST_WAIT;
 use crate::Exposure;
 use crate::facts::{Request, Watch};
 use crate::state::{Pending, Position, Running, State, UndoAct, UndoPosition};
@@ -65,7 +66,9 @@ impl Turn<'_> {
     }
 
     fn ask_for<A>(&mut self, pending: &Pending<A>, act: Act, wake: Option<Timestamp>) {
-        if pending.retry_at <= self.now {
+        // Nobody waits so long: the clock was set back.
+        let set_back = pending.retry_at > LONGEST_WAIT.after(self.now);
+        if pending.retry_at <= self.now || set_back {
             self.out.request = Some(Request { ticket: Some(pending.ticket), act, attempt: pending.attempt });
             self.out.wake_at = wake;
         } else {

@@ -25,7 +25,7 @@ use tonic::transport::Channel;
 
 /// The store that belongs to a folder: a file in it, or, where the run says `HOTSWAP_TEST_STORE=postgres`, a
 /// database that lasts as long as the process.
-fn database(dir: &Path) -> Database {
+pub(crate) fn database(dir: &Path) -> Database {
     static OF_FOLDERS: Mutex<BTreeMap<PathBuf, TestDatabase>> = Mutex::new(BTreeMap::new());
     if std::env::var("HOTSWAP_TEST_STORE").as_deref() != Ok("postgres") {
         return Database::Sqlite(dir.join("hotswap.db"));

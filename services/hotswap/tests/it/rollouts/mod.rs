@@ -4,6 +4,7 @@ mod backend;
 mod clients;
 mod killed;
 mod strategies;
+mod survival;
 
 use std::net::SocketAddr;
 use std::path::Path;

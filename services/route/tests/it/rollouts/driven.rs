@@ -13,7 +13,7 @@ use super::landing::{ann, create};
 use super::{Driven, draft, live, prefix};
 use crate::harness::{Server, with_route};
 
-fn canary(to: i64) -> Create {
+pub(crate) fn canary(to: i64) -> Create {
     let step = |share_bp| CanaryStepDraft { share_bp, bake_ms: Millis(0), gate: false };
     create("routes/r", to, StrategyDraft::Canary { steps: vec![step(1_000), step(5_000)] })
 }
@@ -42,7 +42,8 @@ async fn ended(server: &Server, edge: &Edge, id: RolloutId, failing: u64) -> Vie
     }
 }
 
-async fn of(server: &Server, failing: u64) -> (View, Edge) {
+/// A canary of a draft of "routes/r", so many of a thousand requests of the candidate failing, to its end.
+pub(crate) async fn of(server: &Server, failing: u64) -> (View, Edge) {
     let to = draft(server, "/next").await;
     let edge = Edge::new(server, "edge").await;
     let made = server.route.rollouts().create(&ann(), canary(to)).await.expect("created");

@@ -10,6 +10,7 @@ mod edge;
 mod emergency;
 mod landing;
 mod shared;
+mod survival;
 
 use std::time::Duration;
 

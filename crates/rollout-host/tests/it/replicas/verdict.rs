@@ -12,6 +12,11 @@ pub(crate) async fn active(home: &Home) -> i64 {
     number(home, "SELECT COUNT(*) AS n FROM rollouts WHERE ended_at IS NULL").await
 }
 
+/// How many acts were done, of all of them.
+pub(crate) async fn acts(home: &Home) -> i64 {
+    number(home, "SELECT COUNT(*) AS n FROM table_acts").await
+}
+
 /// Those that have not ended, with their states.
 pub(crate) async fn left(home: &Home) -> Vec<String> {
     let sql = "SELECT subject, state FROM rollouts WHERE ended_at IS NULL ORDER BY subject";
