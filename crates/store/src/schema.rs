@@ -23,6 +23,7 @@ macro_rules! schema {
             step!($folder, 10, "0010_create_gateway_questions"),
             step!($folder, 11, "0011_add_candidates"),
             step!($folder, 12, "0012_index_due_rollouts"),
+            step!($folder, 13, "0013_drop_rollout_measurements"),
         ]
     };
 }

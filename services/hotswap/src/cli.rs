@@ -173,6 +173,10 @@ pub(crate) struct ServerArgs {
         value_parser = clap::value_parser!(u16).range(0..=1_000)
     )]
     rollout_workers: u16,
+    /// How long what was measured of a rollout is kept after its end, in days; what happened and the audit log stay.
+    /// 0: for ever
+    #[arg(long, env = "HOTSWAP_MEASUREMENT_RETENTION_DAYS", default_value_t = 30, value_name = "DAYS")]
+    measurement_retention_days: u16,
     /// A TOML file that says who is told of rollouts, by mail, Slack or webhook: docs/guides/notifications.md
     #[arg(long, env = "HOTSWAP_NOTIFY_CONFIG", value_name = "FILE")]
     notify_config: Option<PathBuf>,
@@ -232,6 +236,8 @@ impl ServerArgs {
             redis_url: self.redis_url.clone(),
             audit: self.audit.options(&self.data_dir),
             rollout_workers: self.rollout_workers.into(),
+            kept_measurements: (self.measurement_retention_days > 0)
+                .then(|| Duration::from_secs(u64::from(self.measurement_retention_days) * 86_400)),
             notify: self.notify_config.as_ref().map(read).transpose()?,
             prometheus: ServerOptions {
                 allow: self.prometheus_allow.clone(),

@@ -48,6 +48,8 @@ pub struct RouteOptions {
     pub audit: AuditOptions,
     /// How many rollouts this process drives at a time; 0: none, another one does.
     pub rollout_workers: usize,
+    /// How long what was measured of a rollout is kept after its end; `None`: for ever.
+    pub kept_measurements: Option<Duration>,
     /// Whom news of rollouts is sent to; `None`: nobody.
     pub notify: Option<ChannelsConfig>,
     /// Prometheus servers that rollouts may be judged by.
@@ -64,6 +66,7 @@ impl Default for RouteOptions {
             redis_url: None,
             audit: AuditOptions::default(),
             rollout_workers: DriverOptions::default().concurrency,
+            kept_measurements: Some(Duration::from_secs(30 * 86_400)),
             notify: None,
             prometheus: ServerOptions::default(),
         }
@@ -216,6 +219,7 @@ impl RouteServer {
         app.keep_audit_log(supervisor);
         app.exchange_hints(supervisor);
         app.compact_changes(fleet.replica().to_owned(), options.kept_changes, supervisor);
+        app.drop_measurements(options.kept_measurements, supervisor);
         drive(&app, &fleet, options.rollout_workers, prometheus, driven, supervisor);
         Ok(Self { app, feed, fleet, questions, arms, options, supervisor: supervisor.clone() })
     }

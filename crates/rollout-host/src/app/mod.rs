@@ -11,6 +11,7 @@ mod list;
 mod live;
 mod pending;
 mod policies;
+mod retention;
 mod watch;
 
 use std::sync::Arc;

@@ -136,8 +136,14 @@ impl RolloutService for RolloutRpc {
         let page = page(m.page_size, m.page_token);
         let (found, next_page_token) =
             self.rollouts.measurements(&ctx, &m.name, &page).await.map_err(status)?;
+        // An empty page does not say by itself why it is empty.
+        let dropped = match found.as_slice() {
+            [] => self.rollouts.measurements_dropped(&ctx, &m.name).await.map_err(status)?,
+            _ => None,
+        };
         let measurements = found.iter().map(show::measurement).collect();
-        Ok(Response::new(wire::ListMeasurementsResponse { measurements, next_page_token }))
+        let drop_time = dropped.map(show::time);
+        Ok(Response::new(wire::ListMeasurementsResponse { measurements, next_page_token, drop_time }))
     }
 
     async fn list_pending_approvals(

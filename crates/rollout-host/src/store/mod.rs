@@ -130,6 +130,39 @@ pub(crate) async fn measurements(
     rows.iter().map(|r| row::measured(r, &id.to_string())).collect()
 }
 
+/// Rollouts that ended before a time and have measurements, those that ended first.
+pub(crate) async fn measured_before(
+    tx: &mut Tx,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<RolloutId>, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = tx.fetch_all(sql::MEASURED_BEFORE, &[before.into(), limit.into()]).await?;
+    let id = |row: &hotswap_store::Row| {
+        let text = row.text("id")?;
+        let damaged = |_| StoreError::inconsistent(row::ROLLOUTS, "id", text.clone());
+        text.parse().map(RolloutId).map_err(damaged)
+    };
+    rows.iter().map(id).collect()
+}
+
+/// Drops so many measurements of a rollout, the oldest first; how many there were.
+pub(crate) async fn drop_measurements(tx: &mut Tx, id: RolloutId, limit: u64) -> Result<u64, StoreError> {
+    tx.execute(sql::DROP_MEASUREMENTS, &[key(id), number(limit).into()]).await
+}
+
+/// Notes that nothing is left of what was measured; what clients reported goes with it.
+pub(crate) async fn note_dropped(tx: &mut Tx, id: RolloutId, now: Timestamp) -> Result<(), StoreError> {
+    tx.execute(sql::DROP_COUNTS, &[key(id)]).await?;
+    tx.execute(sql::NOTE_DROPPED, &[key(id), now.into()]).await.map(drop)
+}
+
+/// When the measurements of a rollout were dropped, if they were. `None`: there is no such rollout.
+pub(crate) async fn dropped(tx: &mut Tx, id: RolloutId) -> Result<Option<Option<Timestamp>>, StoreError> {
+    let row = tx.fetch_opt(sql::DROPPED, &[key(id)]).await?;
+    row.map(|r| Ok(r.opt_int("measurements_dropped_at")?.map(Timestamp))).transpose()
+}
+
 /// A command that was taken: its place, and where the rollout stood.
 pub(crate) struct Taken {
     pub(crate) seq: i64,

@@ -118,6 +118,15 @@ pub(crate) const PUT_MEASUREMENT: &str = "INSERT INTO rollout_measurements \
 pub(crate) const MEASUREMENTS: &str = "SELECT at, since, slow_over_us, measurement, finding \
      FROM rollout_measurements WHERE rollout_id = $1 AND at < $2 ORDER BY at DESC LIMIT $3";
 
+pub(crate) const MEASURED_BEFORE: &str = "SELECT id FROM rollouts WHERE ended_at IS NOT NULL \
+     AND measured_at IS NOT NULL AND measurements_dropped_at IS NULL AND ended_at <= $1 ORDER BY ended_at LIMIT $2";
+pub(crate) const DROP_MEASUREMENTS: &str = "DELETE FROM rollout_measurements WHERE rollout_id = $1 AND at IN \
+     (SELECT at FROM rollout_measurements WHERE rollout_id = $1 ORDER BY at LIMIT $2)";
+pub(crate) const DROP_COUNTS: &str = "DELETE FROM rollout_counts WHERE rollout_id = $1";
+pub(crate) const NOTE_DROPPED: &str = "UPDATE rollouts SET measurements_dropped_at = $2 \
+     WHERE id = $1 AND measurements_dropped_at IS NULL";
+pub(crate) const DROPPED: &str = "SELECT measurements_dropped_at FROM rollouts WHERE id = $1";
+
 macro_rules! policy {
     ($rest:literal) => {
         concat!(
@@ -187,6 +196,11 @@ const ALL: &[&str] = &[
     ANSWERED,
     PUT_MEASUREMENT,
     MEASUREMENTS,
+    MEASURED_BEFORE,
+    DROP_MEASUREMENTS,
+    DROP_COUNTS,
+    NOTE_DROPPED,
+    DROPPED,
     POLICY,
     POLICY_OF,
     POLICIES,

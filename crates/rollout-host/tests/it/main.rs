@@ -18,6 +18,7 @@ mod live;
 mod policies;
 #[expect(dead_code, reason = "an example uses the rest")]
 mod replicas;
+mod retention;
 mod rpc;
 mod survival;
 mod table;

@@ -1,4 +1,4 @@
-//! What runs beside the calls: hints between processes, and the change log's compaction.
+//! What runs beside the calls: hints between processes, the change log's compaction, and the end of what was measured.
 
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use crate::store;
 
 /// How often the log is looked at.
 const COMPACT_EVERY: Duration = Duration::from_secs(60);
+/// How often rollouts are looked for whose measurements are too old.
+const DROP_EVERY: Duration = Duration::from_secs(600);
 /// Entries dropped in one transaction, so that no write waits long.
 const COMPACT_STEP: i64 = 1_000;
 /// How long what a rollout left is kept: 7 days.
@@ -51,6 +53,28 @@ impl App {
                 if let Err(error) = app.compact_once(&holder, kept).await {
                     app.metrics.store_errors.inc();
                     tracing::warn!(%error, "the change log could not be compacted; it is tried again");
+                }
+            }
+        });
+    }
+
+    /// Drops what was measured of rollouts that ended so long ago.
+    pub(crate) fn drop_measurements(&self, kept: Option<Duration>, supervisor: &Supervisor) {
+        let Some(kept) = kept else { return };
+        let (app, shutdown) = (self.clone(), supervisor.shutdown());
+        supervisor.spawn("retention of measurements", TaskKind::Background, async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(DROP_EVERY) => {}
+                    () = shutdown.cancelled() => return,
+                }
+                match app.rollouts.drop_measurements(kept).await {
+                    Ok(0) => {}
+                    Ok(rollouts) => tracing::info!(rollouts, "measurements of ended rollouts were dropped"),
+                    Err(error) => {
+                        app.metrics.store_errors.inc();
+                        tracing::warn!(%error, "measurements could not be dropped; it is tried again");
+                    }
                 }
             }
         });

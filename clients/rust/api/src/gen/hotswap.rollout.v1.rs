@@ -1145,6 +1145,10 @@ pub struct ListMeasurementsResponse {
     /// Gets the next page. Empty: this was the last.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+    /// When the measurements were dropped, as they are a while after a rollout's end (30 days by default). What happened and
+    /// the last verdict stay. Absent: none was dropped.
+    #[prost(message, optional, tag = "3")]
+    pub drop_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Lists what waits for approval.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -15,7 +15,7 @@ pub(super) use measurement::measurement;
 pub(super) use policy::{freeze, policy};
 pub(super) use rollout::{pending, rollout};
 
-fn time(at: Timestamp) -> prost_types::Timestamp {
+pub(super) fn time(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.seconds(), nanos: at.subsec_nanos() }
 }
 

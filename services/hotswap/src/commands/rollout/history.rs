@@ -29,7 +29,14 @@ pub(super) async fn measurements(args: &RolloutHistory) -> Result<(), Failure> {
     let view = args.output.view(&target);
     let api = target.connect().await?;
     let name = resolved(&api, &args.rollout.name).await?;
-    output::many(&all_measurements(&api, &name, limit(args)).await?, view, 0)
+    let (found, dropped) = all_measurements(&api, &name, limit(args)).await?;
+    if dropped.is_some() {
+        let at = moment(dropped.as_ref());
+        output::remark(&format!(
+            "the measurements were dropped at {at}; `hotswap rollout events {name}` shows what happened"
+        ));
+    }
+    output::many(&found, view, 0)
 }
 
 fn limit(args: &RolloutHistory) -> usize {
@@ -56,7 +63,12 @@ pub(super) async fn all_events(api: &Api, name: &str, limit: usize) -> Result<Ve
     }
 }
 
-async fn all_measurements(api: &Api, name: &str, limit: usize) -> Result<Vec<Measurement>, Failure> {
+/// What was measured, the newest first, at most so many; and when it was dropped, if it was.
+async fn all_measurements(
+    api: &Api,
+    name: &str,
+    limit: usize,
+) -> Result<(Vec<Measurement>, Option<prost_types::Timestamp>), Failure> {
     let (mut found, mut page_token) = (Vec::new(), String::new());
     loop {
         let page_size = size(limit, found.len());
@@ -65,7 +77,7 @@ async fn all_measurements(api: &Api, name: &str, limit: usize) -> Result<Vec<Mea
         let page = page.map_err(|status| Failure::from(status).about(name))?.into_inner();
         found.extend(page.measurements);
         if found.len() >= limit || page.next_page_token.is_empty() {
-            return Ok(found);
+            return Ok((found, page.drop_time));
         }
         page_token = page.next_page_token;
     }

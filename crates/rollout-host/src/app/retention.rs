@@ -1,0 +1,74 @@
+//! What was measured is dropped a while after a rollout's end. What happened stays, as do the last verdict and its words.
+
+use std::time::Duration;
+
+use hotswap_auth::OpContext;
+use hotswap_core::Timestamp;
+use hotswap_rollout::RolloutId;
+
+use super::{Rollouts, parse_name};
+use crate::Error;
+use crate::store;
+
+/// Rollouts that are looked for at once.
+const AT_ONCE: usize = 100;
+/// Measurements dropped in one transaction, so that no write waits long.
+const STEP: u64 = 1_000;
+
+impl Rollouts {
+    /// Drops the measurements of rollouts that ended at least so long ago, and what clients reported for them; of how many
+    /// rollouts. Several processes may do it at a time: what one of them has dropped the others don't find.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; what was dropped by then is, and the rest is the next time.
+    pub async fn drop_measurements(&self, kept: Duration) -> Result<usize, Error> {
+        let mut dropped = 0;
+        loop {
+            let ids = self.measured_before(kept).await?;
+            for id in &ids {
+                self.drop_measurements_of(*id).await?;
+                dropped += 1;
+            }
+            if ids.len() < AT_ONCE {
+                return Ok(dropped);
+            }
+        }
+    }
+
+    async fn measured_before(&self, kept: Duration) -> Result<Vec<RolloutId>, Error> {
+        let mut tx = self.parts.db.read().await?;
+        let kept = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
+        let before = Timestamp(tx.now().await?.0.saturating_sub(kept));
+        Ok(store::measured_before(&mut tx, before, AT_ONCE).await?)
+    }
+
+    /// Step by step; with the last one it is noted.
+    async fn drop_measurements_of(&self, id: RolloutId) -> Result<(), Error> {
+        loop {
+            let mut tx = self.parts.db.write_unscoped().await?;
+            let last = store::drop_measurements(&mut tx, id, STEP).await? < STEP;
+            if last {
+                let now = tx.now().await?;
+                store::note_dropped(&mut tx, id, now).await?;
+            }
+            tx.commit().await?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// When the measurements of a rollout were dropped; `None`: all that there are are there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Store`].
+    pub async fn measurements_dropped(
+        &self,
+        _ctx: &OpContext,
+        name: &str,
+    ) -> Result<Option<Timestamp>, Error> {
+        let id = parse_name(name)?;
+        let found = store::dropped(&mut self.parts.db.read().await?, id).await?;
+        found.ok_or_else(|| Error::NotFound { name: id.to_string() })
+    }
+}
