@@ -136,6 +136,7 @@ impl NotifyMetrics {
             for ended in [Ended::Sent, Ended::Again, Ended::Dead] {
                 this.deliveries.with_label_values(&[channel, ended.as_str()]);
             }
+            this.duration.with_label_values(&[channel]);
             this.looked(channel, 0, 0);
         }
         Ok(this)

@@ -88,6 +88,9 @@ impl RolloutMetrics {
         for kind in KINDS {
             this.transitions.with_label_values(&[kind]);
         }
+        for act in ["stage", "check", "expose", "commit", "withdraw"] {
+            this.act.with_label_values(&[act, "done"]);
+        }
         for why in ["no_data", "broken"] {
             this.unmeasured.with_label_values(&[why]);
         }

@@ -90,8 +90,10 @@ impl Watched {
 fn every_panel_shows_figures_of_a_running_suite() {
     let folder = folder();
     let Some(watched) = Watched::start(folder.path()) else { return };
+    eventually("a first look", || watched.values("hotswap_rollout_active").is_some_and(|v| !v.is_empty()));
     watched.roll_out();
-    for name in ["gateway", "control-plane", "rollouts"] {
+    // Acts and messages of a rollout are few: they are looked at first.
+    for name in ["rollouts", "gateway", "control-plane"] {
         let text = std::fs::read_to_string(deploy().join(format!("grafana/dashboards/{name}.json")));
         let dashboard = serde_json::from_str(&text.expect("a dashboard")).expect("JSON");
         let expressions = expressions(&dashboard);
