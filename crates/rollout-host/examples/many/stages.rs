@@ -80,7 +80,9 @@ async fn begin(home: &Home, options: Options, told: &Told<'_>) -> Result<(), Fai
     home.driver.start(&home.supervisor);
     seen::until_none(home, seen::NOT_BAKING, 0).await?;
     told.tell("begun at once: staged, and 10 % exposed", "rollouts/s", all / began.elapsed().as_secs_f64())?;
-    home.db.set_clock_offset_micros(options.age());
+    // As old as is asked for since they began to begin, so that the bakes that are to end do so while it is measured.
+    let passed = i64::try_from(began.elapsed().as_micros())?;
+    home.db.set_clock_offset_micros((options.age() - passed).max(0));
     let (due, began) = (seen::now(home).await?, Instant::now());
     seen::until_none(home, seen::NOT_MEASURED_SINCE, due).await?;
     told.tell("judged after an outage, when all are due", "rollouts/s", all / began.elapsed().as_secs_f64())
