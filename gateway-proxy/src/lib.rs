@@ -38,6 +38,7 @@ pub mod standing;
 pub mod state;
 pub mod tls;
 pub mod trace;
+pub mod traffic;
 pub mod upstream;
 
 pub use options::GatewayOptions;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotswap_core::check_id;
+use hotswap_matcher::Network;
 use hotswap_runtime::StartError;
 
 use crate::access_log::AccessLogMode;
-use crate::balance::client::{Network, TrustedProxies};
+use crate::balance::client::TrustedProxies;
 use crate::engine::{EngineKind, Http2Limits, Limits};
 use crate::security::SecurityOptions;
 use crate::tls::ClientTlsOptions;

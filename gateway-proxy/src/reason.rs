@@ -59,10 +59,10 @@ reasons! {
         "Send less in the target, as by moving the query into the body.";
     /// The head has more bytes or headers than allowed.
     HeadTooLarge = "HEAD_TOO_LARGE", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large",
-        "Send fewer or smaller headers, most often cookies.";
+        "Send fewer or smaller headers, most often cookies; `--max-head-bytes` and `traffic.limits` of the route allow more.";
     /// The body has more bytes than allowed.
     BodyTooLarge = "BODY_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, "the body is too large",
-        "Send less, or let whoever runs the gateway raise `--max-body-bytes`.";
+        "Send less; `--max-body-bytes` of the gateway and `traffic.limits` of the route allow more.";
     /// The head did not arrive in time.
     ClientTimeout = "CLIENT_TIMEOUT", StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time",
         "Send the head at once; a slow network or a stalled client shows here.";
@@ -72,6 +72,27 @@ reasons! {
     /// The request asks for what the gateway does not do: CONNECT, a transfer coding other than chunked.
     Unsupported = "UNSUPPORTED", StatusCode::NOT_IMPLEMENTED, "the gateway does not support this",
         "Use another method or coding.";
+    /// The client's address is not one that the route takes requests from.
+    AddressDenied = "ADDRESS_DENIED", StatusCode::FORBIDDEN, "this address may not send requests here",
+        "Look at `traffic.access` of the route, and at whether `--trusted-proxies` names the proxies in front.";
+    /// A page of another origin asks for what the route does not allow it.
+    CorsDenied = "CORS_DENIED", StatusCode::FORBIDDEN, "this origin may not do this",
+        "Look at `traffic.cors` of the route: origins, methods and headers must have what the browser asks for.";
+    /// The request brings no token, and the route wants one.
+    TokenMissing = "TOKEN_MISSING", StatusCode::UNAUTHORIZED, "a token is needed",
+        "Send a token in Authorization, behind `Bearer`, or in the header that `traffic.jwt` of the route names.";
+    /// The token that the request brings is of no use for the route.
+    TokenInvalid = "TOKEN_INVALID", StatusCode::UNAUTHORIZED, "the token is not valid",
+        "WWW-Authenticate says why; get a new token, or look at keys, issuer and audiences in `traffic.jwt` of the route.";
+    /// More requests came than the route's rate limit lets pass.
+    RateLimited = "RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS, "too many requests",
+        "Wait as long as Retry-After says; `traffic.rate_limit` of the route allows more.";
+    /// As many requests are under way as the route allows.
+    ConcurrencyLimit = "CONCURRENCY_LIMIT", StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way",
+        "Wait as long as Retry-After says; look at why the backends are slow, or raise `traffic.concurrency` of the route.";
+    /// The route lets a share of requests fail on purpose; the status is the one that it says.
+    FaultInjected = "FAULT_INJECTED", StatusCode::SERVICE_UNAVAILABLE, "this request fails on purpose",
+        "Take `traffic.fault` out of the route when the test is over.";
     /// No route takes the request.
     NoRoute = "NO_ROUTE", StatusCode::NOT_FOUND, "no route takes this request",
         "`hotswap explain URL` tells which routes came near, and by what they missed.";
@@ -123,6 +144,20 @@ reasons! {
 }
 
 impl Reason {
+    /// Whether it says that the request itself may be other than it looks, so that its connection is not used again.
+    pub const fn is_doubtful(self) -> bool {
+        matches!(
+            self,
+            Self::BadRequest
+                | Self::BadPath
+                | Self::UriTooLong
+                | Self::HeadTooLarge
+                | Self::BodyTooLarge
+                | Self::ClientTimeout
+                | Self::ClientGone
+        )
+    }
+
     /// What an exchange that ended so says of its backend.
     pub const fn outcome(self) -> Outcome {
         match self {
@@ -145,6 +180,13 @@ impl Reason {
             | Self::HeadTooLarge
             | Self::BodyTooLarge
             | Self::Unsupported
+            | Self::AddressDenied
+            | Self::CorsDenied
+            | Self::TokenMissing
+            | Self::TokenInvalid
+            | Self::RateLimited
+            | Self::ConcurrencyLimit
+            | Self::FaultInjected
             | Self::NoRoute
             | Self::NoConfig
             | Self::PoolMissing

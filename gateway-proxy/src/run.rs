@@ -18,7 +18,8 @@ use crate::config::Live;
 use crate::discover::Discovery;
 use crate::engine::Limits;
 use crate::metrics::{
-    Collected, CollectedBackends, CollectedCertificates, CollectedRollouts, ControlMetrics, GatewayMetrics,
+    Collected, CollectedBackends, CollectedCertificates, CollectedRollouts, CollectedTraffic, ControlMetrics,
+    GatewayMetrics,
 };
 use crate::options::GatewayOptions;
 use crate::plane::{Bound, DataPlane};
@@ -177,6 +178,8 @@ fn registry(
         let certificates = CollectedCertificates::new(tls).map_err(|e| failed(e.into()))?;
         registry.register(certificates).map_err(|e| failed(e.into()))?;
     }
+    let traffic = CollectedTraffic::new(config).map_err(|e| failed(e.into()))?;
+    registry.register(traffic).map_err(|e| failed(e.into()))?;
     traces.register(&registry).map_err(|e| failed(e.into()))?;
     Ok(registry)
 }

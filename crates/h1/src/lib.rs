@@ -174,6 +174,13 @@ impl Head {
         self.fields.iter().filter(|f| f.live).count()
     }
 
+    /// Bytes of the names and values of all fields as they came, and of the target.
+    pub fn size(&self) -> usize {
+        // Beside them a line has ": " and CRLF.
+        let fields = self.lines.len().saturating_sub(4 * self.fields.len());
+        fields + self.target().len()
+    }
+
     /// Whether there is no field.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

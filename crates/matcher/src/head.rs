@@ -14,6 +14,19 @@ pub trait RequestHead {
     fn query(&self) -> Option<&str>;
     /// Calls `visit` for each value of a header, in order.
     fn header(&self, name: &HeaderName, visit: &mut dyn FnMut(&[u8]));
+    /// How large it is, where that is known.
+    fn size(&self) -> HeadSize {
+        HeadSize::default()
+    }
+}
+
+/// How large a head is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadSize {
+    /// Names and values of its headers and its target, in bytes.
+    pub bytes: usize,
+    /// Its headers.
+    pub headers: usize,
 }
 
 /// What a table holds of a route: its name and spec, and whatever the caller keeps beside them.

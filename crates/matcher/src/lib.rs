@@ -40,21 +40,24 @@ mod spec;
 mod table;
 
 pub use draft::{
-    BackendDraft, BackendState, BackendsDraft, BalancingDraft, CandidateDraft, CheckDraft,
-    CircuitBreakerDraft, CohortDraft, ExposureDraft, ForwardDraft, HashKeyDraft, HeaderDraft,
-    HeaderEditsDraft, HeaderMatchDraft, HeaderRuleDraft, HeaderRulesDraft, HealthCheckDraft,
-    HealthCheckKindDraft, LoadBalancingDraft, MatchDraft, OutlierEjectionDraft, PathMatchDraft, PoolDraft,
-    QueryMatchDraft, RedirectDraft, RequestKeyDraft, RetryDraft, RewriteDraft, RouteDraft, SameSite,
-    SmokeTestDraft, StickyCookieDraft, TimeoutsDraft, ValueMatchDraft,
+    AccessDraft, AccessLogDraft, AccessLogModeDraft, BackendDraft, BackendState, BackendsDraft,
+    BalancingDraft, CandidateDraft, CheckDraft, CircuitBreakerDraft, ClaimHeaderDraft, CohortDraft,
+    ConcurrencyDraft, CorsDraft, ExposureDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, ForwardDraft,
+    HashKeyDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, HeaderRuleDraft, HeaderRulesDraft,
+    HealthCheckDraft, HealthCheckKindDraft, JwtDraft, LoadBalancingDraft, MatchDraft, OutlierEjectionDraft,
+    PathMatchDraft, PoolDraft, QueryMatchDraft, RateLimitDraft, RedirectDraft, RequestKeyDraft,
+    RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft, SameSite, SmokeTestDraft, StickyCookieDraft,
+    TimeoutsDraft, TrafficDraft, ValueMatchDraft,
 };
 pub use explain::{Explanation, NearMiss, Taken, explain};
-pub use head::{Arm, RequestHead, Routed};
+pub use head::{Arm, HeadSize, RequestHead, Routed};
 pub use host::{Host, parse_host};
 pub use spec::{
-    Action, Address, Backend, Backends, Balancing, CandidateSpec, Check, CircuitBreaker, Cohort, Exposure,
-    FailureRate, Forward, HashKey, HashSource, HeaderEdits, HeaderMatch, HeaderRules, HealthCheck,
-    HostPattern, LoadBalancing, OutlierEjection, PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch,
-    Redirect, RequestKey, Resilience, Retry, Rewrite, RouteMatch, RouteSpec, Scheme, SmokeTest, StickyCookie,
-    Target, Timeouts, ValueMatch, WEBSOCKET,
+    Access, AccessLog, AccessLogMode, Action, Address, Backend, Backends, Balancing, CandidateSpec, Check,
+    CircuitBreaker, Cohort, Concurrency, Cors, Exposure, FailureRate, Fault, Forward, HashKey, HashSource,
+    HeaderEdits, HeaderMatch, HeaderRules, HealthCheck, HostPattern, Jwt, KeySet, LoadBalancing, Named,
+    Network, Networks, Origins, OutlierEjection, PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch,
+    RateKey, RateLimit, Redirect, RequestKey, RequestLimits, Resilience, Retry, Rewrite, RouteMatch,
+    RouteSpec, Scheme, SmokeTest, StickyCookie, Target, Timeouts, TrafficSpec, ValueMatch, WEBSOCKET,
 };
 pub use table::{Found, RouteTable, Unshared};

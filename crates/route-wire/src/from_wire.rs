@@ -8,7 +8,7 @@ use hotswap_matcher::{
     RouteDraft, TimeoutsDraft, ValueMatchDraft,
 };
 
-use crate::{balancing, resilience};
+use crate::{balancing, resilience, traffic};
 
 /// A route's content; name and output-only fields are left aside.
 ///
@@ -30,6 +30,7 @@ pub fn route_from_wire(route: &wire::Route) -> Result<RouteDraft, Violations> {
         redirect,
         request_headers: route.request_headers.as_ref().map(edits),
         response_headers: route.response_headers.as_ref().map(edits),
+        traffic: route.traffic.as_ref().map(traffic::from_wire).transpose()?.map(Box::new),
     })
 }
 

@@ -10,6 +10,7 @@ mod described;
 mod from_wire;
 mod resilience;
 mod to_wire;
+mod traffic;
 
 pub use candidate::candidate_from_wire;
 pub use described::{Described, NEAR_MISSES, explanation_to_wire};

@@ -39,6 +39,47 @@ fn full_check() -> wire::HealthCheck {
     }
 }
 
+fn full_traffic() -> wire::Traffic {
+    let texts = |t: &str| vec![t.to_owned()];
+    wire::Traffic {
+        access: Some(wire::Access { allow: texts("10.0.0.0/8"), deny: texts("10.1.2.3") }),
+        cors: Some(wire::Cors {
+            origins: texts("https://*.example.com"),
+            methods: texts("PUT"),
+            headers: texts("x-a"),
+            expose_headers: texts("x-b"),
+            credentials: true,
+            max_age_s: 60,
+        }),
+        limits: Some(wire::RequestLimits { max_body_bytes: 1, max_head_bytes: 256, max_headers: 3 }),
+        rate_limit: Some(wire::RateLimit {
+            requests: 1,
+            period_ms: 2,
+            burst: 3,
+            key: Some(wire::rate_limit::Key::Header("x-key".into())),
+            quiet: true,
+        }),
+        concurrency: Some(wire::Concurrency { max_requests: 4, retry_after_s: 5 }),
+        fault: Some(wire::Fault {
+            abort: Some(wire::FaultAbort { status: 503, share_bps: 6 }),
+            delay: Some(wire::FaultDelay { delay_ms: 7, share_bps: 8 }),
+            header: "x-fault".into(),
+        }),
+        access_log: Some(wire::AccessLog { mode: wire::AccessLogMode::All.into(), share_bps: 9 }),
+        jwt: Some(wire::Jwt {
+            jwks: r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#.into(),
+            algorithms: texts("EdDSA"),
+            issuer: "i".into(),
+            audiences: texts("a"),
+            leeway_s: 10,
+            header: "x-token".into(),
+            claim_headers: vec![wire::ClaimHeader { claim: "sub".into(), header: "x-user".into() }],
+            strip_token: true,
+            optional: true,
+        }),
+    }
+}
+
 fn full_route() -> wire::Route {
     let value = |t: &str| wire::header_match::Kind::Exact(t.into());
     wire::Route {
@@ -91,6 +132,7 @@ fn full_route() -> wire::Route {
             set: vec![wire::Header { name: "b".into(), value: "c".into() }],
             add: vec![],
         }),
+        traffic: Some(full_traffic()),
         ..wire::Route::default()
     }
 }
@@ -101,6 +143,22 @@ fn a_route_comes_back_as_it_went() {
     let draft = route_from_wire(&route).expect("fits");
     assert_eq!(route_to_wire("routes/r", &draft), route);
     assert!(hotswap_matcher::RouteSpec::parse(&draft).is_ok());
+}
+
+#[test]
+fn each_key_of_a_rate_limit_comes_back_and_an_unknown_mode_is_a_violation() {
+    use wire::rate_limit::Key;
+    for key in [None, Some(Key::ClientAddress(true)), Some(Key::Header("x".into()))] {
+        let rate_limit = wire::RateLimit { requests: 1, key, ..wire::RateLimit::default() };
+        let traffic = wire::Traffic { rate_limit: Some(rate_limit), ..wire::Traffic::default() };
+        let route = wire::Route { traffic: Some(traffic), ..full_route() };
+        let draft = route_from_wire(&route).expect("fits");
+        assert_eq!(route_to_wire("routes/r", &draft), route);
+    }
+    let access_log = Some(wire::AccessLog { mode: 99, share_bps: 0 });
+    let traffic = Some(wire::Traffic { access_log, ..wire::Traffic::default() });
+    let odd = route_from_wire(&wire::Route { traffic, ..full_route() });
+    assert!(matches!(odd, Err(v) if v.to_string().contains("traffic.access_log.mode")));
 }
 
 #[test]

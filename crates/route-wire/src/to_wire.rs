@@ -7,7 +7,7 @@ use hotswap_matcher::{
     ValueMatchDraft,
 };
 
-use crate::{balancing, resilience};
+use crate::{balancing, resilience, traffic};
 
 /// A route with its content and name; output-only fields are unset.
 pub fn route_to_wire(name: &str, draft: &RouteDraft) -> wire::Route {
@@ -26,6 +26,7 @@ pub fn route_to_wire(name: &str, draft: &RouteDraft) -> wire::Route {
         action,
         request_headers: draft.request_headers.as_ref().map(edits),
         response_headers: draft.response_headers.as_ref().map(edits),
+        traffic: draft.traffic.as_deref().map(traffic::to_wire),
         ..wire::Route::default()
     }
 }

@@ -15,3 +15,8 @@ pub fn start() -> Instant {
 pub fn now_ms() -> u64 {
     u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
 }
+
+/// Nanoseconds since the start of the process, at least 1; the same on every core.
+pub fn now_ns() -> u64 {
+    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
+}

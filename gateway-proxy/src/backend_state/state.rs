@@ -231,6 +231,11 @@ impl InFlight {
         &self.state
     }
 
+    /// It begins only now: what was before is not the backend's doing.
+    pub fn begin_anew(&mut self) {
+        self.began = Instant::now();
+    }
+
     /// When it began.
     pub fn began(&self) -> Instant {
         self.began

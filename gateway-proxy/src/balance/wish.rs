@@ -32,6 +32,13 @@ pub struct Sender<'a> {
     pub trusted: &'a TrustedProxies,
 }
 
+impl Sender<'_> {
+    /// The client's address.
+    pub fn client(&self, head: &impl RequestHead) -> IpAddr {
+        self.trusted.client(self.peer, head)
+    }
+}
+
 impl Wish {
     /// Reads a request, as far as the strategy wants it read.
     pub fn of(
@@ -50,7 +57,7 @@ impl Wish {
             | LoadBalancing::LeastConnections
             | LoadBalancing::PowerOfTwo => {}
             LoadBalancing::IpHash => {
-                wish.hash = Some(match sender.trusted.client(sender.peer, head).to_canonical() {
+                wish.hash = Some(match sender.client(head).to_canonical() {
                     IpAddr::V4(v4) => hash::of(&v4.octets()),
                     IpAddr::V6(v6) => hash::of(&v6.octets()),
                 });

@@ -13,6 +13,7 @@ use super::{Compiled, PoolEntry, RouteEntry};
 use crate::backend_state::States;
 use crate::balance::cookie::StickyIds;
 use crate::rollout::{Part, Subject};
+use crate::traffic::{RouteTraffic, TrafficState};
 
 /// Routes and pools by name, each in its slot, and the table of them, which each change brings up to date: what
 /// a change costs depends on the change, and [`Catalog::compile`] costs nothing to speak of.
@@ -28,6 +29,8 @@ pub struct Catalog {
     pool_slots: Slots,
     states: States,
     rollouts: Rollouts,
+    /// Of routes that have or had traffic features, while they are there.
+    traffic: HashMap<RouteName, Arc<TrafficState>>,
 }
 
 /// A candidate's content, and who gets it.
@@ -127,12 +130,17 @@ impl Catalog {
                 (Some(pool), host.and_then(|h| HeaderValue::from_str(h).ok()))
             }
         };
-        Arc::new(RouteEntry { name: name.clone(), spec, slot, pool, rewrite_host, part })
+        let traffic = spec.traffic().map(|traffic| {
+            let state = self.traffic.entry(name.clone()).or_default();
+            Box::new(RouteTraffic::new(Arc::clone(traffic), Arc::clone(state)))
+        });
+        Arc::new(RouteEntry { name: name.clone(), spec, slot, pool, rewrite_host, part, traffic })
     }
 
     /// Takes a route out.
     pub fn remove_route(&mut self, name: &RouteName) {
         let Some(old) = self.routes.remove(name) else { return };
+        self.traffic.remove(name);
         self.rollouts.remove(name.as_str());
         for entry in [&old.baseline].into_iter().chain(&old.candidate) {
             self.table.remove(entry);

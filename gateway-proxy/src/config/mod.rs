@@ -21,6 +21,7 @@ use http::HeaderValue;
 use crate::backend_state::{PoolStates, States};
 use crate::balance::cookie::StickyIds;
 use crate::rollout::{Part, Rollout};
+use crate::traffic::RouteTraffic;
 
 pub use catalog::{Candidate, Catalog};
 pub use live::{Live, View};
@@ -39,6 +40,8 @@ pub struct RouteEntry {
     rewrite_host: Option<HeaderValue>,
     /// Its place in a rollout of the route.
     part: Option<Part>,
+    /// What it does with requests beside its action.
+    traffic: Option<Box<RouteTraffic>>,
 }
 
 /// A pool, or the inline backends of a route.
@@ -123,6 +126,11 @@ impl RouteEntry {
     /// Its place in a rollout of the route; `None`: there is none.
     pub fn part(&self) -> Option<Part> {
         self.part
+    }
+
+    /// What it does with requests beside its action; `None`: nothing.
+    pub fn traffic(&self) -> Option<&RouteTraffic> {
+        self.traffic.as_deref()
     }
 }
 

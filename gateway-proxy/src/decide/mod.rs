@@ -2,11 +2,11 @@
 //! here, and carries the answer out.
 //!
 //! ```text
-//!   head ─► path sound? ─► a route takes it? ─► redirect ─────────────► Respond
-//!             │ no             │ no           └► pool ─► backend ─────► Forward(Plan)
-//!             ▼                ▼                   │ none takes requests
-//!          BAD_PATH         NO_ROUTE               ▼
-//!                                            NO_BACKEND, POOL_MISSING
+//!   head ─► path sound? ─► a route takes it? ─► traffic? ─► redirect ─────────────► Respond
+//!             │ no             │ no              │ no    └► pool ─► backend ─────► Forward(Plan)
+//!             ▼                ▼                 ▼               │ none takes requests
+//!          BAD_PATH         NO_ROUTE       RATE_LIMITED, …       ▼
+//!                                                          NO_BACKEND, POOL_MISSING
 //! ```
 
 pub mod path;
@@ -30,6 +30,7 @@ use crate::dice::Dice;
 use crate::reason::Reason;
 use crate::rollout::{Arms, Draws, Forced};
 use crate::trace::Stages;
+use crate::traffic::{Admitted, Stopped};
 
 /// What is done with a request.
 #[derive(Debug)]
@@ -51,6 +52,17 @@ pub enum LocalReply {
         route: Option<usize>,
         /// The rollouts that it has met.
         arms: Arms,
+        /// What the route's traffic features say to it.
+        admitted: Option<Box<Admitted>>,
+    },
+    /// The traffic features of a route answer, with a status of 204 and without a body.
+    Nothing {
+        /// The route's slot.
+        route: usize,
+        /// The rollouts that the request has met.
+        arms: Arms,
+        /// What they say.
+        admitted: Option<Box<Admitted>>,
     },
     /// The route redirects.
     Redirect {
@@ -62,6 +74,8 @@ pub enum LocalReply {
         route: usize,
         /// The rollouts that the request has met.
         arms: Arms,
+        /// What the route's traffic features say to it.
+        admitted: Option<Box<Admitted>>,
     },
 }
 
@@ -74,6 +88,8 @@ pub struct Plan<H> {
     pub pool: usize,
     /// The rollouts that the request has met.
     pub arms: Arms,
+    /// What the route's traffic features say to it; kept until the exchange is over.
+    pub admitted: Option<Box<Admitted>>,
     /// The backend.
     pub backend: H,
     /// Its place in the pool.
@@ -131,12 +147,11 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
     targets: &mut Targets<H>,
     resolve: &mut R,
 ) -> Decision<H> {
-    let none = Arms::default();
     if config.revision().is_none() {
-        return failure(Reason::NoConfig, None, none);
+        return failure(Reason::NoConfig);
     }
     if path::has_dot_segment(head.path().as_bytes()) {
-        return failure(Reason::BadPath, None, none);
+        return failure(Reason::BadPath);
     }
     let mut draws = Draws::new(config, head, caller);
     let found = if config.has_two_arms() {
@@ -145,40 +160,79 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
         config.table().find(head)
     };
     let Some(found) = found else {
-        return failure(Reason::NoRoute, None, none);
+        return failure(Reason::NoRoute);
     };
     if let Some(stages) = caller.stages {
         stages.matched();
     }
-    let mut arms = none;
-    arms.route = found.route.part().and_then(|part| draws.draw(part.rollout));
+    let route = found.route.part().and_then(|part| draws.draw(part.rollout));
+    let mut arms = Arms { route, ..Arms::default() };
+    let admitted = match admit(&found, head, caller) {
+        Ok(admitted) => admitted,
+        Err(stopped) => {
+            draws.end(arms);
+            return stop(stopped, found.route.slot(), arms);
+        }
+    };
     let pool = found.route.pool().and_then(|slot| draws.pool(slot, &mut arms));
     draws.end(arms);
     match found.route.forward() {
-        Some(forward) => to_backend(&found, forward, arms, pool, (head, caller), targets, resolve),
-        None => to_elsewhere(&found, arms, head, caller),
+        Some(forward) => {
+            let met = Met { arms, admitted };
+            to_backend(&found, forward, met, pool, (head, caller), targets, resolve)
+        }
+        None => to_elsewhere(&found, Met { arms, admitted }, head, caller),
     }
+}
+
+/// What a request has met so far.
+struct Met {
+    arms: Arms,
+    admitted: Option<Box<Admitted>>,
+}
+
+/// Asks the route's traffic features. The gateway's own tests and copies of requests are not asked about.
+fn admit(
+    found: &Found<'_, RouteEntry>,
+    head: &impl RequestHead,
+    caller: &Caller<'_>,
+) -> Result<Option<Box<Admitted>>, Stopped> {
+    match found.route.traffic() {
+        None => Ok(None),
+        Some(traffic) if caller.forced.is_none() => traffic.admit(head, caller),
+        Some(traffic) => Ok(traffic.accompany(head)),
+    }
+}
+
+fn stop<H>(stopped: Stopped, route: usize, arms: Arms) -> Decision<H> {
+    Decision::Respond(match stopped {
+        Stopped::Refused(reason, admitted) => {
+            LocalReply::Failure { reason, route: Some(route), arms, admitted }
+        }
+        Stopped::Answered(admitted) => LocalReply::Nothing { route, arms, admitted: Some(admitted) },
+    })
 }
 
 /// A backend answers.
 fn to_backend<H: Clone, R: Resolve<Handle = H>>(
     found: &Found<'_, RouteEntry>,
     forward: &Forward,
-    arms: Arms,
+    met: Met,
     pool: Option<(usize, &Arc<PoolEntry>)>,
     (head, caller): (&impl RequestHead, &Caller<'_>),
     targets: &mut Targets<H>,
     resolve: &mut R,
 ) -> Decision<H> {
     let route = found.route.slot();
+    let Met { arms, admitted } = met;
     let Some((slot, pool)) = pool else {
-        return failure(Reason::PoolMissing, Some(route), arms);
+        return failed(Reason::PoolMissing, route, arms, admitted);
     };
     let wish = Wish::of(&pool.backends().balancing, pool.sticky(), head, caller.sender);
     let Chosen { backend, place, in_flight, set_cookie } =
         match targets.pick(slot, pool, &wish, &|_| false, resolve, caller.now) {
             Ok(chosen) => chosen,
-            Err(reason) => return failure(reason, Some(route), arms),
+            Err(reason) => return failed(reason, route, arms, admitted),
         };
     let path = forward
         .rewrite
@@ -189,6 +243,7 @@ fn to_backend<H: Clone, R: Resolve<Handle = H>>(
         route,
         pool: slot,
         arms,
+        admitted,
         backend,
         place,
         in_flight,
@@ -203,20 +258,29 @@ fn to_backend<H: Clone, R: Resolve<Handle = H>>(
 /// The route redirects.
 fn to_elsewhere<H>(
     found: &Found<'_, RouteEntry>,
-    arms: Arms,
+    Met { arms, admitted }: Met,
     head: &impl RequestHead,
     caller: &Caller<'_>,
 ) -> Decision<H> {
     let route = found.route.slot();
     let authority = Authority { port: caller.port, host: head.host(), secure: caller.secure };
     match found.route.redirect().and_then(|r| redirect::reply(r, head, authority, found.prefix_len)) {
-        Some((status, location)) => Decision::Respond(LocalReply::Redirect { status, location, route, arms }),
-        None => failure(Reason::BadRequest, Some(route), arms),
+        Some((status, location)) => {
+            Decision::Respond(LocalReply::Redirect { status, location, route, arms, admitted })
+        }
+        None => failed(Reason::BadRequest, route, arms, admitted),
     }
 }
 
-fn failure<H>(reason: Reason, route: Option<usize>, arms: Arms) -> Decision<H> {
-    Decision::Respond(LocalReply::Failure { reason, route, arms })
+/// No route has taken the request.
+fn failure<H>(reason: Reason) -> Decision<H> {
+    let arms = Arms::default();
+    Decision::Respond(LocalReply::Failure { reason, route: None, arms, admitted: None })
+}
+
+/// A route has, and it fails.
+fn failed<H>(reason: Reason, route: usize, arms: Arms, admitted: Option<Box<Admitted>>) -> Decision<H> {
+    Decision::Respond(LocalReply::Failure { reason, route: Some(route), arms, admitted })
 }
 
 /// A handle that is the address itself, for engines that need no more, and for tests.

@@ -82,7 +82,8 @@ fn decided(config: &Compiled, head: &Head, port: Option<u16>) -> Decision<Addres
 fn reason(decision: Decision<Address>) -> Option<Reason> {
     match decision {
         Decision::Respond(LocalReply::Failure { reason, .. }) => Some(reason),
-        Decision::Respond(LocalReply::Redirect { .. }) | Decision::Forward(_) => None,
+        Decision::Respond(LocalReply::Redirect { .. } | LocalReply::Nothing { .. })
+        | Decision::Forward(_) => None,
     }
 }
 

@@ -168,18 +168,15 @@ impl<C: Reusable + 'static> Shared<C> {
             Decision::Respond(LocalReply::Failure { reason, .. }) => {
                 return Err(Some(reason.status().is_server_error()));
             }
-            Decision::Respond(LocalReply::Redirect { .. }) => return Err(Some(false)),
+            Decision::Respond(LocalReply::Redirect { .. } | LocalReply::Nothing { .. }) => {
+                return Err(Some(false));
+            }
         };
         let route = config.route(plan.route).ok_or(None)?;
         let client = copied.sender.to_canonical().to_string();
         prepare(&mut head, route, plan.backend.text(), (&client, &copied.entered));
-        let framed = head.has(Known::TransferEncoding) || head.has(Known::ContentLength);
-        for known in [Known::Expect, Known::TransferEncoding, Known::ContentLength] {
-            head.remove(known);
-        }
-        if framed {
-            head.push(Known::ContentLength.name(), body.len().to_string().as_bytes());
-        }
+        plan.admitted.iter().for_each(|admitted| admitted.edit_request(&mut head));
+        frame(&mut head, body.len());
         head.remove_named(MARK.0.as_bytes());
         head.push(MARK.0, MARK.1);
         head.push(Known::Connection.name(), b"close");
@@ -195,6 +192,17 @@ impl<C: Reusable + 'static> Shared<C> {
             limit,
             in_flight: plan.in_flight,
         })
+    }
+}
+
+/// Says how long the body is, where there was one; all of it is here.
+fn frame(head: &mut Head, body: usize) {
+    let framed = head.has(Known::TransferEncoding) || head.has(Known::ContentLength);
+    for known in [Known::Expect, Known::TransferEncoding, Known::ContentLength] {
+        head.remove(known);
+    }
+    if framed {
+        head.push(Known::ContentLength.name(), body.to_string().as_bytes());
     }
 }
 

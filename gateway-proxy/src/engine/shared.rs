@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hotswap_matcher::AccessLogMode;
 use hotswap_telemetry::trace::RequestTraces;
 use http::StatusCode;
 use tokio::sync::Notify;
@@ -156,10 +157,28 @@ impl<C: Reusable> Shared<C> {
         for drawn in arms.iter().filter(|drawn| !drawn.forced) {
             if let Some(rollout) = config.rollout(drawn.rollout) {
                 let Ended { status, reason, took } = ended;
+                // A fault on purpose has the status that it was given.
+                let reason = reason.filter(|r| *r != Reason::FaultInjected);
                 let failed = status.is_some_and(|s| s.is_server_error())
                     || reason.is_some_and(|r| r.status().is_server_error());
                 rollout.tallies().count(self.index, drawn.arm, drawn.bucket.into(), failed, took);
             }
+        }
+    }
+
+    /// Whether an exchange stands in the access log: as its route says, or else as the gateway's options do.
+    pub(super) fn wants_line(&self, taken: Option<(&Config, usize)>, reason: Option<Reason>) -> bool {
+        let route = taken.and_then(|(config, slot)| config.route(slot));
+        match route.and_then(|route| route.traffic()?.spec().access_log) {
+            None => self.log.wants(reason),
+            Some(log) => match log.mode {
+                AccessLogMode::Off => false,
+                AccessLogMode::Errors => reason.is_some(),
+                AccessLogMode::All => {
+                    let share = u64::from(log.share_bps);
+                    reason.is_some() || share >= 10_000 || self.dice.borrow_mut().next() % 10_000 < share
+                }
+            },
         }
     }
 

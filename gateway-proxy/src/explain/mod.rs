@@ -29,6 +29,7 @@ use crate::balance::wish::Sender;
 use crate::config::{Compiled, Live, PoolEntry};
 use crate::decide::path::has_dot_segment;
 use crate::reason::Reason;
+use crate::traffic::Outlook;
 
 /// Why there is no explanation.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +85,15 @@ fn matched(config: &Compiled, described: &Described) -> Matched {
         told.gateway_reason = reason.code().to_owned();
         return Matched { told, pool: None };
     }
+    if let Some(traffic) = route.and_then(|route| route.traffic()) {
+        let outlooks = traffic.outlook(described, described.client());
+        let refused = outlooks.iter().find_map(|o| o.refused);
+        told.traffic = outlooks.into_iter().map(outlook_to_wire).collect();
+        if let Some(reason) = refused {
+            told.gateway_reason = reason.code().to_owned();
+            return Matched { told, pool: None };
+        }
+    }
     let Some(slot) = route.and_then(|route| route.pool()) else { return Matched { told, pool: None } };
     let Some(pool) = config.pool(slot) else {
         told.gateway_reason = Reason::PoolMissing.code().to_owned();
@@ -91,6 +101,14 @@ fn matched(config: &Compiled, described: &Described) -> Matched {
     };
     let wish = wish(pool, described);
     Matched { told, pool: Some((slot, Arc::clone(pool), wish)) }
+}
+
+fn outlook_to_wire(outlook: Outlook) -> wire::TrafficOutlook {
+    wire::TrafficOutlook {
+        feature: outlook.feature.to_owned(),
+        gateway_reason: outlook.refused.map(|r| r.code().to_owned()).unwrap_or_default(),
+        message: outlook.message,
+    }
 }
 
 fn wish(pool: &PoolEntry, described: &Described) -> Option<Wish> {

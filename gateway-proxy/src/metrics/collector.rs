@@ -192,6 +192,7 @@ mod tests {
         families.extend(super::super::backends::empty());
         families.push(super::super::rollouts::empty());
         families.push(super::super::certificates::empty());
+        families.extend(super::super::traffic::empty());
         let shown: Vec<_> = families.iter().map(|f| f.name().to_owned()).collect();
         let declared: Vec<_> = declared::METRICS.iter().map(|def| def.name).collect();
         assert_eq!(shown, declared);

@@ -197,4 +197,19 @@ metrics! {
         "When a certificate for clients runs out; of the first 1,000.",
     )
     .by(&[LabelDef { name: "file", values: "the file of the certificate" }]);
+    TRAFFIC_REFUSED = MetricDef::counter(
+        "gateway_traffic_refused_total",
+        "requests",
+        "Requests that the traffic features of a route refused; of the first 1,000 routes that have such.",
+    )
+    .by(&[
+        LabelDef { name: "reason", values: "as `gateway_requests_failed_total`" },
+        LabelDef { name: "route", values: "the route, as `routes/shop`" },
+    ]);
+    TRAFFIC_IN_FLIGHT = MetricDef::gauge(
+        "gateway_traffic_in_flight",
+        "requests",
+        "Requests under way; of the first 1,000 routes with a limit of them.",
+    )
+    .by(&[LabelDef { name: "route", values: "the route, as `routes/shop`" }]);
 }

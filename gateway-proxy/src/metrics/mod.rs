@@ -5,6 +5,7 @@ mod certificates;
 mod collector;
 mod declared;
 mod rollouts;
+mod traffic;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ pub use certificates::CollectedCertificates;
 pub use collector::Collected;
 pub use declared::METRICS;
 pub use rollouts::CollectedRollouts;
+pub use traffic::CollectedTraffic;
 
 use crate::reason::Reason;
 

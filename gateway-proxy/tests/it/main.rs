@@ -36,6 +36,8 @@ mod shadows;
 mod support;
 mod swaps;
 mod tls;
+mod tokens;
+mod traffic;
 mod upgrades;
 mod varnishtest;
 mod watch;

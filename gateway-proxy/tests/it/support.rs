@@ -131,6 +131,8 @@ impl Gateway {
         registry.register(collected.expect("valid")).expect("free");
         let backends = hotswap_gateway::metrics::CollectedBackends::new(self.plane.config());
         registry.register(backends.expect("valid")).expect("free");
+        let traffic = hotswap_gateway::metrics::CollectedTraffic::new(self.plane.config());
+        registry.register(traffic.expect("valid")).expect("free");
         registry.encode().expect("text")
     }
 

@@ -1,5 +1,7 @@
 //! Routes and pools in full, for `describe`: names of properties, each with its values.
 
+mod traffic;
+
 use hotswap_api::rollout::v1::Standing;
 use hotswap_api::route::v1::{
     Balancing, CircuitBreaker, Forward, HashKey, HeaderEdits, HealthCheck, HealthCheckKind, OutlierEjection,
@@ -26,6 +28,7 @@ pub(crate) fn route(route: &Route) -> Lines {
     }
     edits("Request headers", route.request_headers.as_ref(), &mut lines);
     edits("Response headers", route.response_headers.as_ref(), &mut lines);
+    traffic::lines(route.traffic.as_ref(), &mut lines);
     standing(route.standing.as_ref(), &mut lines);
     refusals(&route.refusals, &mut lines);
     tail(route.revision, &route.etag, &route.uid, &mut lines);

@@ -99,7 +99,11 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ),
     ("wasmtime", &["hotswap-plugin-host"], "slow to build, and one sandbox is enough to trust"),
     ("kube", &[], "slow to build: it gets a crate of its own"),
-    ("jsonwebtoken", &["hotswap-auth"], "tokens are read in one place"),
+    (
+        "jsonwebtoken",
+        &["hotswap-auth", "hotswap-matcher", GATEWAY],
+        "tokens for us are read in one place, tokens for a gateway's routes in another",
+    ),
     ("tonic-prost-build", &["xtask"], "nobody else generates code"),
     ("protox", &["xtask"], "nobody else compiles protos"),
 ];

@@ -7,9 +7,11 @@ mod candidate;
 mod pool;
 mod resilience;
 mod route;
+mod traffic;
 
 pub use balancing::*;
 pub use candidate::*;
 pub use pool::*;
 pub use resilience::*;
 pub use route::*;
+pub use traffic::*;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackendsDraft, RetryDraft};
+use super::{BackendsDraft, RetryDraft, TrafficDraft};
 
 /// A route, unchecked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct RouteDraft {
     pub request_headers: Option<HeaderEditsDraft>,
     /// Edits of the response's headers.
     pub response_headers: Option<HeaderEditsDraft>,
+    /// What is done with requests beside the action.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Box<TrafficDraft>>,
 }
 
 /// Conditions that must all hold, unchecked.

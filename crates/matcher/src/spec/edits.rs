@@ -54,7 +54,7 @@ impl HeaderEdits {
     }
 }
 
-fn name(text: &str) -> Result<HeaderName, String> {
+pub(super) fn name(text: &str) -> Result<HeaderName, String> {
     if text.len() > 200 {
         return Err("must be at most 200 bytes".into());
     }

@@ -6,9 +6,11 @@ mod balancing;
 mod candidate;
 mod condition;
 mod edits;
+mod network;
 mod pool;
 mod resilience;
 mod route;
+mod traffic;
 
 use std::collections::BTreeMap;
 
@@ -19,9 +21,14 @@ pub use balancing::{Balancing, HashKey, HashSource, HeaderRules, LoadBalancing, 
 pub use candidate::{CandidateSpec, Check, Cohort, Exposure, RequestKey, SmokeTest};
 pub use condition::{HeaderMatch, HostPattern, PathMatch, QueryMatch, RouteMatch, ValueMatch};
 pub use edits::HeaderEdits;
+pub use network::{Network, Networks};
 pub use pool::{Address, Backend, Backends, PoolSpec};
 pub use resilience::{CircuitBreaker, FailureRate, HealthCheck, OutlierEjection, Probe, Resilience, Retry};
 pub use route::RouteSpec;
+pub use traffic::{
+    Access, AccessLog, AccessLogMode, Concurrency, Cors, Fault, Jwt, KeySet, Named, Origins, RateKey,
+    RateLimit, RequestLimits, TrafficSpec,
+};
 
 /// The longest path, pattern or compared value, in bytes.
 const MAX_TEXT: usize = 1_024;

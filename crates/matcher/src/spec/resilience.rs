@@ -110,10 +110,10 @@ pub struct Retry {
 }
 
 /// Numbers of a message, 0 standing for the default of each.
-struct Numbers<'a>(&'a mut Violations);
+pub(super) struct Numbers<'a>(pub(super) &'a mut Violations);
 
 impl Numbers<'_> {
-    fn take(&mut self, field: &str, given: u32, default: u32, range: RangeInclusive<u32>) -> u32 {
+    pub(super) fn take(&mut self, field: &str, given: u32, default: u32, range: RangeInclusive<u32>) -> u32 {
         if given != 0 && !range.contains(&given) {
             let (from, to) = (thousands(*range.start()), thousands(*range.end()));
             self.0.add(field, format!("must be {from} to {to}, or 0 for the default"));
@@ -121,7 +121,13 @@ impl Numbers<'_> {
         if given == 0 { default } else { given }
     }
 
-    fn ms(&mut self, field: &str, given: u32, default: u32, range: RangeInclusive<u32>) -> Duration {
+    pub(super) fn ms(
+        &mut self,
+        field: &str,
+        given: u32,
+        default: u32,
+        range: RangeInclusive<u32>,
+    ) -> Duration {
         Duration::from_millis(u64::from(self.take(field, given, default, range)))
     }
 }

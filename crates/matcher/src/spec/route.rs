@@ -1,10 +1,13 @@
 //! Routes.
 
+use std::sync::Arc;
+
 use hotswap_core::Violations;
 
 use super::condition::parse_each;
 use super::{
-    Action, Forward, HeaderEdits, HostPattern, PathMatch, PathRewrite, Redirect, RouteMatch, check_meta,
+    Action, Forward, HeaderEdits, HostPattern, PathMatch, PathRewrite, Redirect, RouteMatch, TrafficSpec,
+    check_meta,
 };
 use crate::draft::RouteDraft;
 
@@ -17,6 +20,7 @@ pub struct RouteSpec {
     action: Action,
     request_headers: HeaderEdits,
     response_headers: HeaderEdits,
+    traffic: Option<Arc<TrafficSpec>>,
 }
 
 impl RouteSpec {
@@ -49,6 +53,8 @@ impl RouteSpec {
         };
         let request_headers = edits("request_headers", draft.request_headers.as_ref());
         let response_headers = edits("response_headers", draft.response_headers.as_ref());
+        let traffic = draft.traffic.as_deref().map_or(Ok(None), TrafficSpec::parse);
+        let traffic = traffic.map_err(|e| v.nest("traffic", e)).ok().flatten().map(Arc::new);
         match action {
             Some(action) if v.is_empty() => Ok(Self {
                 hosts,
@@ -57,6 +63,7 @@ impl RouteSpec {
                 action,
                 request_headers,
                 response_headers,
+                traffic,
             }),
             _ => Err(v),
         }
@@ -90,6 +97,11 @@ impl RouteSpec {
     /// Edits of the response's headers.
     pub fn response_headers(&self) -> &HeaderEdits {
         &self.response_headers
+    }
+
+    /// What is done with requests beside the action; `None`: nothing.
+    pub fn traffic(&self) -> Option<&Arc<TrafficSpec>> {
+        self.traffic.as_ref()
     }
 }
 

@@ -109,7 +109,9 @@ impl RequestBody {
             copy.into_iter().for_each(|copy| conn.core.send_copy(copy));
             return Self::Empty;
         }
-        let left = conn.core.limits.max_body_bytes.unwrap_or(u64::MAX);
+        let most = conn.core.limits.max_body_bytes;
+        let most = conn.notes.with_admitted(|admitted| admitted.max_body(most)).unwrap_or(most);
+        let left = most.unwrap_or(u64::MAX);
         Self::Client(ClientBody { body, conn: Rc::clone(conn), turn, left, gate, copy })
     }
 

@@ -33,6 +33,7 @@ use crate::engine::shared::Config;
 use crate::headers::{self, Seen};
 use crate::reason::Reason;
 use crate::trace::{Recording, TRACEPARENT};
+use crate::traffic::Admitted;
 
 /// How long a body waits for the backend's "100 Continue", when the client asked for one. A backend that does
 /// not know the expectation waits for the body.
@@ -63,6 +64,8 @@ pub(super) struct Way {
     pub(super) turn: u32,
     pub(super) backend: Backend,
     pub(super) connect_timeout: Duration,
+    /// It waits so long first, on purpose.
+    pub(super) delay: Option<Duration>,
     /// Where it may have more than one try: those, and what each of them sends.
     pub(super) more: Option<Box<(Tries, Again)>>,
 }
@@ -138,8 +141,9 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
     let limits = ExchangeLimits { per_try, ..ExchangeLimits::of(&plan.timeouts) };
     conn.forward(&plan.backend, plan.in_flight, limits);
     let more = tries.map(|tries| Box::new((tries, Again::kept(&request, gate))));
-    let way = Way { turn, backend: plan.backend, connect_timeout: plan.connect_timeout, more };
-    let Some(mut lease) = Lease::reuse(&way.backend) else {
+    let delay = conn.notes.with_admitted(Admitted::delay).flatten();
+    let way = Way { turn, backend: plan.backend, connect_timeout: plan.connect_timeout, delay, more };
+    let Some(mut lease) = Lease::reuse(&way.backend).filter(|_| delay.is_none()) else {
         return Begun::Waiting(Box::new(request), way);
     };
     let Some(sender) = lease.sender() else { return fail(Reason::BackendClosed) };
@@ -190,11 +194,11 @@ fn receive(
         conn.notes.with_recording(|recording| recording.decided(stages, backend));
     }
     match decision {
-        Decision::Forward(plan) => {
+        Decision::Forward(mut plan) => {
             let copy = conn.core.copy_of(&config, &plan, &host.name, &conn.peer, |bytes| {
                 target::write(parts, bytes);
             });
-            conn.notes.route(&config, plan.route, plan.arms);
+            conn.notes.route(&config, plan.route, plan.arms, plan.admitted.take());
             Ok((config, plan, seen, copy))
         }
         Decision::Respond(reply) => Err(Box::new(reply_with(conn, turn, &config, reply))),
@@ -203,14 +207,18 @@ fn receive(
 
 fn reply_with(conn: &Rc<Conn>, turn: u32, config: &Config, reply: LocalReply) -> Response<ResponseBody> {
     match reply {
-        LocalReply::Failure { reason, route, arms } => {
+        LocalReply::Failure { reason, route, arms, admitted } => {
             if let Some(route) = route {
-                conn.notes.route(config, route, arms);
+                conn.notes.route(config, route, arms, admitted);
             }
             local::failure(conn, turn, reason)
         }
-        LocalReply::Redirect { status, location, route, arms } => {
-            conn.notes.route(config, route, arms);
+        LocalReply::Nothing { route, arms, admitted } => {
+            conn.notes.route(config, route, arms, admitted);
+            local::plain(conn, turn, StatusCode::NO_CONTENT, Bytes::new())
+        }
+        LocalReply::Redirect { status, location, route, arms, admitted } => {
+            conn.notes.route(config, route, arms, admitted);
             let mut response = local::redirect(conn, turn, status, location);
             if let Some(entry) = config.route(route) {
                 headers::edit(response.headers_mut(), entry.response_headers());
@@ -242,6 +250,7 @@ fn prepare(
         parts.headers.insert(TRACEPARENT, traceparent);
     }
     headers::edit(&mut parts.headers, route.request_headers());
+    conn.notes.with_admitted(|admitted| admitted.edit_request(&mut parts.headers));
     if let Some(path) = &plan.path {
         parts.uri = Uri::try_from(path.as_str()).map_err(|_| Reason::BadRequest)?;
     }
@@ -278,6 +287,9 @@ fn keep_back(request: &mut Request<RequestBody>, gate: &Arc<Gate>) {
 pub(super) async fn send_on_new(conn: &Rc<Conn>, way: &Way, request: Request<RequestBody>) -> Outcome {
     conn.wait_for_connection();
     let sent = async {
+        if let Some(delay) = way.delay {
+            tokio::time::sleep(delay).await;
+        }
         let mut lease = Lease::open(&way.backend, &conn.core, way.connect_timeout).await?;
         let Some(sender) = lease.sender() else { return Err(Reason::BackendClosed) };
         conn.wait_for_response();
@@ -374,6 +386,7 @@ fn pass_on(
     if let Some(cookie) = conn.notes.take_cookie() {
         parts.headers.append(SET_COOKIE, cookie);
     }
+    conn.notes.with_admitted(|admitted| admitted.edit_response(&mut parts.headers));
     conn.notes.with_route(|route| headers::edit(&mut parts.headers, route.response_headers()));
     parts.version = Version::HTTP_11;
     conn.respond(parts.status, true);

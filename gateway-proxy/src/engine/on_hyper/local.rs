@@ -9,13 +9,19 @@ use http::{Response, StatusCode};
 use super::body::ResponseBody;
 use super::conn::Conn;
 use crate::reason::{HEADER, Reason};
+use crate::traffic::Admitted;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// A failure: its status, its code in a header, one line of text.
 pub(super) fn failure(conn: &Rc<Conn>, turn: u32, reason: Reason) -> Response<ResponseBody> {
     conn.notes.failure(reason);
-    let mut response = plain(conn, turn, reason.status(), Bytes::from_static(reason.text().as_bytes()));
+    let status = match reason {
+        Reason::FaultInjected => conn.notes.with_admitted(Admitted::status).flatten(),
+        _ => None,
+    };
+    let status = status.unwrap_or(reason.status());
+    let mut response = plain(conn, turn, status, Bytes::from_static(reason.text().as_bytes()));
     response.headers_mut().insert(HEADER, HeaderValue::from_static(reason.code()));
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
     response
@@ -41,6 +47,7 @@ pub(super) fn plain(conn: &Rc<Conn>, turn: u32, status: StatusCode, text: Bytes)
     }
     let mut response = Response::new(ResponseBody::local(text, conn, turn));
     *response.status_mut() = status;
+    conn.notes.with_admitted(|admitted| admitted.edit_response(response.headers_mut()));
     response
 }
 

@@ -15,6 +15,7 @@ use crate::engine::shared::{Config, Ended};
 use crate::reason::Reason;
 use crate::rollout::{Arms, Met};
 use crate::trace::{Recording, Told};
+use crate::traffic::Admitted;
 
 /// The notes of a connection: there is one exchange at a time.
 #[derive(Default)]
@@ -31,6 +32,7 @@ struct Record {
     uri: Uri,
     route: Option<(Config, usize)>,
     arms: Arms,
+    admitted: Option<Box<Admitted>>,
     backend: Option<Backend>,
     in_flight: Option<InFlight>,
     /// Goes out with the backend's response.
@@ -51,6 +53,7 @@ impl Notes {
             uri: uri.clone(),
             route: None,
             arms: Arms::default(),
+            admitted: None,
             backend: None,
             in_flight: None,
             set_cookie: None,
@@ -76,11 +79,17 @@ impl Notes {
         self.note(|r| r.host = host);
     }
 
-    pub(super) fn route(&self, config: &Config, slot: usize, arms: Arms) {
+    pub(super) fn route(&self, config: &Config, slot: usize, arms: Arms, admitted: Option<Box<Admitted>>) {
         self.note(|r| {
             r.route = Some((Rc::clone(config), slot));
             r.arms = arms;
+            r.admitted = admitted;
         });
+    }
+
+    /// Looks at what the route's traffic features say to the request, if they say anything.
+    pub(super) fn with_admitted<T>(&self, look: impl FnOnce(&Admitted) -> T) -> Option<T> {
+        self.record.borrow().as_ref()?.admitted.as_deref().map(look)
     }
 
     pub(super) fn backend(&self, backend: &Backend, in_flight: InFlight) {
@@ -188,7 +197,8 @@ impl Notes {
                 met: met(),
             });
         }
-        if core.log.wants(record.reason) {
+        let taken = record.route.as_ref().map(|(config, slot)| (config, *slot));
+        if core.wants_line(taken, record.reason) {
             let met = met();
             core.log.log(Entry {
                 method: record.method,

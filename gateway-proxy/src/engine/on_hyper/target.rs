@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hotswap_matcher::{Host, parse_host};
+use hotswap_matcher::{HeadSize, Host, parse_host};
 use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
@@ -35,6 +35,13 @@ impl hotswap_matcher::RequestHead for Head<'_> {
 
     fn header(&self, name: &HeaderName, visit: &mut dyn FnMut(&[u8])) {
         self.parts.headers.get_all(name).iter().for_each(|v| visit(v.as_bytes()));
+    }
+
+    fn size(&self) -> HeadSize {
+        let headers = &self.parts.headers;
+        let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let target = self.parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        HeadSize { bytes: fields + target, headers: headers.len() }
     }
 }
 

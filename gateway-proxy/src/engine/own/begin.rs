@@ -5,7 +5,7 @@ use std::task::Context;
 
 use hotswap_h1::framing::{self, Framing};
 use hotswap_h1::{Announced, Head, Known};
-use hotswap_matcher::{WEBSOCKET, parse_host};
+use hotswap_matcher::{HeadSize, WEBSOCKET, parse_host};
 use http::{HeaderValue, StatusCode};
 
 use super::client::{Client, Step};
@@ -50,6 +50,10 @@ impl hotswap_matcher::RequestHead for Asked<'_> {
 
     fn header(&self, name: &http::HeaderName, visit: &mut dyn FnMut(&[u8])) {
         self.head.named(name.as_str()).for_each(visit);
+    }
+
+    fn size(&self) -> HeadSize {
+        HeadSize { bytes: self.head.size(), headers: self.head.len() }
     }
 }
 
@@ -117,18 +121,22 @@ impl<F: Front> Client<F> {
             recording.decided(stages, backend);
         }
         match decision {
-            Decision::Forward(plan) => {
-                self.track.taken_by(&config, plan.route, plan.arms);
+            Decision::Forward(mut plan) => {
+                self.track.taken_by(&config, plan.route, plan.arms, plan.admitted.take());
                 Ok((config, plan, copy))
             }
-            Decision::Respond(LocalReply::Failure { reason, route, arms }) => {
+            Decision::Respond(LocalReply::Failure { reason, route, arms, admitted }) => {
                 if let Some(route) = route {
-                    self.track.taken_by(&config, route, arms);
+                    self.track.taken_by(&config, route, arms, admitted);
                 }
                 Err(Reply::Failure(reason))
             }
-            Decision::Respond(LocalReply::Redirect { status, location, route, arms }) => {
-                self.track.taken_by(&config, route, arms);
+            Decision::Respond(LocalReply::Nothing { route, arms, admitted }) => {
+                self.track.taken_by(&config, route, arms, admitted);
+                Err(Reply::Nothing)
+            }
+            Decision::Respond(LocalReply::Redirect { status, location, route, arms, admitted }) => {
+                self.track.taken_by(&config, route, arms, admitted);
                 Err(Reply::Redirect(status, location))
             }
         }
@@ -145,13 +153,13 @@ impl<F: Front> Client<F> {
     ) -> (Step, usize) {
         let core = self.core();
         let traceparent = self.track.recording().and_then(Recording::sent);
+        let (most, delay) = self.track.allowed(core.limits.max_body_bytes);
         let (Some(route), Some(head)) = (config.route(plan.route), self.track.head_mut()) else {
             return (self.reply(cx, Reply::Failure(Reason::NoRoute), true), 0);
         };
         let tries = Tries::of(config, &plan, head.method());
         let per_try = tries.as_ref().and_then(Tries::per_try_ms);
-        let mut exchange =
-            Exchange::new(head, &mut plan, (framing, F::reads(framing)), core.limits.max_body_bytes, tries);
+        let mut exchange = Exchange::new(head, &mut plan, (framing, F::reads(framing)), most, tries);
         exchange.copy = copy;
         if let Some(traceparent) = traceparent {
             head.set(&TRACEPARENT, traceparent.as_bytes());
@@ -162,6 +170,11 @@ impl<F: Front> Client<F> {
             head.push(Known::Connection.name(), b"upgrade");
             head.push(Known::Upgrade.name(), protocol.as_bytes());
         }
+        // Behind that: a client can't have it taken out by naming it in Connection.
+        self.track.edit_request();
+        let Some(head) = self.track.head() else {
+            return (self.reply(cx, Reply::Failure(Reason::NoRoute), true), 0);
+        };
         let mut around = core.output.borrow_mut();
         around.clear();
         head.write_request(exchange.path.as_deref(), &mut around.before);
@@ -179,7 +192,11 @@ impl<F: Front> Client<F> {
         let data = rest.get(taken.from..taken.to).unwrap_or_default();
         exchange.keep([around.before.get(head_len..).unwrap_or_default(), data, &around.behind]);
         exchange.copy_body(data, &core);
-        let step = exchange.send_first(cx, wire::pieces(&mut around, data), &core);
+        let pieces = wire::pieces(&mut around, data);
+        let step = match delay {
+            Some(delay) => exchange.send_later(pieces, delay, &core),
+            None => exchange.send_first(cx, pieces, &core),
+        };
         match step {
             Step::Exchange => exchange.arm(&mut self.track),
             _ => self.track.wait_for_connection(),
@@ -207,7 +224,7 @@ fn instead_of(instead: Instead, host: &str, target: &str) -> Reply {
 /// came was its. A small one that has come already need not cost the connection; one whose head was doubtful
 /// does.
 fn leave_body(reply: &Reply, framing: Result<Framing, Reason>, rest: &[u8]) -> (bool, usize) {
-    let doubtful = matches!(reply, Reply::Failure(reason) if reason.status().is_client_error() && *reason != Reason::NoRoute);
+    let doubtful = matches!(reply, Reply::Failure(reason) if reason.is_doubtful());
     match framing {
         Ok(Framing::None) if !doubtful => (false, 0),
         Ok(Framing::Length(length)) if !doubtful && length <= rest.len() as u64 => {

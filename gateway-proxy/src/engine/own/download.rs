@@ -289,6 +289,7 @@ impl<F: Front> Client<F> {
         if let Some(cookie) = self.track.take_cookie() {
             head.push("set-cookie", cookie.as_bytes());
         }
+        self.track.edit_response(head);
         if let Some(route) = self.track.route() {
             edit::apply(route.response_headers(), head);
         }

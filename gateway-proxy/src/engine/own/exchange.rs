@@ -44,6 +44,8 @@ pub(super) struct Exchange {
     pub(super) kept: Vec<u8>,
     /// Goes to a candidate when the body is whole.
     pub(super) copy: Option<Box<Copied>>,
+    /// Nothing has been sent yet: the request waits on purpose.
+    pub(super) held: bool,
     /// Runs before the next try.
     pub(super) pause: Option<Pin<Box<Sleep>>>,
     /// The target that the backend sees, where it is not the one that came.
@@ -76,6 +78,7 @@ impl Exchange {
             tries,
             kept: Vec::new(),
             copy: None,
+            held: false,
             pause: None,
             path: plan.path.take(),
             upload: Upload::new(head, (framing, read), most),
@@ -99,6 +102,14 @@ impl Exchange {
         }
         self.upload.late.put_behind(pieces, 0, core);
         self.open(core)
+    }
+
+    /// Keeps the first bytes until the time is over.
+    pub(super) fn send_later(&mut self, pieces: [&[u8]; 3], delay: Duration, core: &Rc<Core>) -> Step {
+        self.upload.late.put_behind(pieces, 0, core);
+        self.held = true;
+        self.pause = Some(Box::pin(tokio::time::sleep(delay)));
+        Step::Pause
     }
 
     /// Keeps a piece of the body for the copy, and sends that where it was the last.

@@ -144,6 +144,7 @@ impl Client<Socket> {
         if let Some(cookie) = self.track.take_cookie() {
             head.push("set-cookie", cookie.as_bytes());
         }
+        self.track.edit_response(head);
         if let Some(route) = self.track.route() {
             edit::apply(route.response_headers(), head);
         }

@@ -30,8 +30,8 @@ impl Reply {
         }
     }
 
-    fn write(&self, head: &mut Head) -> &'static str {
-        head.respond(self.status());
+    fn write(&self, status: StatusCode, head: &mut Head) -> &'static str {
+        head.respond(status);
         match self {
             Self::Failure(reason) => {
                 head.push(HEADER.as_str(), reason.code().as_bytes());
@@ -60,8 +60,14 @@ impl<F: Front> Client<F> {
         }
         self.keep_alive &= !core.is_draining();
         let mut head = core.take_head();
-        let text = reply.write(&mut head);
+        let status = match reply {
+            Reply::Failure(Reason::FaultInjected) => self.track.own_status(),
+            _ => None,
+        };
+        let status = status.unwrap_or(reply.status());
+        let text = reply.write(status, &mut head);
         core.with_date(|date| head.push(Known::Date.name(), date.as_bytes()));
+        self.track.edit_response(&mut head);
         if let (Reply::Redirect(..), Some(route)) = (&reply, self.track.route()) {
             edit::apply(route.response_headers(), &mut head);
         }
@@ -74,7 +80,7 @@ impl<F: Front> Client<F> {
         let text = if self.to_head { "" } else { text };
         let begun = self.socket.send_head(&head, self.old, text.is_empty(), &mut around);
         core.give_head(head);
-        self.track.respond_self(reply.status());
+        self.track.respond_self(status);
         // Who has the answer finds it counted.
         self.track.close();
         let (socket, late) = (&mut self.socket, &mut self.late);

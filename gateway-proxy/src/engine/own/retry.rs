@@ -82,8 +82,26 @@ impl<F: Front> Client<F> {
                 Ok(()) => Poll::Pending,
                 Err(fault) => Poll::Ready(self.on_fault(cx, fault)),
             },
+            Some(Poll::Ready(())) | None if std::mem::take(&mut exchange.held) => {
+                Poll::Ready(self.send_held(cx))
+            }
             Some(Poll::Ready(())) | None => Poll::Ready(self.send_again(cx)),
         }
+    }
+
+    /// Sends a request that has waited on purpose.
+    fn send_held(&mut self, cx: &mut Context<'_>) -> Step {
+        let core = self.core();
+        let Some(exchange) = &mut self.exchange else { return Step::End };
+        exchange.pause = None;
+        // The backend has not kept it waiting.
+        self.track.begin_anew();
+        let step = exchange.send_first(cx, [&[], &[], &[]], &core);
+        match step {
+            Step::Exchange => exchange.arm(&mut self.track),
+            _ => self.track.wait_for_connection(),
+        }
+        step
     }
 
     fn send_again(&mut self, cx: &mut Context<'_>) -> Step {

@@ -17,6 +17,7 @@ use crate::engine::shared::{Config, Ended};
 use crate::reason::Reason;
 use crate::rollout::{Arms, Met};
 use crate::trace::{Recording, TRACEPARENT, Told};
+use crate::traffic::Admitted;
 
 /// The deadline and the notes of a connection.
 pub(super) struct Track {
@@ -38,6 +39,7 @@ struct Record {
     head: Head,
     route: Option<(Config, usize)>,
     arms: Arms,
+    admitted: Option<Box<Admitted>>,
     backend: Option<Backend>,
     in_flight: Option<InFlight>,
     /// Goes out with the backend's response.
@@ -164,6 +166,7 @@ impl Track {
             head,
             route: None,
             arms: Arms::default(),
+            admitted: None,
             backend: None,
             in_flight: None,
             set_cookie: None,
@@ -209,11 +212,48 @@ impl Track {
         }
     }
 
-    pub(super) fn taken_by(&mut self, config: &Config, slot: usize, arms: Arms) {
+    pub(super) fn taken_by(
+        &mut self,
+        config: &Config,
+        slot: usize,
+        arms: Arms,
+        admitted: Option<Box<Admitted>>,
+    ) {
         self.note(|r| {
             r.route = Some((Rc::clone(config), slot));
             r.arms = arms;
+            r.admitted = admitted;
         });
+    }
+
+    fn admitted(&self) -> Option<&Admitted> {
+        self.record.as_ref()?.admitted.as_deref()
+    }
+
+    /// The largest body that the request may have, where the gateway allows `most`; and how long it waits on purpose.
+    pub(super) fn allowed(&self, most: Option<u64>) -> (Option<u64>, Option<Duration>) {
+        self.admitted().map_or((most, None), |admitted| (admitted.max_body(most), admitted.delay()))
+    }
+
+    /// The status of an answer of the gateway's own, where it is not its reason's.
+    pub(super) fn own_status(&self) -> Option<StatusCode> {
+        self.admitted()?.status()
+    }
+
+    /// Edits the head of the request as the route's traffic features want it.
+    pub(super) fn edit_request(&mut self) {
+        self.note(|r| {
+            if let Some(admitted) = &r.admitted {
+                admitted.edit_request(&mut r.head);
+            }
+        });
+    }
+
+    /// Edits the head of a response, the backend's or the gateway's own, as the route's traffic features want it.
+    pub(super) fn edit_response(&self, head: &mut Head) {
+        if let Some(admitted) = self.admitted() {
+            admitted.edit_response(head);
+        }
     }
 
     /// The request goes to a backend.
@@ -229,6 +269,12 @@ impl Track {
             r.backend = Some(Rc::clone(backend));
             r.in_flight = Some(in_flight);
         });
+        self.try_until = self.limits.per_try.map_or(u64::MAX, |ms| self.core.timers.after(ms));
+    }
+
+    /// The try begins only now: what was before is not the backend's doing.
+    pub(super) fn begin_anew(&mut self) {
+        self.note(|r| r.in_flight.iter_mut().for_each(InFlight::begin_anew));
         self.try_until = self.limits.per_try.map_or(u64::MAX, |ms| self.core.timers.after(ms));
     }
 
@@ -341,7 +387,8 @@ impl Track {
                 met: met(),
             });
         }
-        if core.log.wants(record.reason) {
+        let taken = record.route.as_ref().map(|(config, slot)| (config, *slot));
+        if core.wants_line(taken, record.reason) {
             let (head, met) = (&record.head, met());
             // Any token is a method, and "-" stands for none.
             let method = if head.method().is_empty() { "-" } else { head.method() };

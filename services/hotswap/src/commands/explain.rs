@@ -2,7 +2,7 @@
 //! how its backends stand and which it would choose.
 
 use hotswap_api::route::v1::{
-    BackendOutlook, ExplainRequestRequest, ExplainRequestResponse, Header, LoadBalancing,
+    BackendOutlook, ExplainRequestRequest, ExplainRequestResponse, Header, LoadBalancing, TrafficOutlook,
 };
 use tonic::codegen::http::Uri;
 
@@ -67,6 +67,14 @@ fn header(text: &str) -> Result<Header, Failure> {
     Ok(Header { name: name.trim().to_ascii_lowercase(), value: value.trim().to_owned() })
 }
 
+/// What one traffic feature would do.
+fn outlook(outlook: &TrafficOutlook) -> String {
+    match outlook.gateway_reason.as_str() {
+        "" => format!("{}: {}", outlook.feature, outlook.message),
+        reason => format!("{}: {reason}, {}", outlook.feature, outlook.message),
+    }
+}
+
 /// The explanation for people.
 fn words(request: &ExplainRequestRequest, told: &ExplainRequestResponse, view: View) -> String {
     let or = |text: &str, none: &str| vec![if text.is_empty() { none } else { text }.to_owned()];
@@ -80,6 +88,7 @@ fn words(request: &ExplainRequestRequest, told: &ExplainRequestResponse, view: V
         lines.extend([("Pool", or(&told.pool, "none")), ("Strategy", vec![strategy])]);
         lines.push(("Backend", or(&told.backend_address, &turns(request, told))));
     }
+    lines.push(("Traffic", told.traffic.iter().map(outlook).collect()));
     lines.push(("Answers itself", vec![told.gateway_reason.clone()]));
     lines.push(("Decided by", or(&told.decided_by, "nothing matches")));
     lines.push(("Revision", vec![told.revision.to_string()]));

@@ -2,9 +2,11 @@
 
 use hotswap_core::{Comparison, PoolName, ResourceName, RouteName, Violations};
 use hotswap_matcher::{
-    BackendState, BackendsDraft, BalancingDraft, CircuitBreakerDraft, ForwardDraft, HashKeyDraft,
-    HeaderEditsDraft, HeaderRulesDraft, HealthCheckDraft, OutlierEjectionDraft, PoolDraft, PoolSpec,
-    RedirectDraft, RetryDraft, RewriteDraft, RouteDraft, RouteSpec, StickyCookieDraft, TimeoutsDraft,
+    AccessDraft, AccessLogDraft, BackendState, BackendsDraft, BalancingDraft, CircuitBreakerDraft,
+    ConcurrencyDraft, CorsDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, ForwardDraft, HashKeyDraft,
+    HeaderEditsDraft, HeaderRulesDraft, HealthCheckDraft, JwtDraft, OutlierEjectionDraft, PoolDraft,
+    PoolSpec, RateLimitDraft, RedirectDraft, RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft,
+    RouteSpec, StickyCookieDraft, TimeoutsDraft, TrafficDraft,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,6 +54,7 @@ impl Content for RouteDraft {
         ("forward.inline.balancing.hash", &["header", "cookie"]),
         ("forward.rewrite", &["full_path", "replace_prefix"]),
         ("redirect", &["full_path", "replace_prefix"]),
+        ("traffic.rate_limit", &["client_address", "header"]),
     ];
 
     fn validate(&self) -> Result<(), Violations> {
@@ -90,6 +93,7 @@ impl Content for RouteDraft {
             }),
             request_headers: Some(HeaderEditsDraft::default()),
             response_headers: Some(HeaderEditsDraft::default()),
+            traffic: Some(Box::new(traffic_shape())),
             ..Self::default()
         }
     }
@@ -145,6 +149,27 @@ impl Content for PoolDraft {
             let known = before.and_then(|pool| pool.backend(&backend.address));
             backend.state = known.map_or(BackendState::Enabled, |b| b.state);
         }
+    }
+}
+
+fn traffic_shape() -> TrafficDraft {
+    TrafficDraft {
+        access: Some(AccessDraft::default()),
+        cors: Some(CorsDraft::default()),
+        limits: Some(RequestLimitsDraft::default()),
+        rate_limit: Some(RateLimitDraft {
+            client_address: Some(false),
+            header: Some(String::new()),
+            ..RateLimitDraft::default()
+        }),
+        concurrency: Some(ConcurrencyDraft::default()),
+        fault: Some(FaultDraft {
+            abort: Some(FaultAbortDraft::default()),
+            delay: Some(FaultDelayDraft::default()),
+            ..FaultDraft::default()
+        }),
+        access_log: Some(AccessLogDraft::default()),
+        jwt: Some(JwtDraft::default()),
     }
 }
 

@@ -462,6 +462,261 @@ impl HealthCheckKind {
         }
     }
 }
+/// What a gateway does with the requests of a route beside sending them on. Each part is off where it is absent.
+///
+/// In this order: access, cors, limits, jwt, rate_limit, concurrency, fault. What one of them refuses the next does not see:
+/// a request that was turned away for its address takes nothing from a rate limit. The gateway's own tests of a candidate
+/// and copies of requests pass all of them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Traffic {
+    /// Which addresses may send requests.
+    #[prost(message, optional, tag = "1")]
+    pub access: ::core::option::Option<Access>,
+    /// Which pages of other origins may use the route from a browser.
+    #[prost(message, optional, tag = "2")]
+    pub cors: ::core::option::Option<Cors>,
+    /// How large a request may be.
+    #[prost(message, optional, tag = "3")]
+    pub limits: ::core::option::Option<RequestLimits>,
+    /// How many requests may come within a time.
+    #[prost(message, optional, tag = "4")]
+    pub rate_limit: ::core::option::Option<RateLimit>,
+    /// How many requests may be under way at a time.
+    #[prost(message, optional, tag = "5")]
+    pub concurrency: ::core::option::Option<Concurrency>,
+    /// Makes some requests fail or wait, to see what becomes of their senders.
+    #[prost(message, optional, tag = "6")]
+    pub fault: ::core::option::Option<Fault>,
+    /// Which requests stand in the access log.
+    #[prost(message, optional, tag = "7")]
+    pub access_log: ::core::option::Option<AccessLog>,
+    /// Which tokens requests must bring.
+    #[prost(message, optional, tag = "8")]
+    pub jwt: ::core::option::Option<Jwt>,
+}
+/// Which addresses may send requests; others get 403 (ADDRESS_DENIED). The address is the client's, by the rules of the
+/// gateway's --trusted-proxies. Entries are networks, "10.0.0.0/8" or "2001:db8::/32", or addresses; an IPv4 address and
+/// the same within IPv6 are one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Access {
+    /// These alone, but for those that deny has. At most 10,000. Empty: all.
+    #[prost(string, repeated, tag = "1")]
+    pub allow: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Never these. At most 10,000.
+    #[prost(string, repeated, tag = "2")]
+    pub deny: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Which pages of other origins may use the route from a browser (CORS). The gateway answers what browsers ask first
+/// (OPTIONS with Access-Control-Request-Method) by itself: 204, or 403 (CORS_DENIED). A route that names methods must
+/// name OPTIONS, too, for that. Headers that a backend sets about this are replaced.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cors {
+    /// Origins, as "<https://app.example.com",> "<http://localhost:3000",> "<https://*.example.com"> for every name below it, or
+    /// "*" alone for all. 1 to 100.
+    #[prost(string, repeated, tag = "1")]
+    pub origins: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Methods that may be used beside GET, HEAD and POST, in capitals; "\*": any. At most 16.
+    #[prost(string, repeated, tag = "2")]
+    pub methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Request headers that may be sent beside those that browsers send anyway; "\*": any. At most 64.
+    #[prost(string, repeated, tag = "3")]
+    pub headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Response headers that pages may read. At most 64.
+    #[prost(string, repeated, tag = "4")]
+    pub expose_headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// true: with cookies and Authorization. Not with the origin "\*".
+    #[prost(bool, tag = "5")]
+    pub credentials: bool,
+    /// How long a browser may keep the answer to what it asked first, in s: 1 to 86,400. 0: as it likes.
+    #[prost(uint32, tag = "6")]
+    pub max_age_s: u32,
+}
+/// How large a request may be, where the route is stricter than the gateway's own limits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestLimits {
+    /// The body, in bytes: 1 to 1,099,511,627,776. A larger one gets 413 (BODY_TOO_LARGE). 0: no limit.
+    #[prost(uint64, tag = "1")]
+    pub max_body_bytes: u64,
+    /// Names and values of the headers and the target, in bytes: 256 to 1,048,576. More get 431 (HEAD_TOO_LARGE).
+    /// 0: no limit.
+    #[prost(uint32, tag = "2")]
+    pub max_head_bytes: u32,
+    /// Headers: 1 to 1,000. More get 431 (HEAD_TOO_LARGE). 0: no limit.
+    #[prost(uint32, tag = "3")]
+    pub max_headers: u32,
+}
+/// Which tokens requests must bring (RFC 7519), signed by one of the keys. A request without gets 401 (TOKEN_MISSING), one
+/// with a bad token 401 (TOKEN_INVALID), and WWW-Authenticate says why. A token must say when it ends (`exp`).
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Jwt {
+    /// The public keys, as a JSON Web Key Set (RFC 7517): RSA, P-256, P-384, Ed25519. At most 64 keys in 65,536 bytes.
+    /// Secret keys are refused.
+    #[prost(string, tag = "1")]
+    pub jwks: ::prost::alloc::string::String,
+    /// Algorithms that count, whatever a token says: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA. 1 to 10.
+    #[prost(string, repeated, tag = "2")]
+    pub algorithms: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What `iss` must be, at most 1,024 bytes. Empty: it is not looked at.
+    #[prost(string, tag = "3")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Of these `aud` must have one. At most 32. Empty: it is not looked at.
+    #[prost(string, repeated, tag = "4")]
+    pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How far clocks may differ, in s: 1 to 3,600. 0 takes the default, 60.
+    #[prost(uint32, tag = "5")]
+    pub leeway_s: u32,
+    /// The header that has the bare token. Empty: Authorization, behind "Bearer".
+    #[prost(string, tag = "6")]
+    pub header: ::prost::alloc::string::String,
+    /// Claims that the backend gets as headers. What clients send in these headers is taken out. At most 32.
+    #[prost(message, repeated, tag = "7")]
+    pub claim_headers: ::prost::alloc::vec::Vec<ClaimHeader>,
+    /// true: the backend does not get the token.
+    #[prost(bool, tag = "8")]
+    pub strip_token: bool,
+    /// true: requests without a token pass. A bad one is refused all the same.
+    #[prost(bool, tag = "9")]
+    pub optional: bool,
+}
+/// A claim that becomes a header.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClaimHeader {
+    /// The claim: "sub", or the way to it, "realm_access.roles". Texts, numbers, truth values, and lists of them (joined
+    /// by ","); others are left out. At most 256 bytes.
+    #[prost(string, tag = "1")]
+    pub claim: ::prost::alloc::string::String,
+    /// The header.
+    #[prost(string, tag = "2")]
+    pub header: ::prost::alloc::string::String,
+}
+/// How many requests may come within a time, at each gateway; all of its cores count together. More get 429
+/// (RATE_LIMITED) with Retry-After. Counts stay when the configuration changes.
+///
+/// Each key has a bucket that holds `burst` requests, and fills again at `requests` a period. A gateway keeps 65,536 keys
+/// of a route; where there are more, those that have used the least are forgotten first.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RateLimit {
+    /// Requests a period: 1 to 1,000,000.
+    #[prost(uint32, tag = "1")]
+    pub requests: u32,
+    /// The period, in ms: 1 to 86,400,000. 0 takes the default, 1,000.
+    #[prost(uint32, tag = "2")]
+    pub period_ms: u32,
+    /// Requests that may come at once: 1 to 1,000,000. 0: as `requests`.
+    #[prost(uint32, tag = "3")]
+    pub burst: u32,
+    /// true: answers do not tell the limit (RateLimit-Policy) and what is left of it (RateLimit).
+    #[prost(bool, tag = "6")]
+    pub quiet: bool,
+    /// Who has a bucket of their own. At most one. Absent: there is one for all.
+    #[prost(oneof = "rate_limit::Key", tags = "4, 5")]
+    pub key: ::core::option::Option<rate_limit::Key>,
+}
+/// Nested message and enum types in `RateLimit`.
+pub mod rate_limit {
+    /// Who has a bucket of their own. At most one. Absent: there is one for all.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Key {
+        /// true: each client address; of IPv6, each /64.
+        #[prost(bool, tag = "4")]
+        ClientAddress(bool),
+        /// Each value of this header, which may be one of `jwt.claim_headers`. Requests without it share one.
+        #[prost(string, tag = "5")]
+        Header(::prost::alloc::string::String),
+    }
+}
+/// How many requests may be under way at a time, at each gateway; all of its cores count together. More get 503
+/// (CONCURRENCY_LIMIT) with Retry-After at once, instead of a wait.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Concurrency {
+    /// Requests from their head to the last byte of their response: 1 to 1,000,000.
+    #[prost(uint32, tag = "1")]
+    pub max_requests: u32,
+    /// What Retry-After says, in s: 1 to 3,600. 0 takes the default, 1.
+    #[prost(uint32, tag = "2")]
+    pub retry_after_s: u32,
+}
+/// Makes some requests fail or wait. Each part is drawn by itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Fault {
+    /// Answers some without asking a backend. The reason is FAULT_INJECTED.
+    #[prost(message, optional, tag = "1")]
+    pub abort: ::core::option::Option<FaultAbort>,
+    /// Lets some wait before they go on.
+    #[prost(message, optional, tag = "2")]
+    pub delay: ::core::option::Option<FaultDelay>,
+    /// Only requests that have this header. Empty: all.
+    #[prost(string, tag = "3")]
+    pub header: ::prost::alloc::string::String,
+}
+/// Answers a share of requests.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FaultAbort {
+    /// With this status: 400 to 599.
+    #[prost(uint32, tag = "1")]
+    pub status: u32,
+    /// Of requests, in basis points: 1 to 10,000.
+    #[prost(uint32, tag = "2")]
+    pub share_bps: u32,
+}
+/// Lets a share of requests wait.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FaultDelay {
+    /// For so long, in ms: 1 to 60,000.
+    #[prost(uint32, tag = "1")]
+    pub delay_ms: u32,
+    /// Of requests, in basis points: 1 to 10,000.
+    #[prost(uint32, tag = "2")]
+    pub share_bps: u32,
+}
+/// Which requests of the route stand in the gateway's access log, in the place of what --access-log says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AccessLog {
+    /// Which. Default: ACCESS_LOG_MODE_ALL.
+    #[prost(enumeration = "AccessLogMode", tag = "1")]
+    pub mode: i32,
+    /// With ACCESS_LOG_MODE_ALL: of those without a reason code only this share, in basis points: 1 to 10,000.
+    /// 0: all of them.
+    #[prost(uint32, tag = "2")]
+    pub share_bps: u32,
+}
+/// Which requests are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AccessLogMode {
+    /// Not given.
+    Unspecified = 0,
+    /// All.
+    All = 1,
+    /// Those with a reason code: answered by the gateway itself, or cut.
+    Errors = 2,
+    /// None.
+    Off = 3,
+}
+impl AccessLogMode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ACCESS_LOG_MODE_UNSPECIFIED",
+            Self::All => "ACCESS_LOG_MODE_ALL",
+            Self::Errors => "ACCESS_LOG_MODE_ERRORS",
+            Self::Off => "ACCESS_LOG_MODE_OFF",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ACCESS_LOG_MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ACCESS_LOG_MODE_ALL" => Some(Self::All),
+            "ACCESS_LOG_MODE_ERRORS" => Some(Self::Errors),
+            "ACCESS_LOG_MODE_OFF" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
 /// Which requests to take and what to do with them.
 ///
 /// Precedence, where several routes match a request. The first difference decides:
@@ -524,6 +779,9 @@ pub struct Route {
     /// Proxies that refuse its newest revision, and why; at most 10. `FleetService` has all.
     #[prost(message, repeated, tag = "17")]
     pub refusals: ::prost::alloc::vec::Vec<ProxyRefusal>,
+    /// What is done with requests beside the action: who may send them, how many, and what browsers are told.
+    #[prost(message, optional, tag = "18")]
+    pub traffic: ::core::option::Option<Traffic>,
     /// What is done with a request. Exactly one.
     #[prost(oneof = "route::Action", tags = "7, 8")]
     pub action: ::core::option::Option<route::Action>,
@@ -1263,6 +1521,22 @@ pub struct ExplainRequestResponse {
     /// "NO_HEALTHY_BACKEND". Empty: a backend answers, or the route redirects.
     #[prost(string, tag = "11")]
     pub gateway_reason: ::prost::alloc::string::String,
+    /// What the traffic features of the route would do, in their order; nothing is taken from a limit. Empty: it has none.
+    #[prost(message, repeated, tag = "12")]
+    pub traffic: ::prost::alloc::vec::Vec<TrafficOutlook>,
+}
+/// What one traffic feature of a route would do with a request now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrafficOutlook {
+    /// The feature, as Traffic names it: "rate_limit".
+    #[prost(string, tag = "1")]
+    pub feature: ::prost::alloc::string::String,
+    /// The reason that it would refuse the request with: "RATE_LIMITED". Empty: the request passes.
+    #[prost(string, tag = "2")]
+    pub gateway_reason: ::prost::alloc::string::String,
+    /// What it found, in words.
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
 }
 /// A backend, as a proxy sees it now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,0 +1,161 @@
+//! What is done with requests of a route beside its action, in both directions.
+
+use hotswap_api::route::v1 as wire;
+use hotswap_core::Violations;
+use hotswap_matcher::{
+    AccessDraft, AccessLogDraft, AccessLogModeDraft, ClaimHeaderDraft, ConcurrencyDraft, CorsDraft,
+    FaultAbortDraft, FaultDelayDraft, FaultDraft, JwtDraft, RateLimitDraft, RequestLimitsDraft, TrafficDraft,
+};
+
+use crate::from_wire::not_a_value;
+
+pub(super) fn from_wire(t: &wire::Traffic) -> Result<TrafficDraft, Violations> {
+    Ok(TrafficDraft {
+        access: t.access.as_ref().map(|a| AccessDraft { allow: a.allow.clone(), deny: a.deny.clone() }),
+        cors: t.cors.as_ref().map(cors),
+        limits: t.limits.map(|l| RequestLimitsDraft {
+            max_body_bytes: l.max_body_bytes,
+            max_head_bytes: l.max_head_bytes,
+            max_headers: l.max_headers,
+        }),
+        rate_limit: t.rate_limit.as_ref().map(rate_limit),
+        concurrency: t
+            .concurrency
+            .map(|c| ConcurrencyDraft { max_requests: c.max_requests, retry_after_s: c.retry_after_s }),
+        fault: t.fault.as_ref().map(fault),
+        access_log: t.access_log.map(access_log).transpose()?,
+        jwt: t.jwt.as_ref().map(jwt),
+    })
+}
+
+pub(super) fn to_wire(t: &TrafficDraft) -> wire::Traffic {
+    wire::Traffic {
+        access: t.access.as_ref().map(|a| wire::Access { allow: a.allow.clone(), deny: a.deny.clone() }),
+        cors: t.cors.as_ref().map(cors_to_wire),
+        limits: t.limits.as_ref().map(|l| wire::RequestLimits {
+            max_body_bytes: l.max_body_bytes,
+            max_head_bytes: l.max_head_bytes,
+            max_headers: l.max_headers,
+        }),
+        rate_limit: t.rate_limit.as_ref().map(rate_limit_to_wire),
+        concurrency: t
+            .concurrency
+            .as_ref()
+            .map(|c| wire::Concurrency { max_requests: c.max_requests, retry_after_s: c.retry_after_s }),
+        fault: t.fault.as_ref().map(fault_to_wire),
+        access_log: t.access_log.as_ref().map(access_log_to_wire),
+        jwt: t.jwt.as_ref().map(jwt_to_wire),
+    }
+}
+
+fn cors(c: &wire::Cors) -> CorsDraft {
+    CorsDraft {
+        origins: c.origins.clone(),
+        methods: c.methods.clone(),
+        headers: c.headers.clone(),
+        expose_headers: c.expose_headers.clone(),
+        credentials: c.credentials,
+        max_age_s: c.max_age_s,
+    }
+}
+
+fn cors_to_wire(c: &CorsDraft) -> wire::Cors {
+    wire::Cors {
+        origins: c.origins.clone(),
+        methods: c.methods.clone(),
+        headers: c.headers.clone(),
+        expose_headers: c.expose_headers.clone(),
+        credentials: c.credentials,
+        max_age_s: c.max_age_s,
+    }
+}
+
+fn jwt(j: &wire::Jwt) -> JwtDraft {
+    let claim = |c: &wire::ClaimHeader| ClaimHeaderDraft { claim: c.claim.clone(), header: c.header.clone() };
+    JwtDraft {
+        jwks: j.jwks.clone(),
+        algorithms: j.algorithms.clone(),
+        issuer: j.issuer.clone(),
+        audiences: j.audiences.clone(),
+        leeway_s: j.leeway_s,
+        header: j.header.clone(),
+        claim_headers: j.claim_headers.iter().map(claim).collect(),
+        strip_token: j.strip_token,
+        optional: j.optional,
+    }
+}
+
+fn jwt_to_wire(j: &JwtDraft) -> wire::Jwt {
+    let claim = |c: &ClaimHeaderDraft| wire::ClaimHeader { claim: c.claim.clone(), header: c.header.clone() };
+    wire::Jwt {
+        jwks: j.jwks.clone(),
+        algorithms: j.algorithms.clone(),
+        issuer: j.issuer.clone(),
+        audiences: j.audiences.clone(),
+        leeway_s: j.leeway_s,
+        header: j.header.clone(),
+        claim_headers: j.claim_headers.iter().map(claim).collect(),
+        strip_token: j.strip_token,
+        optional: j.optional,
+    }
+}
+
+fn rate_limit(r: &wire::RateLimit) -> RateLimitDraft {
+    let (client_address, header) = match &r.key {
+        None => (None, None),
+        Some(wire::rate_limit::Key::ClientAddress(on)) => (Some(*on), None),
+        Some(wire::rate_limit::Key::Header(name)) => (None, Some(name.clone())),
+    };
+    RateLimitDraft {
+        requests: r.requests,
+        period_ms: r.period_ms,
+        burst: r.burst,
+        client_address,
+        header,
+        quiet: r.quiet,
+    }
+}
+
+fn rate_limit_to_wire(r: &RateLimitDraft) -> wire::RateLimit {
+    let key = match (r.client_address, &r.header) {
+        (Some(on), _) => Some(wire::rate_limit::Key::ClientAddress(on)),
+        (None, Some(name)) => Some(wire::rate_limit::Key::Header(name.clone())),
+        (None, None) => None,
+    };
+    wire::RateLimit { requests: r.requests, period_ms: r.period_ms, burst: r.burst, key, quiet: r.quiet }
+}
+
+fn fault(f: &wire::Fault) -> FaultDraft {
+    FaultDraft {
+        abort: f.abort.map(|a| FaultAbortDraft { status: a.status, share_bps: a.share_bps }),
+        delay: f.delay.map(|d| FaultDelayDraft { delay_ms: d.delay_ms, share_bps: d.share_bps }),
+        header: f.header.clone(),
+    }
+}
+
+fn fault_to_wire(f: &FaultDraft) -> wire::Fault {
+    wire::Fault {
+        abort: f.abort.as_ref().map(|a| wire::FaultAbort { status: a.status, share_bps: a.share_bps }),
+        delay: f.delay.as_ref().map(|d| wire::FaultDelay { delay_ms: d.delay_ms, share_bps: d.share_bps }),
+        header: f.header.clone(),
+    }
+}
+
+fn access_log(l: wire::AccessLog) -> Result<AccessLogDraft, Violations> {
+    let mode = match wire::AccessLogMode::try_from(l.mode) {
+        Ok(wire::AccessLogMode::Unspecified | wire::AccessLogMode::All) => AccessLogModeDraft::All,
+        Ok(wire::AccessLogMode::Errors) => AccessLogModeDraft::Errors,
+        Ok(wire::AccessLogMode::Off) => AccessLogModeDraft::Off,
+        Err(_) => return Err(not_a_value("traffic.access_log.mode", "AccessLogMode")),
+    };
+    Ok(AccessLogDraft { mode, share_bps: l.share_bps })
+}
+
+fn access_log_to_wire(l: &AccessLogDraft) -> wire::AccessLog {
+    let mode = match l.mode {
+        AccessLogModeDraft::All => wire::AccessLogMode::All,
+        AccessLogModeDraft::Errors => wire::AccessLogMode::Errors,
+        AccessLogModeDraft::Off => wire::AccessLogMode::Off,
+    };
+    wire::AccessLog { mode: mode.into(), share_bps: l.share_bps }
+}

@@ -1,0 +1,150 @@
+//! What goes with a request that was let pass, or with the answer to one that was not.
+
+use std::time::Duration;
+
+use hotswap_h1::Head;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, RETRY_AFTER,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::state::Slot;
+
+/// What a backend says about other origins, where the gateway says it.
+const OF_CORS: [HeaderName; 6] = [
+    ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    ACCESS_CONTROL_ALLOW_HEADERS,
+    ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_MAX_AGE,
+];
+
+/// The fields of a head, however an engine holds it.
+pub trait Fields {
+    /// Takes away every field of a name.
+    fn take_away(&mut self, name: &HeaderName);
+    /// Puts a field beside those of its name.
+    fn put(&mut self, name: &HeaderName, value: &HeaderValue);
+}
+
+/// What goes with a request to its end.
+#[derive(Debug, Default)]
+pub struct Admitted {
+    /// Its place among those under way.
+    slot: Option<Slot>,
+    delay: Option<Duration>,
+    max_body: Option<u64>,
+    status: Option<StatusCode>,
+    /// Goes to the client; what is of CORS stands in the place of the backend's.
+    told: Vec<(HeaderName, HeaderValue)>,
+    of_cors: bool,
+    /// Of the request, the backend does not get these from the client.
+    left_out: Vec<HeaderName>,
+    /// It gets these.
+    sent: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Admitted {
+    /// Whether there is nothing to remember.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { slot, delay, max_body, status, told, of_cors, left_out, sent } = self;
+        let times = delay.is_none() && max_body.is_none() && status.is_none();
+        slot.is_none() && times && told.is_empty() && !of_cors && left_out.is_empty() && sent.is_empty()
+    }
+
+    pub(super) fn hold(&mut self, slot: Slot) {
+        self.slot = Some(slot);
+    }
+
+    pub(super) fn wait(&mut self, delay: Duration) {
+        self.delay = Some(delay);
+    }
+
+    pub(super) fn limit_body(&mut self, most: u64) {
+        self.max_body = Some(most);
+    }
+
+    pub(super) fn answer_with(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    pub(super) fn tell(&mut self, name: HeaderName, value: HeaderValue) {
+        self.told.push((name, value));
+    }
+
+    pub(super) fn tell_retry_after(&mut self, seconds: u64) {
+        self.tell(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+
+    /// What a backend says about other origins is left out.
+    pub(super) fn speaks_of_origins(&mut self) {
+        self.of_cors = true;
+    }
+
+    /// The backend does not get this header of the client's.
+    pub(super) fn leave_out(&mut self, name: &HeaderName) {
+        self.left_out.push(name.clone());
+    }
+
+    /// The backend gets this.
+    pub(super) fn send(&mut self, name: HeaderName, value: HeaderValue) {
+        self.sent.push((name, value));
+    }
+
+    /// What the backend gets in a header of the gateway's own; `None`: it is none of those.
+    pub(super) fn sends(&self, name: &HeaderName) -> Option<Option<&HeaderValue>> {
+        let sent = self.sent.iter().find(|(sent, _)| sent == name).map(|(_, value)| value);
+        (sent.is_some() || self.left_out.contains(name)).then_some(sent)
+    }
+
+    /// Brings the head of the request into the form that the backend gets.
+    pub fn edit_request(&self, head: &mut impl Fields) {
+        self.left_out.iter().for_each(|name| head.take_away(name));
+        self.sent.iter().for_each(|(name, value)| head.put(name, value));
+    }
+
+    /// How long the request waits before it goes on; `None`: not at all.
+    pub fn delay(&self) -> Option<Duration> {
+        self.delay
+    }
+
+    /// The largest body that it may have, in bytes, where the gateway allows `most`.
+    pub fn max_body(&self, most: Option<u64>) -> Option<u64> {
+        [self.max_body, most].into_iter().flatten().min()
+    }
+
+    /// The status of an answer of the gateway's own, where it is not its reason's.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
+    /// Brings the head of the response, the backend's or the gateway's own, into the form that the client gets.
+    pub fn edit_response(&self, head: &mut impl Fields) {
+        if self.of_cors {
+            OF_CORS.iter().for_each(|name| head.take_away(name));
+        }
+        self.told.iter().for_each(|(name, value)| head.put(name, value));
+    }
+}
+
+impl Fields for Head {
+    fn take_away(&mut self, name: &HeaderName) {
+        self.remove_named(name.as_str().as_bytes());
+    }
+
+    fn put(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.push(name.as_str(), value.as_bytes());
+    }
+}
+
+impl Fields for HeaderMap {
+    fn take_away(&mut self, name: &HeaderName) {
+        self.remove(name);
+    }
+
+    fn put(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.append(name.clone(), value.clone());
+    }
+}

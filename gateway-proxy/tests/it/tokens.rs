@@ -1,0 +1,243 @@
+//! Tokens that routes want, on real sockets and on both engines.
+
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hotswap_matcher::{ClaimHeaderDraft, JwtDraft, RateLimitDraft, TrafficDraft};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+const ENGINES: [&str; 2] = ["own", "hyper"];
+
+/// Somebody who signs.
+struct Signer {
+    id: &'static str,
+    algorithm: Algorithm,
+    key: EncodingKey,
+    public: Value,
+}
+
+impl Signer {
+    fn new(id: &'static str, algorithm: Algorithm) -> Self {
+        let rng = SystemRandom::new();
+        let (key, mut public) = match algorithm {
+            Algorithm::ES256 => {
+                let rules = &ECDSA_P256_SHA256_FIXED_SIGNING;
+                let pkcs8 = EcdsaKeyPair::generate_pkcs8(rules, &rng).expect("a key");
+                let pair = EcdsaKeyPair::from_pkcs8(rules, pkcs8.as_ref()).expect("a pair");
+                // 4, x, y.
+                let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+                let jwk = json!({ "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y) });
+                (EncodingKey::from_ec_der(pkcs8.as_ref()), jwk)
+            }
+            _ => {
+                let pkcs8 = Ed25519KeyPair::generate_pkcs8(&rng).expect("a key");
+                let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).expect("a pair");
+                let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": text(pair.public_key().as_ref()) });
+                (EncodingKey::from_ed_der(pkcs8.as_ref()), jwk)
+            }
+        };
+        public["kid"] = id.into();
+        public["use"] = "sig".into();
+        Self { id, algorithm, key, public }
+    }
+
+    fn public(&self) -> Value {
+        self.public.clone()
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let header = Header { kid: Some(self.id.into()), ..Header::new(self.algorithm) };
+        jsonwebtoken::encode(&header, claims, &self.key).expect("a token")
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[expect(clippy::disallowed_methods, reason = "tokens end by the clock of the machine")]
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+fn claims() -> Value {
+    json!({
+        "iss": "https://id.example", "aud": ["shop", "other"], "sub": "alice", "exp": now() + 600,
+        "realm": { "roles": ["a", "b"] }, "odd": "line\nbreak", "map": {},
+    })
+}
+
+fn with(change: impl FnOnce(&mut Value)) -> Value {
+    let mut claims = claims();
+    change(&mut claims);
+    claims
+}
+
+fn jwt(signers: &[&Signer]) -> JwtDraft {
+    let claim = |claim: &str, header: &str| ClaimHeaderDraft { claim: claim.into(), header: header.into() };
+    JwtDraft {
+        jwks: json!({ "keys": signers.iter().map(|s| s.public()).collect::<Vec<_>>() }).to_string(),
+        algorithms: signers.iter().map(|s| format!("{:?}", s.algorithm)).collect(),
+        issuer: "https://id.example".into(),
+        audiences: vec!["shop".into()],
+        claim_headers: vec![
+            claim("sub", "x-user"),
+            claim("realm.roles", "x-roles"),
+            claim("odd", "x-odd"),
+            claim("map", "x-map"),
+        ],
+        ..JwtDraft::default()
+    }
+}
+
+fn gateway(engine: &str, backend: SocketAddr, jwt: JwtDraft) -> Gateway {
+    let traffic = TrafficDraft { jwt: Some(jwt), ..TrafficDraft::default() };
+    Gateway::before_with(backend, &["--gateway-engine", engine], |route| {
+        route.traffic = Some(Box::new(traffic))
+    })
+}
+
+fn get(headers: &str) -> String {
+    format!("GET / HTTP/1.1\r\nhost: h\r\n{headers}\r\n")
+}
+
+fn bearer(token: &str) -> String {
+    get(&format!("authorization: Bearer {token}\r\n"))
+}
+
+#[tokio::test]
+async fn a_good_token_passes_and_the_backend_gets_its_claims_and_no_others() {
+    let backend = Backend::echo().await;
+    let (ed, ec) = (Signer::new("ed", Algorithm::EdDSA), Signer::new("ec", Algorithm::ES256));
+    for engine in ENGINES {
+        let gateway = gateway(engine, backend.address, jwt(&[&ed, &ec]));
+        for signer in [&ed, &ec, &ed] {
+            let token = signer.sign(&claims());
+            // A client that says who it is, and one that wants the gateway's word taken out behind it.
+            let forged = "x-user: admin\r\nx-user: root\r\nx-odd: 1\r\nconnection: x-user, x-roles\r\n";
+            let asked = get(&format!("{forged}authorization: bearer {token}\r\n"));
+            let response = gateway.ask(&asked).await;
+            assert_eq!(response.status, 200, "{engine} {}", response.head);
+            let seen: Vec<_> = response
+                .text()
+                .lines()
+                .filter(|l| l.starts_with("x-user") || l.starts_with("x-r"))
+                .map(str::to_owned)
+                .collect();
+            assert_eq!(seen, ["x-user: alice", "x-roles: a,b"], "{engine}");
+            assert!(!response.text().contains("x-odd") && !response.text().contains("x-map"));
+            assert!(response.text().contains(&token), "the token goes on");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_good_token_is_told_why_and_reaches_nobody() {
+    let backend = Backend::echo().await;
+    let (ed, other) = (Signer::new("ed", Algorithm::EdDSA), Signer::new("ed", Algorithm::EdDSA));
+    let unknown = Signer::new("unknown", Algorithm::EdDSA);
+    let good = ed.sign(&claims());
+    let (head, rest) = good.split_once('.').expect("parts");
+    let none = "eyJhbGciOiJub25lIn0";
+    let mut secret = Header::new(Algorithm::HS256);
+    secret.kid = Some("ed".into());
+    let shared = EncodingKey::from_secret(ed.public()["x"].as_str().expect("text").as_bytes());
+    let hmac = jsonwebtoken::encode(&secret, &claims(), &shared).expect("a token");
+    let mut odd = Header { kid: Some("ed".into()), ..Header::new(Algorithm::EdDSA) };
+    odd.crit = Some(vec!["b64".into()]);
+    let critical = jsonwebtoken::encode(&odd, &claims(), &ed.key).expect("a token");
+    let bad = [
+        (other.sign(&claims()), "the signature is wrong"),
+        (unknown.sign(&claims()), "the key is not known"),
+        (ed.sign(&with(|c| c["exp"] = (now() - 61).into())), "the token has expired"),
+        (ed.sign(&with(|c| c["nbf"] = (now() + 120).into())), "the token is not valid yet"),
+        (ed.sign(&with(|c| c["iss"] = "https://evil.example".into())), "the token is of another issuer"),
+        (ed.sign(&with(|c| c["aud"] = "other".into())), "the token is for another audience"),
+        (ed.sign(&with(|c| _ = c.as_object_mut().expect("a map").remove("aud"))), "a claim is missing"),
+        (ed.sign(&with(|c| _ = c.as_object_mut().expect("a map").remove("exp"))), "it is not a signed JWT"),
+        (hmac, "the algorithm is not allowed"),
+        (critical, "the token wants an extension to be understood"),
+        (format!("{none}.{rest}"), "it is not a signed JWT"),
+        (format!("{none}.{}.", rest.split_once('.').expect("parts").0), "it is not a signed JWT"),
+        (format!("{head}.{}", rest.replace('.', "")), "it is not a signed JWT"),
+        (format!("{good}AA"), "the signature is wrong"),
+        ("a".into(), "it is not a signed JWT"),
+        ("a".repeat(20_000), "the token is too long"),
+    ];
+    for engine in ENGINES {
+        let gateway = gateway(engine, backend.address, jwt(&[&ed]));
+        let before = backend.connections();
+        for asked in [get(""), get("authorization: Basic YTpi\r\n"), get("authorization: Bearer\r\n")] {
+            let response = gateway.ask(&asked).await;
+            let found = (response.status, response.reason(), response.header("www-authenticate"));
+            assert_eq!(found, (401, Some("TOKEN_MISSING"), Some("Bearer")), "{engine} {asked}");
+        }
+        for (token, why) in &bad {
+            let response = gateway.ask(&bearer(token)).await;
+            let told = response.header("www-authenticate").unwrap_or_default().to_owned();
+            assert_eq!(
+                (response.status, response.reason()),
+                (401, Some("TOKEN_INVALID")),
+                "{engine} {token}"
+            );
+            assert!(told.contains(why), "{engine} {token}: {told}, not {why}");
+        }
+        let twice = get(&format!("authorization: Bearer {good}\r\nauthorization: Bearer {good}\r\n"));
+        assert_eq!(gateway.ask(&twice).await.reason(), Some("TOKEN_INVALID"));
+        assert_eq!(backend.connections(), before, "no backend was asked");
+    }
+}
+
+#[tokio::test]
+async fn a_token_can_be_optional_elsewhere_and_kept_from_the_backend() {
+    let backend = Backend::echo().await;
+    let ed = Signer::new("ed", Algorithm::EdDSA);
+    let token = ed.sign(&claims());
+    for engine in ENGINES {
+        let draft = JwtDraft { optional: true, strip_token: true, header: "x-token".into(), ..jwt(&[&ed]) };
+        let gateway = gateway(engine, backend.address, draft);
+        let without = gateway.ask(&get("x-user: admin\r\nauthorization: Basic YTpi\r\n")).await;
+        assert_eq!(without.status, 200);
+        assert!(!without.text().contains("x-user") && without.text().contains("Basic"), "{}", without.text());
+        let with = gateway.ask(&get(&format!("x-token: {token}\r\n"))).await;
+        assert!(with.text().contains("x-user: alice") && !with.text().contains(&token), "{}", with.text());
+        assert_eq!(gateway.ask(&get("x-token: nonsense\r\n")).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_taken_out_count_no_more_and_limits_may_be_by_claim() {
+    let backend = Backend::echo().await;
+    let (old, new) = (Signer::new("old", Algorithm::EdDSA), Signer::new("new", Algorithm::ES256));
+    for engine in ENGINES {
+        let mut gateway = gateway(engine, backend.address, jwt(&[&old]));
+        let token = old.sign(&claims());
+        assert_eq!(gateway.ask(&bearer(&token)).await.status, 200);
+        let rate_limit = Some(RateLimitDraft {
+            requests: 1,
+            period_ms: 3_600_000,
+            header: Some("x-user".into()),
+            ..RateLimitDraft::default()
+        });
+        let mut route = to_pool("p");
+        let jwt = Some(JwtDraft { algorithms: vec!["ES256".into()], ..jwt(&[&new]) });
+        route.traffic = Some(Box::new(TrafficDraft { jwt, rate_limit, ..TrafficDraft::default() }));
+        gateway.route("r", &route);
+        gateway.swap();
+        assert_eq!(gateway.ask(&bearer(&token)).await.reason(), Some("TOKEN_INVALID"));
+        let of = |user: &str| new.sign(&with(|c| c["sub"] = user.into()));
+        for (token, spoof, status) in
+            [(of("a"), "", 200), (of("a"), "x-user: z\r\n", 429), (of("b"), "x-user: a\r\n", 200)]
+        {
+            let asked = get(&format!("{spoof}authorization: Bearer {token}\r\n"));
+            assert_eq!(gateway.ask(&asked).await.status, status, "{engine}");
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! Traffic features of routes, on real sockets and on both engines.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use hotswap_matcher::{
+    AccessDraft, ConcurrencyDraft, CorsDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, RateLimitDraft,
+    RequestLimitsDraft, TrafficDraft,
+};
+use tokio::sync::Notify;
+
+use crate::support::*;
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
+const ENGINES: [&str; 2] = ["own", "hyper"];
+
+/// A gateway whose only route has these features.
+fn gateway(engine: &str, backend: SocketAddr, traffic: TrafficDraft) -> Gateway {
+    let args = ["--gateway-engine", engine, "--gateway-workers", "2", "--trusted-proxies", "127.0.0.0/8"];
+    Gateway::before_with(backend, &args, |route| route.traffic = Some(Box::new(traffic)))
+}
+
+/// A request of a client with this address, as a trusted proxy tells it.
+fn from(client: &str) -> String {
+    format!("GET / HTTP/1.1\r\nhost: h\r\nx-forwarded-for: {client}\r\n\r\n")
+}
+
+fn texts(all: &[&str]) -> Vec<String> {
+    all.iter().map(|t| (*t).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn addresses_that_are_denied_get_403_and_the_connection_goes_on() {
+    let backend = Backend::echo().await;
+    for engine in ENGINES {
+        let access = AccessDraft {
+            allow: texts(&["192.0.2.0/24", "2001:db8::/32", "127.0.0.0/8"]),
+            deny: texts(&["192.0.2.66", "2001:db8:bad::/48"]),
+        };
+        let gateway = gateway(
+            engine,
+            backend.address,
+            TrafficDraft { access: Some(access), ..TrafficDraft::default() },
+        );
+        let mut client = gateway.connect().await;
+        for (address, status) in [
+            ("192.0.2.1", 200),
+            ("192.0.2.66", 403),
+            ("198.51.100.1", 403),
+            ("::ffff:192.0.2.66", 403),
+            ("2001:db8::1", 200),
+            ("2001:db8:bad::1", 403),
+            // Behind what is no address nothing is believed: the peer counts.
+            ("192.0.2.66, nonsense", 200),
+        ] {
+            client.send(from(address)).await;
+            let response = client.response().await;
+            assert_eq!(response.status, status, "{engine} {address}");
+            let reason = (status == 403).then_some("ADDRESS_DENIED");
+            assert_eq!(response.reason(), reason);
+        }
+        gateway.counts("gateway_traffic_refused_total{reason=\"ADDRESS_DENIED\",route=\"routes/r\"} 4").await;
+    }
+}
+
+#[tokio::test]
+async fn one_request_too_many_is_shed_at_once_and_places_are_given_back() {
+    for engine in ENGINES {
+        let (arrived, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let held = (Arc::clone(&arrived), Arc::clone(&go));
+        let backend = Backend::each(move |_, mut wire| {
+            let (arrived, go) = held.clone();
+            async move {
+                while wire.request().await.is_some() {
+                    arrived.notify_one();
+                    go.notified().await;
+                    wire.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                }
+            }
+        })
+        .await;
+        let concurrency = Some(ConcurrencyDraft { max_requests: 2, retry_after_s: 7 });
+        let mut gateway =
+            gateway(engine, backend.address, TrafficDraft { concurrency, ..TrafficDraft::default() });
+        let mut clients = vec![gateway.connect().await, gateway.connect().await];
+        for client in &mut clients {
+            client.send(GET).await;
+            in_time("arrival", arrived.notified()).await;
+        }
+        gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 2").await;
+        // A swap in the middle forgets nobody.
+        let mut route = to_pool("p");
+        let concurrency = Some(ConcurrencyDraft { max_requests: 2, retry_after_s: 9 });
+        route.traffic = Some(Box::new(TrafficDraft { concurrency, ..TrafficDraft::default() }));
+        gateway.route("r", &route);
+        gateway.swap();
+        let shed = gateway.ask(GET).await;
+        assert_eq!((shed.status, shed.reason()), (503, Some("CONCURRENCY_LIMIT")), "{engine}");
+        assert_eq!(shed.header("retry-after"), Some("9"));
+        // One goes away in the middle, the other is answered: both places are free again.
+        drop(clients.pop());
+        go.notify_one();
+        go.notify_one();
+        assert_eq!(clients[0].response().await.status, 200);
+        gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 0").await;
+        clients[0].send(GET).await;
+        in_time("arrival", arrived.notified()).await;
+        go.notify_one();
+        assert_eq!(clients[0].response().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_large_for_its_route_is_refused_and_reaches_nobody() {
+    for engine in ENGINES {
+        let backend = Backend::echo().await;
+        let limits = Some(RequestLimitsDraft { max_body_bytes: 10, max_head_bytes: 256, max_headers: 6 });
+        let gateway = gateway(engine, backend.address, TrafficDraft { limits, ..TrafficDraft::default() });
+        let post = |body: &str| {
+            format!("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        };
+        let chunked = |body: &str| {
+            let len = body.len();
+            format!(
+                "POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n{len:x}\r\n{body}\r\n0\r\n\r\n"
+            )
+        };
+        for (request, status, reason) in [
+            (post("0123456789"), 200, None),
+            (chunked("0123456789"), 200, None),
+            (post("0123456789a"), 413, Some("BODY_TOO_LARGE")),
+            (chunked("0123456789a"), 413, Some("BODY_TOO_LARGE")),
+            (format!("GET /{} HTTP/1.1\r\nhost: h\r\n\r\n", "a".repeat(300)), 431, Some("HEAD_TOO_LARGE")),
+            (
+                format!("GET / HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "a".repeat(250)),
+                431,
+                Some("HEAD_TOO_LARGE"),
+            ),
+            (format!("GET / HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "a".repeat(240)), 200, None),
+            (
+                format!("GET / HTTP/1.1\r\nhost: h\r\n{}\r\n", "x: 1\r\n".repeat(6)),
+                431,
+                Some("HEAD_TOO_LARGE"),
+            ),
+        ] {
+            let response = gateway.ask(&request).await;
+            let found = (response.status, response.reason());
+            assert_eq!(found, (status, reason), "{engine} {request}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_holds_for_all_cores_and_over_swaps_and_says_when_to_come_again() {
+    let backend = Backend::always("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    for engine in ENGINES {
+        let limit = RateLimitDraft { requests: 20, period_ms: 3_600_000, ..RateLimitDraft::default() };
+        let traffic = TrafficDraft { rate_limit: Some(limit.clone()), ..TrafficDraft::default() };
+        let mut gateway = gateway(engine, backend.address, traffic.clone());
+        let (stop, passed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let mut clients = Vec::new();
+        for _ in 0..8 {
+            let (stop, passed, address) = (Arc::clone(&stop), Arc::clone(&passed), gateway.address());
+            clients.push(spawn(async move {
+                let mut client = Client::connect(address).await;
+                while !stop.load(Ordering::SeqCst) {
+                    client.send(GET).await;
+                    match client.response().await.status {
+                        200 => _ = passed.fetch_add(1, Ordering::SeqCst),
+                        status => assert_eq!(status, 429),
+                    }
+                }
+            }));
+        }
+        for round in 0..100 {
+            let mut route = to_pool("p");
+            route.display_name = format!("round {round}");
+            route.traffic = Some(Box::new(traffic.clone()));
+            gateway.route("r", &route);
+            gateway.swap();
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        stop.store(true, Ordering::SeqCst);
+        for client in clients {
+            client.await.expect("no other answer");
+        }
+        assert_eq!(passed.load(Ordering::SeqCst), 20, "{engine}");
+        let refused = gateway.ask(GET).await;
+        assert_eq!((refused.status, refused.reason()), (429, Some("RATE_LIMITED")));
+        assert_eq!(refused.header("ratelimit-policy"), Some("\"route\";q=20;w=3600"));
+        assert!(refused.header("ratelimit").is_some_and(|v| v.starts_with("\"route\";r=0;t=")));
+        let wait: u32 = refused.header("retry-after").and_then(|v| v.parse().ok()).expect("a number");
+        assert!((1..=180).contains(&wait), "{wait}");
+        // The bucket is empty still, but fills by the new rules from now on.
+        let limit = RateLimitDraft { requests: 1_000_000, period_ms: 1, quiet: true, ..limit };
+        let mut route = to_pool("p");
+        route.traffic = Some(Box::new(TrafficDraft { rate_limit: Some(limit), ..TrafficDraft::default() }));
+        gateway.route("r", &route);
+        gateway.swap();
+        let mut answer = gateway.ask(GET).await;
+        while answer.status == 429 {
+            answer = gateway.ask(GET).await;
+        }
+        assert_eq!((answer.status, answer.header("ratelimit")), (200, None));
+    }
+}
+
+#[tokio::test]
+async fn each_key_of_a_rate_limit_has_its_own() {
+    let backend = Backend::echo().await;
+    let one = RateLimitDraft { requests: 1, period_ms: 3_600_000, ..RateLimitDraft::default() };
+    for engine in ENGINES {
+        let rate_limit = Some(RateLimitDraft { client_address: Some(true), ..one.clone() });
+        let by_client =
+            gateway(engine, backend.address, TrafficDraft { rate_limit, ..TrafficDraft::default() });
+        for (address, status) in [
+            ("192.0.2.1", 200),
+            ("192.0.2.1", 429),
+            ("::ffff:192.0.2.1", 429),
+            ("192.0.2.2", 200),
+            ("2001:db8::1", 200),
+            ("2001:db8::2:3:4:5", 429),
+            ("2001:db8:0:1::1", 200),
+        ] {
+            assert_eq!(by_client.ask(&from(address)).await.status, status, "{engine} {address}");
+        }
+        let rate_limit = Some(RateLimitDraft { header: Some("x-key".into()), ..one.clone() });
+        let by_header =
+            gateway(engine, backend.address, TrafficDraft { rate_limit, ..TrafficDraft::default() });
+        for (headers, status) in
+            [("x-key: a\r\n", 200), ("X-Key: a\r\n", 429), ("x-key: b\r\n", 200), ("", 200), ("", 429)]
+        {
+            let request = format!("GET / HTTP/1.1\r\nhost: h\r\n{headers}\r\n");
+            assert_eq!(by_header.ask(&request).await.status, status, "{engine} {headers}");
+        }
+    }
+}
+
+fn cors() -> CorsDraft {
+    CorsDraft {
+        origins: texts(&["https://app.example", "https://*.shop.example"]),
+        methods: texts(&["PUT"]),
+        headers: texts(&["X-Token", "content-type"]),
+        expose_headers: texts(&["x-total"]),
+        credentials: true,
+        max_age_s: 600,
+    }
+}
+
+fn preflight(origin: &str, method: &str, headers: &str) -> String {
+    format!(
+        "OPTIONS / HTTP/1.1\r\nhost: h\r\norigin: {origin}\r\naccess-control-request-method: {method}\r\n\
+         access-control-request-headers: {headers}\r\n\r\n"
+    )
+}
+
+#[tokio::test]
+async fn what_browsers_ask_first_is_answered_by_the_gateway() {
+    let backend = Backend::echo().await;
+    for engine in ENGINES {
+        let gateway =
+            gateway(engine, backend.address, TrafficDraft { cors: Some(cors()), ..TrafficDraft::default() });
+        let before = backend.connections();
+        let allowed = gateway.ask(&preflight("https://a.shop.example", "PUT", "x-token, Content-Type")).await;
+        assert_eq!(allowed.status, 204, "{engine}");
+        for (name, value) in [
+            ("access-control-allow-origin", "https://a.shop.example"),
+            ("access-control-allow-credentials", "true"),
+            ("access-control-allow-methods", "PUT"),
+            ("access-control-allow-headers", "x-token, Content-Type"),
+            ("access-control-max-age", "600"),
+            ("vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
+        ] {
+            assert_eq!(allowed.header(name), Some(value), "{engine} {name}");
+        }
+        for (origin, method, headers) in [
+            ("https://evil.example", "PUT", "x-token"),
+            ("null", "PUT", "x-token"),
+            ("https://app.example", "DELETE", ""),
+            ("https://app.example", "put", ""),
+            ("https://app.example", "GET", "x-other"),
+            ("https://app.example", "GET", "x-token, b(d"),
+        ] {
+            let denied = gateway.ask(&preflight(origin, method, headers)).await;
+            let found = (denied.status, denied.reason(), denied.header("access-control-allow-origin"));
+            assert_eq!(found, (403, Some("CORS_DENIED"), None), "{engine} {origin} {method} {headers}");
+        }
+        assert_eq!(backend.connections(), before, "no backend was asked");
+        // It asks nothing of the kind: the backend answers.
+        let plain = gateway.ask("OPTIONS / HTTP/1.1\r\nhost: h\r\norigin: https://app.example\r\n\r\n").await;
+        assert_eq!(plain.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn answers_say_whose_pages_may_read_them_whatever_the_backend_says() {
+    let backend = Backend::always(
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nvary: accept\r\naccess-control-allow-origin: *\r\n\
+         Access-Control-Allow-Credentials: false\r\n\r\n",
+    )
+    .await;
+    for engine in ENGINES {
+        let rate_limit = Some(RateLimitDraft {
+            requests: 1,
+            period_ms: 3_600_000,
+            header: Some("x-key".into()),
+            ..RateLimitDraft::default()
+        });
+        let traffic = TrafficDraft { cors: Some(cors()), rate_limit, ..TrafficDraft::default() };
+        let gateway = gateway(engine, backend.address, traffic);
+        let ask = |origin: &str, key: &str| {
+            format!("GET / HTTP/1.1\r\nhost: h\r\nx-key: {key}\r\norigin: {origin}\r\n\r\n")
+        };
+        let count = |head: &str, name: &str| {
+            head.lines().filter(|l| l.to_ascii_lowercase().starts_with(&format!("{name}:"))).count()
+        };
+        let good = gateway.ask(&ask("https://app.example", "a")).await;
+        assert_eq!(good.header("access-control-allow-origin"), Some("https://app.example"));
+        assert_eq!(good.header("access-control-allow-credentials"), Some("true"));
+        assert_eq!(good.header("access-control-expose-headers"), Some("x-total"));
+        assert_eq!((count(&good.head, "access-control-allow-origin"), count(&good.head, "vary")), (1, 2));
+        let other = gateway.ask(&ask("https://evil.example", "b")).await;
+        assert_eq!((other.status, other.header("access-control-allow-origin")), (200, None), "{engine}");
+        assert_eq!(count(&other.head, "vary"), 2);
+        // A page can read why it was refused.
+        let refused = gateway.ask(&ask("https://app.example", "a")).await;
+        assert_eq!(refused.status, 429);
+        assert_eq!(refused.header("access-control-allow-origin"), Some("https://app.example"));
+    }
+}
+
+#[tokio::test]
+async fn requests_fail_and_wait_on_purpose_where_a_header_asks_for_it() {
+    let backend = Backend::echo().await;
+    for engine in ENGINES {
+        let fault = FaultDraft {
+            abort: Some(FaultAbortDraft { status: 418, share_bps: 10_000 }),
+            delay: None,
+            header: "x-fault".into(),
+        };
+        let with = |fault| TrafficDraft { fault: Some(fault), ..TrafficDraft::default() };
+        let aborts = gateway(engine, backend.address, with(fault.clone()));
+        assert_eq!(aborts.ask(GET).await.status, 200);
+        let failed = aborts.ask("GET / HTTP/1.1\r\nhost: h\r\nx-fault: 1\r\n\r\n").await;
+        assert_eq!((failed.status, failed.reason()), (418, Some("FAULT_INJECTED")), "{engine}");
+
+        let delay = Some(FaultDelayDraft { delay_ms: 50, share_bps: 10_000 });
+        let waits = gateway(engine, backend.address, with(FaultDraft { abort: None, delay, ..fault }));
+        let mut client = waits.connect().await;
+        for _ in 0..2 {
+            let began = std::time::Instant::now();
+            client.send("POST / HTTP/1.1\r\nhost: h\r\nx-fault: 1\r\ncontent-length: 3\r\n\r\na").await;
+            client.send("bc").await;
+            let response = client.response().await;
+            assert_eq!(response.status, 200);
+            assert!(response.text().ends_with("abc"), "{engine} {}", response.text());
+            // It can't have been sooner.
+            assert!(began.elapsed().as_millis() >= 50);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_request_waits_on_purpose_gives_its_place_back() {
+    let backend = Backend::echo().await;
+    for engine in ENGINES {
+        let fault = Some(FaultDraft {
+            delay: Some(FaultDelayDraft { delay_ms: 60_000, share_bps: 10_000 }),
+            ..FaultDraft::default()
+        });
+        let concurrency = Some(ConcurrencyDraft { max_requests: 1, retry_after_s: 0 });
+        let gateway =
+            gateway(engine, backend.address, TrafficDraft { fault, concurrency, ..TrafficDraft::default() });
+        let mut client = gateway.connect().await;
+        client.send(GET).await;
+        gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 1").await;
+        assert_eq!(gateway.ask(GET).await.status, 503);
+        drop(client);
+        gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 0").await;
+    }
+}

@@ -1,0 +1,121 @@
+//! Traffic features of a route, for `describe`.
+
+use hotswap_api::route::v1::{AccessLog, AccessLogMode, Cors, Fault, Jwt, RateLimit, Traffic, rate_limit};
+
+use super::Lines;
+use crate::columns;
+
+/// A line for each feature that is on.
+pub(super) fn lines(traffic: Option<&Traffic>, lines: &mut Lines) {
+    let Some(t) = traffic else { return };
+    let mut note = |title, told: Option<Vec<String>>| lines.extend(told.map(|told| (title, told)));
+    note(
+        "Access",
+        t.access.as_ref().map(|a| {
+            let all = |verb: &'static str, of: &[String]| {
+                of.iter().map(|network| format!("{verb} {network}")).collect::<Vec<_>>()
+            };
+            [all("allow", &a.allow), all("deny", &a.deny)].concat()
+        }),
+    );
+    note("CORS", t.cors.as_ref().map(cors));
+    note(
+        "Request limits",
+        t.limits.as_ref().map(|l| {
+            let bytes = u64::from(l.max_head_bytes);
+            [(l.max_body_bytes, "bytes of body"), (bytes, "bytes of head"), (l.max_headers.into(), "headers")]
+                .into_iter()
+                .filter(|(most, _)| *most > 0)
+                .map(|(most, what)| format!("{most} {what}"))
+                .collect()
+        }),
+    );
+    note("Tokens", t.jwt.as_ref().map(jwt));
+    note("Rate limit", t.rate_limit.as_ref().map(|r| vec![rate(r)]));
+    note("Concurrency", t.concurrency.as_ref().map(|c| vec![format!("{} requests", c.max_requests)]));
+    note("Fault", t.fault.as_ref().map(fault));
+    note("Access log", t.access_log.as_ref().map(|l| vec![log(l)]));
+}
+
+fn cors(c: &Cors) -> Vec<String> {
+    let mut told = vec![format!("origins {}", c.origins.join(", "))];
+    for (what, names) in [("methods", &c.methods), ("headers", &c.headers), ("exposed", &c.expose_headers)] {
+        if !names.is_empty() {
+            told.push(format!("{what} {}", names.join(", ")));
+        }
+    }
+    if c.credentials {
+        told.push("with credentials".to_owned());
+    }
+    told
+}
+
+fn jwt(j: &Jwt) -> Vec<String> {
+    let mut told = vec![format!("signed with {}", j.algorithms.join(" or "))];
+    if !j.issuer.is_empty() {
+        told.push(format!("of {}", j.issuer));
+    }
+    if !j.audiences.is_empty() {
+        told.push(format!("for {}", j.audiences.join(" or ")));
+    }
+    told.extend(j.claim_headers.iter().map(|c| format!("{} to {}", c.claim, c.header)));
+    if j.optional {
+        told.push("or none".to_owned());
+    }
+    told
+}
+
+fn rate(r: &RateLimit) -> String {
+    let period = if r.period_ms == 0 { 1_000 } else { r.period_ms };
+    let burst = if r.burst == 0 { r.requests } else { r.burst };
+    let each = match &r.key {
+        None => "for all".to_owned(),
+        Some(rate_limit::Key::ClientAddress(_)) => "for each client address".to_owned(),
+        Some(rate_limit::Key::Header(name)) => format!("for each value of {name}"),
+    };
+    format!("{} requests in {period} ms, {burst} at once, {each}", r.requests)
+}
+
+fn fault(f: &Fault) -> Vec<String> {
+    let mut told = Vec::new();
+    if let Some(abort) = &f.abort {
+        told.push(format!("{} of requests get {}", columns::percent(abort.share_bps), abort.status));
+    }
+    if let Some(delay) = &f.delay {
+        told.push(format!("{} of requests wait {} ms", columns::percent(delay.share_bps), delay.delay_ms));
+    }
+    if !f.header.is_empty() {
+        told.push(format!("only those with {}", f.header));
+    }
+    told
+}
+
+fn log(l: &AccessLog) -> String {
+    match l.mode() {
+        AccessLogMode::Off => "nothing".to_owned(),
+        AccessLogMode::Errors => "requests with a reason code".to_owned(),
+        AccessLogMode::Unspecified | AccessLogMode::All if l.share_bps == 0 => "all requests".to_owned(),
+        AccessLogMode::Unspecified | AccessLogMode::All => {
+            format!("requests with a reason code, and {} of the others", columns::percent(l.share_bps))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_is_told_with_its_defaults() {
+        let traffic = Traffic {
+            rate_limit: Some(RateLimit { requests: 5, ..RateLimit::default() }),
+            access_log: Some(AccessLog { mode: 0, share_bps: 100 }),
+            ..Traffic::default()
+        };
+        let mut told = Lines::new();
+        lines(Some(&traffic), &mut told);
+        let rate = vec!["5 requests in 1000 ms, 5 at once, for all".to_owned()];
+        let log = vec!["requests with a reason code, and 1 % of the others".to_owned()];
+        assert_eq!(told, [("Rate limit", rate), ("Access log", log)]);
+    }
+}
