@@ -67,8 +67,9 @@ impl Writer {
         let caller =
             OpContext::new(principal, Uuid::nil(), "/hotswap.route.v1.RouteService/UpdateRoute", None);
         let (notices, faults) = (Arc::new(NoNotices), Arc::new(NoFaults));
+        let (own, log) = (db.clone(), audit.clone());
         let parts =
-            Parts { db: db.clone(), clock, ids, audit: audit.clone(), notices, domains: vec![], faults };
+            Parts { db: own, clock, ids, audit: log, notices, domains: vec![], prometheus: None, faults };
         Ok(Self { db, audit, rollouts: Rollouts::new(parts), caller })
     }
 
