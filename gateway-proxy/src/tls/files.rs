@@ -1,51 +1,13 @@
 //! The files of certificates: which there are, and what they hold.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use hotswap_runtime::{StartError, chain};
+use hotswap_runtime::tls::TlsError;
 use sha2::{Digest as _, Sha256};
 
 use super::options::{ClientTlsOptions, PairOption};
-
-/// Why they can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file or folder can't be read.
-    #[error("cannot read {path}: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file does not hold what it should, or others may read it. Nothing of a key is in the words.
-    #[error("{path}: {why}")]
-    Content {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-}
-
-impl From<TlsError> for StartError {
-    fn from(error: TlsError) -> Self {
-        Self::Option(error.to_string())
-    }
-}
-
-impl TlsError {
-    pub(super) fn content(path: &Path, why: impl Into<String>) -> Self {
-        Self::Content { path: path.to_owned(), why: why.into() }
-    }
-
-    pub(super) fn wrong(path: &Path, error: &(dyn std::error::Error + 'static)) -> Self {
-        Self::content(path, chain(error))
-    }
-}
 
 /// What the files held.
 pub(super) struct Contents {

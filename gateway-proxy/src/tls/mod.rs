@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+pub use hotswap_runtime::tls::TlsError;
 use hotswap_runtime::{StartError, Supervisor, TaskKind};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
@@ -30,7 +31,6 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-pub use files::TlsError;
 pub(crate) use options::needs_own;
 pub use options::{ClientTlsOptions, PairOption, TlsVersion};
 pub(crate) use shown::ShownCertificate;

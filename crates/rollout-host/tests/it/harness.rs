@@ -64,6 +64,13 @@ impl Place {
         self.dir.path()
     }
 
+    /// Runs statements on its PostgreSQL; `false`: it lies on SQLite.
+    pub(crate) fn on_postgres(&self, text: &str) -> bool {
+        let Some(database) = &self.database else { return false };
+        database.sql(text).expect("runs");
+        true
+    }
+
     pub(crate) async fn open(&self) -> Db {
         let database = match &self.database {
             None => Database::Sqlite(self.dir.path().join("hotswap.db")),

@@ -50,6 +50,18 @@ impl From<TlsError> for StartError {
     }
 }
 
+impl TlsError {
+    /// A file does not hold what it should. Nothing of a key may be in the words.
+    pub fn content(path: &Path, why: impl Into<String>) -> Self {
+        Self::Content { path: path.to_owned(), why: why.into() }
+    }
+
+    /// The same, in the words of an error and of what stands behind it.
+    pub fn wrong(path: &Path, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::content(path, chain(error))
+    }
+}
+
 /// What the files held.
 #[derive(PartialEq, Eq)]
 pub(super) struct Contents {
@@ -100,16 +112,16 @@ impl Contents {
     pub(super) fn config(&self, files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         let certs = certificates(&self.cert, &files.cert)?;
         let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|_| wrong(&files.key, "there is no private key in PEM form".to_owned()))?;
+            .map_err(|_| TlsError::content(&files.key, "there is no private key in PEM form"))?;
         let builder = ServerConfig::builder();
         let builder = match (&self.client_ca, &files.client_ca) {
             (Some(bytes), Some(path)) => {
                 let verifier = WebPkiClientVerifier::builder(Arc::new(roots(bytes, path)?)).build();
-                builder.with_client_cert_verifier(verifier.map_err(|e| wrong(path, e.to_string()))?)
+                builder.with_client_cert_verifier(verifier.map_err(|e| TlsError::wrong(path, &e))?)
             }
             _ => builder.with_no_client_auth(),
         };
-        builder.with_single_cert(certs, key).map_err(|e| wrong(&files.cert, chain(&e)))
+        builder.with_single_cert(certs, key).map_err(|e| TlsError::wrong(&files.cert, &e))
     }
 }
 
@@ -117,18 +129,14 @@ fn certificates(bytes: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>
     let certs: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
     match certs {
         Ok(certs) if !certs.is_empty() => Ok(certs),
-        _ => Err(wrong(path, "there is no certificate in PEM form".to_owned())),
+        _ => Err(TlsError::content(path, "there is no certificate in PEM form")),
     }
 }
 
 fn roots(bytes: &[u8], path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for cert in certificates(bytes, path)? {
-        roots.add(cert).map_err(|e| wrong(path, e.to_string()))?;
+        roots.add(cert).map_err(|e| TlsError::wrong(path, &e))?;
     }
     Ok(roots)
-}
-
-fn wrong(path: &Path, why: String) -> TlsError {
-    TlsError::Content { path: path.to_owned(), why }
 }

@@ -2,6 +2,7 @@
 
 mod at_once;
 mod clocks;
+mod full;
 mod gone;
 mod prometheus;
 mod traffic;
