@@ -144,7 +144,8 @@ reasons! {
 }
 
 impl Reason {
-    /// Whether it says that the request itself may be other than it looks, so that its connection is not used again.
+    /// Whether it says that the request itself may be other than it looks, or that nothing else can come on its connection:
+    /// then that is not used again.
     pub const fn is_doubtful(self) -> bool {
         matches!(
             self,
@@ -155,6 +156,7 @@ impl Reason {
                 | Self::BodyTooLarge
                 | Self::ClientTimeout
                 | Self::ClientGone
+                | Self::TlsRequired
         )
     }
 

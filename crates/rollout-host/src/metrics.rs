@@ -49,7 +49,18 @@ const LATE: MetricDef =
 pub const METRICS: &[MetricDef] = &[ACTIVE, TRANSITIONS, DECISIONS, FENCED, FAILED, ACT, UNMEASURED, LATE];
 
 /// The kinds of events that somebody is to hear of.
-const KINDS: [&str; 6] = ["started", "paused", "rollback_began", "rollback_stuck", "frozen", "ended"];
+const KINDS: [&str; 10] = [
+    "started",
+    "step_began",
+    "step_done",
+    "promoted",
+    "paused",
+    "resumed",
+    "rollback_began",
+    "rollback_stuck",
+    "frozen",
+    "ended",
+];
 
 /// The metrics of drivers, one set for a process; cheap to clone.
 #[derive(Clone, Debug)]

@@ -193,8 +193,8 @@ metrics! {
     ]);
     TLS_EXPIRY = MetricDef::gauge(
         "gateway_tls_certificate_expiry_timestamp_seconds",
-        "seconds since 1970",
-        "When a certificate for clients runs out; of the first 1,000.",
+        "seconds",
+        "When a certificate for clients runs out, in seconds since 1970; of the first 1,000.",
     )
     .by(&[LabelDef { name: "file", values: "the file of the certificate" }]);
     TRAFFIC_REFUSED = MetricDef::counter(
