@@ -59,6 +59,13 @@ async fn a_gateway_is_ready_with_its_first_configuration_and_ends_in_order_on_si
         }
     })
     .await;
+    // The page tells it first; a core that takes nobody any more knows of the drain.
+    in_time("no listener", async {
+        while tokio::net::TcpStream::connect(listen).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
     go.add_permits(1);
     let late = client.response().await;
     assert_eq!((late.status, late.header("connection")), (200, Some("close")));
