@@ -1,5 +1,6 @@
 //! The gateway as a process: what it says, what it serves beside traffic, and how it ends.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::control::*;
@@ -7,6 +8,19 @@ use crate::gateway_process::*;
 use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
+
+/// Waits until the gateway says that it stops, and until its cores know of it: then they take nobody any more.
+async fn drains(admin: SocketAddr, listen: SocketAddr) {
+    in_time("not ready", async {
+        while page(admin, "/readyz").await.0 == 200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        while tokio::net::TcpStream::connect(listen).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn a_gateway_is_ready_with_its_first_configuration_and_ends_in_order_on_sigterm() {
@@ -53,19 +67,7 @@ async fn a_gateway_is_ready_with_its_first_configuration_and_ends_in_order_on_si
     })
     .await;
     process.signal("TERM");
-    in_time("not ready", async {
-        while page(admin, "/readyz").await.0 == 200 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
-    // The page tells it first; a core that takes nobody any more knows of the drain.
-    in_time("no listener", async {
-        while tokio::net::TcpStream::connect(listen).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    drains(admin, listen).await;
     go.add_permits(1);
     let late = client.response().await;
     assert_eq!((late.status, late.header("connection")), (200, Some("close")));

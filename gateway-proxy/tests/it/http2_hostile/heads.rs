@@ -1,0 +1,70 @@
+//! Heads that are too long, too slow, or larger than they look.
+
+use super::*;
+
+#[tokio::test]
+async fn a_head_without_an_end_is_not_waited_for_nor_kept() {
+    let besieged = Besieged::start(&[]).await;
+    let mut raw = besieged.raw().await;
+    raw.send(&frame(HEADERS, END_STREAM, 1, &get("/"))).await;
+    let piece = fields([(&b"x-a"[..], &[b'a'; 100][..])]);
+    for _ in 0..10_000 {
+        if !raw.send(&frame(CONTINUATION, 0, 1, &piece)).await {
+            break;
+        }
+    }
+    assert_eq!(raw.goodbye().await, Some(ENHANCE_YOUR_CALM));
+    // Nor one of pieces with nothing in them.
+    let mut raw = besieged.raw().await;
+    raw.send(&frame(HEADERS, END_STREAM, 1, &get("/"))).await;
+    raw.send(&frame(CONTINUATION, 0, 1, &[]).repeat(5_000)).await;
+    assert_eq!(raw.goodbye().await, Some(ENHANCE_YOUR_CALM));
+    assert_eq!(besieged.backend.connections(), 0);
+    besieged.stands("").await;
+}
+
+#[tokio::test]
+async fn a_head_that_stands_still_ends_the_connection() {
+    let besieged = Besieged::start(&["--client-head-ms", "150"]).await;
+    for begun in [frame(HEADERS, END_STREAM, 1, &get("/")), frame(HEADERS, BOTH, 1, &get("/"))[..15].to_vec()]
+    {
+        let mut raw = besieged.raw().await;
+        raw.send(&begun).await;
+        assert_eq!(raw.goodbye().await, Some(ENHANCE_YOUR_CALM));
+    }
+    let mut silent = Wire::connect(besieged.gateway.address()).await;
+    silent.send(&PREFACE[..20]).await;
+    assert!(!silent.ended().await, "a connection that never begins");
+    besieged.stands("").await;
+}
+
+#[tokio::test]
+async fn a_small_head_that_unpacks_to_a_large_one_is_refused_and_costs_no_memory() {
+    let besieged = Besieged::start(&[]).await;
+    let mut raw = besieged.raw().await;
+    // One field goes into the table of the connection; each byte behind it stands for that field.
+    let mut block = get("/");
+    block.extend_from_slice(&[0x40, 1, b'x']);
+    integer(4_000, &mut block);
+    block.extend_from_slice(&[b'a'; 4_000]);
+    block.extend_from_slice(&vec![0xbe; 12_000]);
+    assert!(block.len() <= 16_384, "one frame");
+    raw.send(&frame(HEADERS, BOTH, 1, &block)).await;
+    let code = raw.goodbye().await;
+    assert!(matches!(code, Some(ENHANCE_YOUR_CALM | PROTOCOL_ERROR | COMPRESSION_ERROR)), "{code:?}");
+    assert_eq!(besieged.backend.connections(), 0);
+    besieged.stands("").await;
+}
+
+#[tokio::test]
+async fn a_head_beyond_the_limits_gets_431_and_the_connection_goes_on() {
+    let besieged = Besieged::start(&["--max-head-bytes", "8192", "--max-headers", "10"]).await;
+    let long = "a".repeat(8_192);
+    let response = besieged.other.ask(&format!("GET / HTTP/1.1\r\nx-a: {long}\r\n\r\n")).await;
+    assert_eq!((response.status, response.reason()), (431, Some("HEAD_TOO_LARGE")));
+    let many = "x-a: 1\r\n".repeat(20);
+    let response = besieged.other.ask(&format!("GET / HTTP/1.1\r\n{many}\r\n")).await;
+    assert_eq!((response.status, response.reason()), (431, Some("HEAD_TOO_LARGE")));
+    assert_eq!(besieged.backend.connections(), 0);
+    besieged.stands("").await;
+}
