@@ -63,9 +63,12 @@ reasons! {
     /// The body has more bytes than allowed.
     BodyTooLarge = "BODY_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, "the body is too large",
         "Send less; `--max-body-bytes` of the gateway and `traffic.limits` of the route allow more.";
-    /// The head did not arrive in time.
+    /// The request did not arrive in time: its head, or the rest of its body.
     ClientTimeout = "CLIENT_TIMEOUT", StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time",
-        "Send the head at once; a slow network or a stalled client shows here.";
+        "Send the request at once; a slow network or a stalled client shows here.";
+    /// The client did not take the response in time; only the log and the metrics see it.
+    ClientStalled = "CLIENT_STALLED", StatusCode::REQUEST_TIMEOUT, "the client did not take the response in time",
+        "Read the response faster; `timeouts.idle_ms` and `timeouts.total_ms` of the route allow more time.";
     /// The client spoke without TLS where the gateway expects it.
     TlsRequired = "TLS_REQUIRED", StatusCode::BAD_REQUEST, "this port takes HTTPS only",
         "Use https:// for this port, or the gateway's port without TLS.";
@@ -155,6 +158,7 @@ impl Reason {
                 | Self::HeadTooLarge
                 | Self::BodyTooLarge
                 | Self::ClientTimeout
+                | Self::ClientStalled
                 | Self::ClientGone
                 | Self::TlsRequired
         )
@@ -175,6 +179,7 @@ impl Reason {
             | Self::GatewayStopping
             | Self::ClientGone
             | Self::ClientTimeout
+            | Self::ClientStalled
             | Self::BadRequest
             | Self::BadPath
             | Self::TlsRequired

@@ -69,11 +69,13 @@ impl Head {
     }
 }
 
-/// RFC 9110 section 6.5.1.
+/// What may stand in a head alone: RFC 9110 section 6.5.1, and what the gateway takes out of heads.
 fn is_for_heads(name: &[u8]) -> bool {
     const NAMES: &[&str] = &[
         "authorization",
         "cache-control",
+        "client-cert",
+        "client-cert-chain",
         "connection",
         "content-encoding",
         "content-length",
@@ -81,6 +83,7 @@ fn is_for_heads(name: &[u8]) -> bool {
         "content-type",
         "cookie",
         "expect",
+        "forwarded",
         "host",
         "keep-alive",
         "max-forwards",
@@ -91,7 +94,8 @@ fn is_for_heads(name: &[u8]) -> bool {
         "transfer-encoding",
         "upgrade",
     ];
-    NAMES.iter().any(|n| n.as_bytes() == name)
+    // Who asks, and from where, is the gateway's to say, and it says it in the head.
+    name.starts_with(b"x-forwarded-") || NAMES.iter().any(|n| n.as_bytes() == name)
 }
 
 impl Coding {

@@ -99,6 +99,12 @@ impl Admitted {
         (sent.is_some() || self.left_out.contains(name)).then_some(sent)
     }
 
+    /// Whether the backend does not get what the client says in a field of this name, in any case of its letters.
+    pub fn takes_out(&self, name: &[u8]) -> bool {
+        let is = |known: &HeaderName| name.eq_ignore_ascii_case(known.as_str().as_bytes());
+        self.left_out.iter().any(is) || self.sent.iter().any(|(known, _)| is(known))
+    }
+
     /// Brings the head of the request into the form that the backend gets.
     pub fn edit_request(&self, head: &mut impl Fields) {
         self.left_out.iter().for_each(|name| head.take_away(name));

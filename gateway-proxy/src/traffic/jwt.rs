@@ -90,6 +90,11 @@ pub(super) fn pass(
     }
 }
 
+/// Whether a byte can stand in the name of a scheme (RFC 9110 section 5.6.2).
+fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// The token that a request brings; `None`: none.
 fn find(jwt: &Jwt, head: &impl RequestHead) -> Result<Option<Vec<u8>>, Bad> {
     let (usual, bare) = (AUTHORIZATION, jwt.header.is_some());
@@ -108,7 +113,10 @@ fn find(jwt: &Jwt, head: &impl RequestHead) -> Result<Option<Vec<u8>>, Bad> {
     }
     let (scheme, token) = value.split_at_checked(6).unwrap_or((&value, &[][..]));
     match token {
-        [b' ', token @ ..] if scheme.eq_ignore_ascii_case(b"bearer") => Ok(Some(token.trim_ascii().to_vec())),
+        // Whatever stands between: a backend that reads it loosely must not find a token that nobody looked at.
+        [between, ..] if scheme.eq_ignore_ascii_case(b"bearer") && !is_of_a_name(*between) => {
+            Ok(Some(token.trim_ascii().to_vec()))
+        }
         // Other credentials are no token.
         _ => Ok(None),
     }

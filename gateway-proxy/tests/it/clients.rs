@@ -183,11 +183,12 @@ async fn a_client_that_does_not_read_holds_the_backend_back() {
     })
     .await;
     let limits = hotswap_matcher::TimeoutsDraft { idle_ms: 500, ..Default::default() };
-    let gateway = Gateway::before_with(backend.address, &[], |draft| timeouts(draft, limits));
+    let own = ["--gateway-engine", "own"];
+    let gateway = Gateway::before_with(backend.address, &own, |draft| timeouts(draft, limits));
     let mut client = gateway.connect().await;
     client.send(GET).await;
     // Neither side moves any more: what is on its way fits into the sockets' buffers.
-    gateway.counts("gateway_requests_failed_total{reason=\"IDLE_TIMEOUT\"} 1").await;
+    gateway.counts("gateway_requests_failed_total{reason=\"CLIENT_STALLED\"} 1").await;
     let all = sent.load(std::sync::atomic::Ordering::SeqCst);
     assert!(all < 50_000_000, "{all} bytes were taken from the backend for a client that reads none");
 }

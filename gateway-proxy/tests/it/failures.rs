@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hotswap_matcher::{PoolDraft, TimeoutsDraft};
+use hotswap_matcher::{CircuitBreakerDraft, PoolDraft, RetryDraft, TimeoutsDraft};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
@@ -107,14 +107,60 @@ async fn a_backend_that_hangs_ends_in_the_limit_that_ran_out() {
     })
     .await;
     let limits = |first_byte_ms, total_ms, idle_ms| TimeoutsDraft { first_byte_ms, total_ms, idle_ms };
-    for (limits, request, reason) in [
-        (limits(100, 0, 0), GET, "FIRST_BYTE_TIMEOUT"),
-        (limits(0, 100, 0), GET, "TOTAL_TIMEOUT"),
-        (limits(0, 0, 100), "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\nhalf", "IDLE_TIMEOUT"),
-    ] {
+    for (limits, request, reason) in
+        [(limits(100, 0, 0), GET, "FIRST_BYTE_TIMEOUT"), (limits(0, 100, 0), GET, "TOTAL_TIMEOUT")]
+    {
         let gateway = Gateway::before_with(backend.address, &[], |draft| timeouts(draft, limits));
         assert_eq!(failed(&gateway.ask(request).await), (504, Some(reason)));
         gateway.counts(&format!("gateway_requests_failed_total{{reason=\"{reason}\"}} 1")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_send_or_read_in_time_is_told_and_no_backend_is_blamed() {
+    let backend = Backend::each(|_, mut wire| async move {
+        while let Some(head) = wire.request_head().await {
+            if head.starts_with("GET /large") {
+                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").await;
+                while wire.stream.write_all(&[0; 100_000]).await.is_ok() {}
+                return;
+            }
+            if head.starts_with("GET") {
+                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+            }
+        }
+    })
+    .await;
+    let half = "PUT / HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\nhalf";
+    let large = "GET /large HTTP/1.1\r\nhost: h\r\n\r\n";
+    let limits = |total_ms, idle_ms| TimeoutsDraft { first_byte_ms: 0, total_ms, idle_ms };
+    for (limits, request, reason) in [
+        (limits(200, 0), half, "CLIENT_TIMEOUT"),
+        (limits(0, 200), half, "CLIENT_TIMEOUT"),
+        (limits(500, 0), large, "CLIENT_STALLED"),
+        (limits(0, 500), large, "CLIENT_STALLED"),
+    ] {
+        let mut gateway = Gateway::start(&["--gateway-engine", "own"]);
+        let mut pool = of_backends(&[backend.address]);
+        // The first failure would open it.
+        pool.circuit_breaker = Some(CircuitBreakerDraft { failure_threshold: 1, ..Default::default() });
+        let mut route = to_pool("p");
+        timeouts(&mut route, limits);
+        if let Some(forward) = &mut route.forward {
+            // A try may take less time than that; the client's pauses are none of it.
+            forward.retry = Some(RetryDraft { per_try_ms: 50, ..RetryDraft::default() });
+        }
+        gateway.pool_of("p", &pool);
+        gateway.route("r", &route);
+        gateway.swap();
+        let mut client = gateway.connect().await;
+        client.send(request).await;
+        if reason == "CLIENT_TIMEOUT" {
+            assert_eq!(failed(&client.response().await), (408, Some(reason)));
+        }
+        gateway.counts(&format!("gateway_requests_failed_total{{reason=\"{reason}\"}} 1")).await;
+        gateway.counts("gateway_retries_total{outcome=\"sent\"} 0").await;
+        assert_eq!(gateway.ask(GET).await.status, 200, "its breaker is closed, after {reason}");
     }
 }
 

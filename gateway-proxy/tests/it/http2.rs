@@ -349,6 +349,36 @@ async fn a_connection_without_requests_is_ended_in_order() {
 }
 
 #[tokio::test]
+async fn a_request_that_crosses_the_goodbye_is_served_however_long_it_takes() {
+    let backend = Backend::each(|_, mut wire| async move {
+        let _ = wire.request().await;
+        // Longer than a connection has that has nothing to do but to end.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    })
+    .await;
+    let gateway = with(&backend, &["--client-idle-ms", "400"]);
+    let mut raw = Frames::open(gateway.address()).await;
+    assert_eq!(raw.next_of(GOAWAY).await.expect("a goodbye").number(4), 0);
+    // The client has not read it yet.
+    raw.send(&frame(HEADERS, BOTH, 1, &get("/"))).await;
+    loop {
+        let next = raw.next().await.expect("the answer before the end");
+        match next.kind {
+            PING => {
+                raw.send(&frame(PING, 1, 0, &next.payload)).await;
+            }
+            DATA => {
+                assert_eq!(next.payload, b"ok");
+                break;
+            }
+            _ => {}
+        }
+    }
+    gateway.counts("gateway_active_connections 0").await;
+}
+
+#[tokio::test]
 async fn a_client_with_open_requests_is_asked_whether_it_is_there() {
     let silent = Backend::each(|_, mut wire| async move { drop((wire.request().await, wire.ended().await)) });
     let silent = silent.await;

@@ -209,7 +209,47 @@ async fn a_token_can_be_optional_elsewhere_and_kept_from_the_backend() {
         let with = gateway.ask(&get(&format!("x-token: {token}\r\n"))).await;
         assert!(with.text().contains("x-user: alice") && !with.text().contains(&token), "{}", with.text());
         assert_eq!(gateway.ask(&get("x-token: nonsense\r\n")).await.status, 401);
+        // A backend that reads more loosely must not find a token that nobody looked at.
+        let gateway = self::gateway(engine, backend.address, JwtDraft { optional: true, ..jwt(&[&ed]) });
+        for odd in ["Bearer\tnonsense", "bearer \tnonsense", "BEARER,nonsense", "Bearer \"nonsense\""] {
+            let asked = get(&format!("authorization: {odd}\r\n"));
+            assert_eq!(gateway.ask(&asked).await.reason(), Some("TOKEN_INVALID"), "{engine} {odd}");
+        }
+        assert_eq!(
+            gateway.ask(&get("authorization: Bearers nonsense\r\n")).await.status,
+            200,
+            "no scheme of ours"
+        );
     }
+}
+
+#[tokio::test]
+async fn what_heads_may_not_say_no_trailer_says() {
+    let trailers = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let came = std::sync::Arc::clone(&trailers);
+    let backend = Backend::each(move |_, mut wire| {
+        let came = std::sync::Arc::clone(&came);
+        async move {
+            while let Some((_, trailers)) = wire.request_and_trailers().await {
+                *came.lock().expect("a lock") = trailers;
+                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+            }
+        }
+    })
+    .await;
+    let ed = Signer::new("ed", Algorithm::EdDSA);
+    let token = ed.sign(&claims());
+    let gateway = gateway("own", backend.address, jwt(&[&ed]));
+    let forged =
+        ["client-cert", "x-forwarded-client-cert", "x-forwarded-for", "forwarded", "x-user", "X-User"];
+    let lines: String = forged.iter().map(|name| format!("{name}: forged\r\n")).collect();
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\ntransfer-encoding: chunked\r\n\
+         trailer: x-sum, {}\r\n\r\n2\r\nhi\r\n0\r\nx-sum: 1\r\n{lines}\r\n",
+        forged.join(", ")
+    );
+    assert_eq!(gateway.ask(&request).await.status, 200);
+    assert_eq!(trailers.lock().expect("a lock").trim(), "x-sum: 1");
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hotswap_matcher::{
-    AccessDraft, ConcurrencyDraft, CorsDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, RateLimitDraft,
-    RequestLimitsDraft, TrafficDraft,
+    AccessDraft, CircuitBreakerDraft, ConcurrencyDraft, CorsDraft, FaultAbortDraft, FaultDelayDraft,
+    FaultDraft, RateLimitDraft, RequestLimitsDraft, RetryDraft, TimeoutsDraft, TrafficDraft,
 };
 use tokio::sync::Notify;
 
@@ -112,9 +112,21 @@ async fn one_request_too_many_is_shed_at_once_and_places_are_given_back() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_too_large_for_its_route_is_refused_and_reaches_nobody() {
+async fn a_request_that_is_too_large_for_its_route_is_refused_and_no_backend_gets_it_whole() {
     for engine in ENGINES {
-        let backend = Backend::echo().await;
+        let reached = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&reached);
+        let backend = Backend::each(move |_, mut wire| {
+            let count = Arc::clone(&count);
+            async move {
+                while wire.request().await.is_some() {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    wire.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                }
+            }
+        })
+        .await;
+        let mut passed = 0;
         let limits = Some(RequestLimitsDraft { max_body_bytes: 10, max_head_bytes: 256, max_headers: 6 });
         let gateway = gateway(engine, backend.address, TrafficDraft { limits, ..TrafficDraft::default() });
         let post = |body: &str| {
@@ -147,6 +159,8 @@ async fn a_request_that_is_too_large_for_its_route_is_refused_and_reaches_nobody
             let response = gateway.ask(&request).await;
             let found = (response.status, response.reason());
             assert_eq!(found, (status, reason), "{engine} {request}");
+            passed += usize::from(status == 200);
+            assert_eq!(reached.load(Ordering::SeqCst), passed, "{engine} {request}");
         }
     }
 }
@@ -359,6 +373,29 @@ async fn requests_fail_and_wait_on_purpose_where_a_header_asks_for_it() {
             assert!(began.elapsed().as_millis() >= 50);
         }
     }
+}
+
+#[tokio::test]
+async fn a_wait_on_purpose_is_none_of_the_time_that_a_backend_has() {
+    let backend = Backend::always("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let mut gateway = Gateway::start(&["--gateway-engine", "own"]);
+    let mut route = to_pool("p");
+    timeouts(&mut route, TimeoutsDraft { total_ms: 250, ..TimeoutsDraft::default() });
+    if let Some(forward) = &mut route.forward {
+        forward.retry = Some(RetryDraft { per_try_ms: 100, ..RetryDraft::default() });
+    }
+    let delay = Some(FaultDelayDraft { delay_ms: 400, share_bps: 10_000 });
+    let fault = Some(FaultDraft { delay, ..FaultDraft::default() });
+    route.traffic = Some(Box::new(TrafficDraft { fault, ..TrafficDraft::default() }));
+    let mut pool = of_backends(&[backend.address]);
+    pool.circuit_breaker = Some(CircuitBreakerDraft { failure_threshold: 1, ..Default::default() });
+    gateway.pool_of("p", &pool);
+    gateway.route("r", &route);
+    gateway.swap();
+    for _ in 0..2 {
+        assert_eq!(gateway.ask(GET).await.status, 200);
+    }
+    gateway.counts("gateway_retries_total{outcome=\"sent\"} 0").await;
 }
 
 #[tokio::test]

@@ -154,12 +154,14 @@ impl<F: Front> Client<F> {
         let core = self.core();
         let traceparent = self.track.recording().and_then(Recording::sent);
         let (most, delay) = self.track.allowed(core.limits.max_body_bytes);
+        let trailers = self.track.trailer_names();
         let (Some(route), Some(head)) = (config.route(plan.route), self.track.head_mut()) else {
             return (self.reply(cx, Reply::Failure(Reason::NoRoute), true), 0);
         };
         let tries = Tries::of(config, &plan, head.method());
         let per_try = tries.as_ref().and_then(Tries::per_try_ms);
-        let mut exchange = Exchange::new(head, &mut plan, (framing, F::reads(framing)), most, tries);
+        let mut exchange =
+            Exchange::new(head, &mut plan, (framing, F::reads(framing)), (most, trailers), tries);
         exchange.copy = copy;
         if let Some(traceparent) = traceparent {
             head.set(&TRACEPARENT, traceparent.as_bytes());
@@ -182,6 +184,9 @@ impl<F: Front> Client<F> {
         self.track.keep_cookie(plan.set_cookie);
         let limits = ExchangeLimits { per_try, ..ExchangeLimits::of(&plan.timeouts) };
         self.track.forward(&plan.backend, plan.in_flight, limits);
+        if delay.is_some() {
+            self.track.hold();
+        }
         let taken = match exchange.upload.begin(rest, self.socket.told_end(), &mut around) {
             Ok(taken) => taken,
             Err(reason) => {

@@ -8,9 +8,10 @@ use super::core::Core;
 use super::exchange::Exchange;
 use super::front::Front;
 use super::http2;
+use super::reply::Reply;
 use super::socket::Socket;
 use super::track::Track;
-use super::wire::Rest;
+use super::wire::{self, Rest};
 use crate::engine::entry::Entered;
 use crate::engine::limits::Limit;
 use crate::engine::shared::Peer;
@@ -140,9 +141,9 @@ impl<F: Front> Client<F> {
     /// The rest of an answer goes out; then the exchange is over.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let core = self.core();
-        let had = self.late.len();
+        let had = (self.late.len(), self.socket.sent());
         let flushed = self.socket.poll_flush(cx, &mut self.late, &core);
-        if self.late.len() < had {
+        if had != (self.late.len(), self.socket.sent()) {
             self.track.moved();
         }
         if ready!(flushed).is_err() {
@@ -175,11 +176,27 @@ impl<F: Front> Client<F> {
                 Step::Exchange
             }
             Step::Relay => self.end_relay(limit),
+            Step::Exchange if !self.answered() && self.owes_body() => {
+                self.reply_to_open(cx, Reply::Failure(Reason::ClientTimeout))
+            }
             Step::Connect | Step::Pause | Step::Exchange if !self.answered() => self.fail(cx, limit.reason()),
+            Step::Exchange | Step::Flush if self.owes_reading() => self.cut(Reason::ClientStalled),
             Step::Connect | Step::Pause | Step::Exchange | Step::Flush | Step::End => {
                 self.cut(limit.reason())
             }
         }
+    }
+
+    /// Whether it is the client that keeps the backend waiting: for the rest of the request.
+    fn owes_body(&self) -> bool {
+        let Some(Exchange { upload, link: Some(link), .. }) = &self.exchange else { return false };
+        !upload.is_read() && !upload.is_kept_back() && wire::is_out(&link.0, &upload.late)
+    }
+
+    /// Whether the client has not taken what has come of the response.
+    fn owes_reading(&self) -> bool {
+        let in_pipe = self.exchange.as_ref().is_some_and(|e| e.download.waits_in_pipe());
+        in_pipe || !self.socket.is_out(&self.late)
     }
 
     /// Ends an exchange whose answer is out in part.

@@ -89,6 +89,11 @@ impl Download {
         (self.interim, self.lasts) = (0, false);
     }
 
+    /// Whether the client has not taken what has come of its body.
+    pub(super) fn waits_in_pipe(&self) -> bool {
+        self.pipe.as_ref().is_some_and(|pipe| !pipe.is_empty())
+    }
+
     /// Whether the backend's connection can be used again, when the response is over.
     pub(super) fn lasts(&self) -> bool {
         self.lasts
@@ -170,9 +175,9 @@ impl<F: Front> Client<F> {
             // The rest of it is no concern of the backend's connection.
             return Poll::Ready(Some(Down::Over));
         }
-        let had = self.late.len();
+        let had = (self.late.len(), self.socket.sent());
         let flushed = self.socket.poll_flush(cx, &mut self.late, core);
-        if self.late.len() < had && self.answered() {
+        if had != (self.late.len(), self.socket.sent()) && self.answered() {
             self.track.moved();
         }
         Poll::Ready(ready!(flushed).err().map(|_| Down::ClientGone))

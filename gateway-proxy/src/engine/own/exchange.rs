@@ -59,12 +59,13 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Of a request as it came: how its head frames the body, and how that is read.
+    /// Of a request as it came: how its head frames the body, and how that is read; the most that may come of it, and
+    /// the fields that may follow it.
     pub(super) fn new(
         head: &Head,
         plan: &mut Plan<Backend>,
         (framing, read): (Framing, Framing),
-        most: Option<u64>,
+        (most, trailers): (Option<u64>, Option<Box<[u8]>>),
         tries: Option<Tries>,
     ) -> Self {
         let idempotent = retry::is_idempotent(head.method());
@@ -81,7 +82,7 @@ impl Exchange {
             held: false,
             pause: None,
             path: plan.path.take(),
-            upload: Upload::new(head, (framing, read), most),
+            upload: Upload::new(head, (framing, read), most, trailers),
             download: Download::new(head),
             upgrade: None,
             relay: None,

@@ -77,6 +77,9 @@ pub(super) trait Front: Sized {
     /// Sends what is left.
     fn poll_flush(&mut self, cx: &mut Context<'_>, late: &mut Rest, core: &Core) -> Poll<io::Result<()>>;
 
+    /// How many bytes have gone out of those that it keeps itself, beside `late`.
+    fn sent(&self) -> u64;
+
     /// The socket, where bytes that are written to it reach the client as they are.
     fn plain(&self) -> Option<&TcpStream>;
 

@@ -100,6 +100,10 @@ impl Front for Socket {
         wire::poll_flush(self, cx, late, core)
     }
 
+    fn sent(&self) -> u64 {
+        Self::sent(self)
+    }
+
     fn plain(&self) -> Option<&TcpStream> {
         Self::plain(self)
     }

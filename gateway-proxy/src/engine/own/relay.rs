@@ -76,9 +76,9 @@ impl Way {
         let mut moved = false;
         while !self.is_over() {
             if !wire::is_out(to, late) {
-                let had = late.len();
+                let had = (late.len(), to.sent());
                 let flushed = wire::poll_flush(to, cx, late, core);
-                moved |= late.len() < had;
+                moved |= had != (late.len(), to.sent());
                 match flushed {
                     Poll::Ready(flushed) => flushed.map_err(|_| Failed::To)?,
                     Poll::Pending => break,

@@ -43,6 +43,8 @@ pub(in crate::engine) struct Secure {
     backlog: Vec<u8>,
     /// The peer has said that nothing follows.
     ended: bool,
+    /// Bytes that the socket has taken.
+    sent: u64,
 }
 
 impl Secure {
@@ -50,7 +52,7 @@ impl Secure {
     pub(super) fn new(tcp: TcpStream, mut session: Connection) -> Self {
         // A turn writes into a session that has nothing to send, so what a turn has is the limit.
         session.set_buffer_limit(None);
-        Self { tcp, session, unread: 0, backlog: Vec::new(), ended: false }
+        Self { tcp, session, unread: 0, backlog: Vec::new(), ended: false, sent: 0 }
     }
 
     /// The session, for what the handshake agreed on.
@@ -179,7 +181,7 @@ impl Secure {
             let mut out = Out { tcp: &mut self.tcp, cx };
             match self.session.write_tls(&mut out) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(_) => {}
+                Ok(n) => self.sent += n as u64,
                 Err(error) if is_wait(&error) => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -198,6 +200,11 @@ impl Secure {
             self.session.write_tls(&mut Now(&self.tcp))?;
         }
         Ok(())
+    }
+
+    /// How many bytes the socket has taken.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Says that nothing follows, and closes this side of the socket.

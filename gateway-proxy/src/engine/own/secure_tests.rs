@@ -85,6 +85,27 @@ async fn what_goes_in_comes_out_whatever_the_room() {
 }
 
 #[tokio::test]
+async fn what_the_socket_takes_of_a_large_write_shows_while_it_goes_out() {
+    let (mut client, mut server) = agreed().await;
+    let sent = vec![7; 30_000_000];
+    let before = server.sent();
+    let taken = poll_fn(|cx| server.poll_write(cx, [&sent, &[], &[]])).await.expect("takes it");
+    assert_eq!(taken, sent.len());
+    let first = server.sent();
+    assert!(before < first && first < sent.len() as u64 && !server.is_flushed(), "{first}");
+    let mut came = 0;
+    let flushing = poll_fn(|cx| server.poll_flush(cx));
+    let reading = async {
+        while came < sent.len() {
+            came += read(&mut client, 64 * 1024).await.expect("reads").len();
+        }
+    };
+    let (flushed, ()) = tokio::join!(flushing, reading);
+    flushed.expect("goes out");
+    assert!(server.is_flushed() && server.sent() > sent.len() as u64);
+}
+
+#[tokio::test]
 async fn a_library_reads_and_writes_a_socket_of_either_kind() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

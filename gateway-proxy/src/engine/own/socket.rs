@@ -54,6 +54,14 @@ impl Socket {
         }
     }
 
+    /// How many bytes have gone out that were taken before; of a plain socket none are.
+    pub(super) fn sent(&self) -> u64 {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(secure) => secure.sent(),
+        }
+    }
+
     /// Whether nothing is on its way out, nothing has come, and it has not ended: both would show as something to
     /// read. Mostly this is a look
     /// at what the runtime knows, and no call of the kernel.

@@ -136,11 +136,15 @@ impl Track {
         self.arm(Limit::Total, u64::MAX);
     }
 
-    /// The request is on its way, or out.
+    /// The request is on its way, or out. The time of a try is the backend's: while the client still sends, it stands.
     pub(super) fn wait_for_response(&mut self, request_open: bool) {
         if request_open {
+            self.try_until = u64::MAX;
             self.arm(Limit::Idle, self.limits.idle);
         } else {
+            if self.try_until == u64::MAX {
+                self.renew_try();
+            }
             self.arm(Limit::FirstByte, self.limits.first_byte);
         }
     }
@@ -240,6 +244,15 @@ impl Track {
         self.admitted()?.status()
     }
 
+    /// The fields that may follow the request's body: those that it says, without what its route's traffic features
+    /// take out of heads.
+    pub(super) fn trailer_names(&self) -> Option<Box<[u8]>> {
+        let names = self.head()?.trailer_names()?;
+        let Some(admitted) = self.admitted() else { return Some(names) };
+        let may = |name: &&[u8]| !admitted.takes_out(name.trim_ascii());
+        Some(names.split(|b| *b == b',').filter(may).collect::<Vec<_>>().join(&b","[..]).into())
+    }
+
     /// Edits the head of the request as the route's traffic features want it.
     pub(super) fn edit_request(&mut self) {
         self.note(|r| {
@@ -269,12 +282,23 @@ impl Track {
             r.backend = Some(Rc::clone(backend));
             r.in_flight = Some(in_flight);
         });
-        self.try_until = self.limits.per_try.map_or(u64::MAX, |ms| self.core.timers.after(ms));
+        self.renew_try();
+    }
+
+    /// The request waits on purpose: until [`Track::begin_anew`] no time runs.
+    pub(super) fn hold(&mut self) {
+        (self.total, self.try_until) = (u64::MAX, u64::MAX);
     }
 
     /// The try begins only now: what was before is not the backend's doing.
     pub(super) fn begin_anew(&mut self) {
         self.note(|r| r.in_flight.iter_mut().for_each(InFlight::begin_anew));
+        self.total = self.limits.total.map_or(u64::MAX, |ms| self.core.timers.after(ms));
+        self.renew_try();
+    }
+
+    /// The try has its whole time again.
+    fn renew_try(&mut self) {
         self.try_until = self.limits.per_try.map_or(u64::MAX, |ms| self.core.timers.after(ms));
     }
 

@@ -40,11 +40,16 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Of a request as it came: how its head frames the body, and how that is read.
-    pub(super) fn new(head: &Head, (framing, read): (Framing, Framing), most: Option<u64>) -> Self {
+    pub(super) fn new(
+        head: &Head,
+        (framing, read): (Framing, Framing),
+        most: Option<u64>,
+        trailers: Option<Box<[u8]>>,
+    ) -> Self {
         let coding = if framing == Framing::Chunked { Coding::Chunked } else { Coding::Plain };
         let asks = || head.first(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
         Self {
-            body: Pipe::new(read, coding, head.trailer_names()),
+            body: Pipe::new(read, coding, trailers),
             late: Rest::default(),
             room: most.unwrap_or(u64::MAX),
             kept_back: framing != Framing::None && !head.is_old() && asks(),
@@ -105,9 +110,9 @@ impl<F: Front> Client<F> {
     pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
         while let Some(Exchange { upload, link: Some(link), .. }) = &mut self.exchange {
             if !wire::is_out(&link.0, &upload.late) && !upload.broken {
-                let had = upload.late.len();
+                let had = (upload.late.len(), link.0.sent());
                 let flushed = wire::poll_flush(&mut link.0, cx, &mut upload.late, &self.track.core);
-                let moved = upload.late.len() < had;
+                let moved = had != (upload.late.len(), link.0.sent());
                 upload.broken = matches!(flushed, Poll::Ready(Err(_)));
                 if moved {
                     self.request_moved();

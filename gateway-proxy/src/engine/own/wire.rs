@@ -45,7 +45,21 @@ impl Rest {
         if self.bytes.capacity() == 0 {
             self.bytes = core.take_buffer();
         }
+        self.append(bytes);
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.make_room(bytes.len());
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Where the bytes that were taken are at least as many as those that wait, their room is used before more is asked
+    /// for. Without it a peer that never lets the last byte be taken would have memory kept for all that ever passed.
+    fn make_room(&mut self, more: usize) {
+        if self.bytes.capacity() - self.bytes.len() < more && self.at >= self.len() {
+            self.bytes.drain(..self.at);
+            self.at = 0;
+        }
     }
 
     /// Adds what the pieces have behind the first `skip` bytes.
@@ -131,4 +145,25 @@ pub(super) fn poll_flush(
 /// Whether nothing is left to be written.
 pub(super) fn is_out(socket: &Socket, late: &Rest) -> bool {
     late.is_empty() && socket.is_flushed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_follows_what_waits_and_not_what_has_passed() {
+        let mut rest = Rest::default();
+        let mut next = 0_u8;
+        for n in 0..100_000_usize {
+            // There is always something left.
+            let piece: Vec<u8> = (0..1_000).map(|i| (n + i) as u8).collect();
+            rest.append(&piece);
+            let left = rest.len() - 1 - n % 900;
+            assert_eq!(rest.as_slice().first(), Some(&next), "in order, at {n}");
+            rest.at += left;
+            next = *rest.as_slice().first().expect("something is left");
+        }
+        assert!(rest.bytes.capacity() <= 8_000, "{} bytes", rest.bytes.capacity());
+    }
 }

@@ -66,6 +66,20 @@ async fn requests_that_are_reset_once_they_are_under_way_end_the_connection_too(
 }
 
 #[tokio::test]
+async fn resets_that_a_client_has_the_gateway_send_count_as_its_own() {
+    let besieged = Besieged::start(&["--http2-resets", "10"]).await;
+    let mut raw = besieged.raw().await;
+    // CVE-2025-8671: an update beyond what a window can be makes the gateway reset the stream.
+    let most = 0x7fff_ffffu32.to_be_bytes();
+    let both = |n| {
+        [frame(HEADERS, BOTH, stream(n), &get("/hang")), frame(WINDOW_UPDATE, 0, stream(n), &most)].concat()
+    };
+    raw.send(&(0..100).flat_map(both).collect::<Vec<_>>()).await;
+    assert_eq!(raw.goodbye().await, Some(ENHANCE_YOUR_CALM));
+    besieged.stands("flood").await;
+}
+
+#[tokio::test]
 async fn streams_beyond_the_limit_are_refused_and_those_within_it_go_on() {
     let besieged = Besieged::start(&["--http2-streams", "10"]).await;
     let mut raw = besieged.raw().await;

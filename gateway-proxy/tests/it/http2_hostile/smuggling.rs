@@ -117,6 +117,39 @@ async fn a_body_that_is_not_as_long_as_it_said_never_becomes_a_whole_request() {
 }
 
 #[tokio::test]
+async fn trailers_that_are_refused_take_the_body_with_them_however_they_come() {
+    let besieged = Besieged::start(&[]).await;
+    let many = (0..101).map(|_| (&b"x-a"[..], &b"1"[..])).collect::<Vec<_>>();
+    // What h2 itself lets pass, and the first byte of the answer: its status as the static table has it, 400, or spelled out, 431.
+    for (trailers, status) in [(fields([(&b"x-a"[..], &b"1 "[..])]), 0x8c), (fields(many), 0x48)] {
+        let pieces = [
+            frame(HEADERS, END_HEADERS, 1, &asked("POST", "/", &[("trailer", "x-a")])),
+            frame(DATA, 0, 1, b"hello"),
+            frame(HEADERS, BOTH, 1, &trailers),
+        ];
+        for at_once in [true, false] {
+            let mut raw = besieged.raw().await;
+            if at_once {
+                raw.send(&pieces.concat()).await;
+            } else {
+                let (last, before) = pieces.split_last().expect("three");
+                for piece in before {
+                    raw.send(piece).await;
+                    // It has been read when this is answered.
+                    raw.send(&frame(PING, 0, 0, &[1; 8])).await;
+                    raw.next_of(PING).await.expect("an answer");
+                }
+                raw.send(last).await;
+            }
+            let answer = raw.next_of(HEADERS).await.expect("an answer");
+            assert_eq!(answer.payload.first(), Some(&status), "{at_once}");
+        }
+    }
+    assert_eq!(besieged.reached.load(Ordering::SeqCst), 0);
+    besieged.stands("").await;
+}
+
+#[tokio::test]
 async fn trailers_are_fields_as_others() {
     let besieged = Besieged::start(&[]).await;
     for field in [(&b"x-a"[..], &b"1\r\nx: 1"[..]), (b"transfer-encoding", b"chunked"), (b"X", b"1")] {

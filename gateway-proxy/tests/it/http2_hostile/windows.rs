@@ -78,7 +78,7 @@ async fn a_client_that_takes_nothing_holds_the_backend_back_and_is_cut() {
     let wide = frame(SETTINGS, 0, 0, &[&[0, 4][..], &0x7fff_ffffu32.to_be_bytes()].concat());
     let more = frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000u32.to_be_bytes());
     raw.send(&[wide, more, open.collect()].concat()).await;
-    gateway.counts("gateway_requests_failed_total{reason=\"IDLE_TIMEOUT\"} 50").await;
+    gateway.counts("gateway_requests_failed_total{reason=\"CLIENT_STALLED\"} 50").await;
     let all = sent.load(Ordering::SeqCst);
     assert!(all < 50 * 12_000_000, "{all} bytes were taken from the backend for a client that reads none");
 }

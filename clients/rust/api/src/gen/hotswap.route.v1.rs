@@ -938,8 +938,8 @@ pub struct Retry {
     /// Tries after the first: 1 to 10. 0 takes the default, 2.
     #[prost(uint32, tag = "1")]
     pub max_retries: u32,
-    /// Limit for one try, from its beginning to the head of the response, in ms: 0 to 3,600,000. 0: none but those of
-    /// Timeouts, of which total_ms is for all tries together.
+    /// Limit for one try, from its beginning to the head of the response, in ms: 0 to 3,600,000; it stands while the client
+    /// still sends the body. 0: none but those of Timeouts, of which total_ms is for all tries together.
     #[prost(uint32, tag = "2")]
     pub per_try_ms: u32,
     /// The pause before the first retry is drawn from 0 to this, in ms; before each that follows from 0 to twice as much

@@ -8,6 +8,7 @@ use h2::server::{Builder, Connection as Http2, Handshake, SendResponse};
 use h2::{Ping, PingPong, Reason as Code, RecvStream};
 use http::Request;
 
+use super::frames::RESETS_SAVED;
 use super::heads;
 use super::stream::{Open, Stream, Streams};
 use super::wire::Shared;
@@ -24,8 +25,10 @@ use crate::reason::Reason;
 const KEEP_ALIVE_MS: u64 = 30_000;
 /// Time that it has to answer, in ms.
 const PING_MS: u64 = 10_000;
-/// Time that a connection has to end once that is all it has to do, in ms.
+/// Time that a connection has to end once that is all it has to do, in ms, counted from the last that came or went.
 const CLOSING_MS: u64 = 1_000;
+/// The same where the client has not taken all that its streams have left to it, in ms.
+const TAKING_MS: u64 = 10_000;
 /// Bytes of one response that are kept for the socket, at most.
 const SEND_BUFFER: usize = 64 * 1024;
 /// What RFC 9113 section 6.5.2 counts for a field besides its bytes.
@@ -63,11 +66,13 @@ struct Connection {
     peer: Peer,
     /// Streams that have begun.
     begun: u64,
-    /// Reads when the deadline was set.
-    reads: u64,
+    /// Reads and bytes that had gone out when the deadline was set.
+    moved: (u64, u64),
     wait: Wait,
     /// No more requests are taken.
     is_going: bool,
+    /// It ends, whatever its streams do.
+    is_over: bool,
 }
 
 /// Serves a connection to its end.
@@ -86,9 +91,10 @@ pub(in crate::engine::own) async fn serve(client: Client<Socket>) {
         address,
         peer,
         begun: 0,
-        reads: 0,
+        moved: (0, 0),
         wait: Wait::Request(0),
         is_going: false,
+        is_over: false,
     };
     let over = std::future::poll_fn(|cx| connection.poll(cx)).await;
     drop(connection);
@@ -100,6 +106,7 @@ pub(in crate::engine::own) async fn serve(client: Client<Socket>) {
 
 fn builder(core: &Core) -> Builder {
     let limits = core.limits.http2;
+    let most_resets = usize::try_from(limits.resets.saturating_mul(RESETS_SAVED)).unwrap_or(usize::MAX);
     let fits = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let mut builder = Builder::new();
     builder
@@ -107,6 +114,8 @@ fn builder(core: &Core) -> Builder {
         .initial_window_size(limits.stream_window)
         .initial_connection_window_size(limits.connection_window)
         .max_header_list_size(fits(core.head_limits.bytes + FIELD * core.head_limits.headers))
+        // Streams that h2 resets for what the client did are as dear as those that the client resets.
+        .max_local_error_reset_streams(Some(most_resets))
         .max_pending_accept_reset_streams(usize::try_from(limits.streams).unwrap_or(usize::MAX))
         .max_send_buffer_size(SEND_BUFFER);
     builder
@@ -155,7 +164,7 @@ impl Connection {
                 Poll::Ready(Some(Ok((request, respond)))) => self.begin(request, respond),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(self.failed(&error)),
                 Poll::Ready(None) => return Poll::Ready(true),
-                Poll::Pending if self.wire.is_flooded() && self.wait != Wait::End => self.calm(),
+                Poll::Pending if self.wire.is_flooded() && !self.is_over => self.calm(),
                 Poll::Pending => break,
             }
         }
@@ -164,7 +173,7 @@ impl Connection {
             && pings.poll_pong(cx).is_ready()
         {
             self.wait = Wait::Streams;
-            self.reads = self.wire.reads();
+            self.moved = self.wire.moved();
             self.wait_at_most(KEEP_ALIVE_MS);
         }
         Poll::Pending
@@ -203,7 +212,7 @@ impl Connection {
     fn calm(&mut self) {
         self.wait = Wait::End;
         self.track.wait(CLOSING_MS);
-        self.is_going = true;
+        (self.is_going, self.is_over) = (true, true);
         self.track.core.metrics.http2_calmed.add(1);
         if let State::Open(http2) = &mut self.state {
             http2.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
@@ -224,13 +233,18 @@ impl Connection {
         true
     }
 
+    /// How long the client may do nothing, in ms, when the connection has nothing to do but to end.
+    fn closing_ms(&self) -> u64 {
+        if self.wire.is_out() { CLOSING_MS } else { TAKING_MS.min(self.track.core.limits.client_idle_ms) }
+    }
+
     fn wait_at_most(&mut self, ms: u64) {
         self.track.wait(ms.min(self.track.core.limits.client_idle_ms));
     }
 
     /// Sets the deadline, where the connection waits for something else than before.
     fn arm(&mut self) {
-        let wait = if self.wait == Wait::End {
+        let wait = if self.is_over {
             return;
         } else if matches!(self.state, State::Opening(_)) {
             Wait::Preface
@@ -247,14 +261,14 @@ impl Connection {
             return;
         }
         self.wait = wait;
-        self.reads = self.wire.reads();
+        self.moved = self.wire.moved();
         let limits = self.track.core.limits;
         self.track.wait(match wait {
             Wait::Preface | Wait::Head(_) => limits.client_head_ms,
             Wait::Request(_) => limits.client_idle_ms,
             Wait::Streams => KEEP_ALIVE_MS.min(limits.client_idle_ms),
             Wait::Pong => PING_MS.min(limits.client_idle_ms),
-            Wait::End => CLOSING_MS,
+            Wait::End => self.closing_ms(),
         });
     }
 
@@ -263,14 +277,19 @@ impl Connection {
         match self.wait {
             Wait::Head(_) => self.calm(),
             Wait::Request(_) => self.go(),
-            Wait::Streams if self.reads != self.wire.reads() => {
-                self.reads = self.wire.reads();
+            Wait::Streams if self.moved.0 != self.wire.moved().0 => {
+                self.moved = self.wire.moved();
                 self.wait_at_most(KEEP_ALIVE_MS);
             }
             Wait::Streams => {
                 let asked = self.pings.as_mut().is_some_and(|p| p.send_ping(Ping::opaque()).is_ok());
                 self.wait = if asked { Wait::Pong } else { Wait::Streams };
                 self.wait_at_most(PING_MS);
+            }
+            // The client still takes what its streams have left to it, or has not said that it knows of the end.
+            Wait::End if !self.is_over && self.moved != self.wire.moved() => {
+                self.moved = self.wire.moved();
+                self.track.wait(self.closing_ms());
             }
             Wait::Preface | Wait::Pong | Wait::End => return true,
         }

@@ -12,8 +12,10 @@ const HEAD: usize = 9;
 const IDLE: (u32, u32) = (1_000, 100);
 /// How many of them a frame with a head or data allows: two updates of windows, a ping, and some room.
 const PER_FRAME: u32 = 4;
+/// The smallest limit that a peer may have for a frame of data (RFC 9113 section 6.5.2), in bytes.
+const FRAME: usize = 16_384;
 /// Resets are saved up over so many seconds.
-const RESETS_SAVED: u32 = 5;
+pub(super) const RESETS_SAVED: u32 = 5;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -50,9 +52,15 @@ pub(super) struct Frames {
 }
 
 impl Earned {
-    /// Counts one.
-    pub(super) fn add(count: &Cell<u32>) {
-        count.set(count.get().saturating_add(1));
+    /// Counts the frames that so many bytes of data go out in; none is smaller than the peer lets them be, but the last.
+    pub(super) fn add_data(&self, bytes: usize) {
+        let frames = u32::try_from(bytes.div_ceil(FRAME)).unwrap_or(u32::MAX);
+        self.data.set(self.data.get().saturating_add(frames));
+    }
+
+    /// Counts a response.
+    pub(super) fn add_whole(&self) {
+        self.whole.set(self.whole.get().saturating_add(1));
     }
 }
 
@@ -149,7 +157,8 @@ impl Stock {
         self.add(earned);
         let came = now.saturating_sub(self.at).saturating_mul(u64::from(self.a_second)) / 1_000;
         if came > 0 {
-            self.at = now;
+            // What is left of the time counts next time.
+            self.at += came * 1_000 / u64::from(self.a_second);
             self.add(u32::try_from(came).unwrap_or(u32::MAX));
         }
     }
@@ -215,6 +224,25 @@ mod tests {
         assert!(!seen.is_over());
         seen.saw(&frames(&[RESET]), &earned, 0);
         assert!(seen.is_over());
+    }
+
+    #[test]
+    fn time_is_counted_in_whole_however_often_somebody_looks() {
+        let (mut seen, earned) = begun(30);
+        seen.saw(&frames(&[RESET; 150]), &earned, 0);
+        for ms in 1..=1_000 {
+            seen.saw(&frames(&[(4, 0, 0)][..0]), &earned, ms);
+        }
+        assert_eq!((seen.resets.left, seen.is_over()), (30, false), "30 a second");
+    }
+
+    #[test]
+    fn a_large_piece_counts_as_the_frames_that_it_goes_out_in() {
+        let earned = Earned::default();
+        for bytes in [1, 16_384, 16_385, 65_536] {
+            earned.add_data(bytes);
+        }
+        assert_eq!(earned.data.get(), 1 + 1 + 2 + 4);
     }
 
     #[test]

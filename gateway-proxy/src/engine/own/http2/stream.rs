@@ -166,7 +166,7 @@ impl Stream {
             let over = self.is_last && self.trailers.is_none() && sent == data.len();
             answer.send_data(piece, over).map_err(io::Error::other)?;
             self.is_over |= over;
-            Earned::add(&self.open.0.earned.data);
+            self.open.0.earned.add_data(n);
         }
         Ok(sent)
     }
@@ -186,7 +186,7 @@ impl Stream {
             self.is_over = true;
         }
         self.is_last = false;
-        Earned::add(&self.open.0.earned.whole);
+        self.open.0.earned.add_whole();
         Ok(())
     }
 
@@ -208,8 +208,13 @@ impl Front for Stream {
                 let mut input = core.input.borrow_mut();
                 let n = match client.socket.has_body.then(|| client.socket.poll_read(cx, &mut input)) {
                     Some(Poll::Ready(Ok(n))) => n,
-                    // What is wrong shows again when the body is read.
-                    _ => 0,
+                    Some(Poll::Ready(Err(Fault::Refused(reason)))) => {
+                        drop(input);
+                        client.track.unreadable(reason);
+                        return Poll::Ready(client.reply(cx, Reply::Failure(reason), true));
+                    }
+                    // A client that has gone shows again.
+                    Some(Poll::Ready(Err(Fault::ClientGone)) | Poll::Pending) | None => 0,
                 };
                 let rest = input.get_mut(..n).unwrap_or_default();
                 let (step, used) = client.begin(cx, head, rest);
@@ -310,6 +315,10 @@ impl Front for Stream {
             }
         }
         Poll::Ready(self.end(late))
+    }
+
+    fn sent(&self) -> u64 {
+        0
     }
 
     fn plain(&self) -> Option<&TcpStream> {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::frames::{Earned, Frames};
 use crate::engine::own::core::Core;
 use crate::engine::own::socket::Socket;
-use crate::engine::own::wire::Rest;
+use crate::engine::own::wire::{Rest, is_out, poll_flush};
 
 /// With so much unsent, in bytes, it is written within the turn, and h2 waits where it can't be.
 const FULL: usize = 64 * 1024;
@@ -28,8 +28,8 @@ pub(super) struct Wire {
     earned: Rc<Earned>,
     /// h2 waits for room.
     is_held: bool,
-    /// Reads that brought something.
-    reads: u64,
+    /// Reads that brought something, and bytes that went out.
+    moved: (u64, u64),
     core: Rc<Core>,
 }
 
@@ -41,7 +41,7 @@ impl Shared {
     pub(super) fn new(socket: Socket, early: Rest, earned: &Rc<Earned>, core: &Rc<Core>) -> Self {
         let frames = Frames::new(core.limits.http2.resets, core.timers.now());
         let (late, earned, core) = (Rest::default(), Rc::clone(earned), Rc::clone(core));
-        let wire = Wire { socket, early, late, frames, earned, is_held: false, reads: 0, core };
+        let wire = Wire { socket, early, late, frames, earned, is_held: false, moved: (0, 0), core };
         Self(Rc::new(RefCell::new(wire)))
     }
 
@@ -55,9 +55,16 @@ impl Shared {
         self.0.borrow().frames.in_block()
     }
 
-    /// How often something came.
-    pub(super) fn reads(&self) -> u64 {
-        self.0.borrow().reads
+    /// How often something came, and how many bytes went out.
+    pub(super) fn moved(&self) -> (u64, u64) {
+        let wire = self.0.borrow();
+        (wire.moved.0, wire.moved.1 + wire.socket.sent())
+    }
+
+    /// Whether the socket has taken all.
+    pub(super) fn is_out(&self) -> bool {
+        let wire = self.0.borrow();
+        is_out(&wire.socket, &wire.late)
     }
 
     /// Writes what the turn has brought. Whether h2 waited for the room that there is now.
@@ -82,7 +89,10 @@ impl Shared {
 
 impl Wire {
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        crate::engine::own::wire::poll_flush(&mut self.socket, cx, &mut self.late, &self.core)
+        let had = self.late.len();
+        let flushed = poll_flush(&mut self.socket, cx, &mut self.late, &self.core);
+        self.moved.1 += (had - self.late.len()) as u64;
+        flushed
     }
 
     fn poll_in(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -110,7 +120,7 @@ impl AsyncRead for Shared {
         let had = buf.filled().len();
         ready!(wire.poll_in(cx, buf))?;
         let came = buf.filled().get(had..).unwrap_or_default();
-        wire.reads += u64::from(!came.is_empty());
+        wire.moved.0 += u64::from(!came.is_empty());
         wire.frames.saw(came, &wire.earned, wire.core.timers.now());
         if wire.frames.is_over() {
             buf.set_filled(had);
