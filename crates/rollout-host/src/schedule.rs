@@ -34,9 +34,15 @@ pub(crate) fn behind(measured_at: Option<Timestamp>, now: Timestamp) -> Timestam
 /// Whether the target has something out that it can be compared with.
 pub(crate) fn is_comparable(state: &State) -> bool {
     match state {
-        State::Running(running) => !matches!(running.position, Position::Acting(_)),
+        // What is held up may be out all the same.
+        State::Running(running) => match &running.position {
+            Position::Acting(pending) => pending.held,
+            Position::Ready | Position::Baking { .. } | Position::Judging { .. } | Position::Gated { .. } => {
+                true
+            }
+        },
         State::Undoing(undoing) => matches!(undoing.position, UndoPosition::Resting { .. }),
-        State::Frozen(_) => true,
+        State::Frozen(frozen) => !matches!(frozen.interrupted.position, Position::Acting(_)),
         State::Waiting(_) | State::Ended(_) => false,
     }
 }

@@ -101,6 +101,11 @@ pub enum Event {
         /// What is out now.
         to: Exposure,
     },
+    /// A step on the way down could not be had: the rest of the way is taken at once.
+    Hastened {
+        /// What the target said.
+        detail: String,
+    },
     /// The target can't take it back; it is tried on.
     RollbackStuck {
         /// What it said.
@@ -141,7 +146,8 @@ impl Event {
             | Self::SlowFrozen { .. }
             | Self::Judged { .. }
             | Self::Drifted { .. }
-            | Self::Lowered { .. } => false,
+            | Self::Lowered { .. }
+            | Self::Hastened { .. } => false,
         }
     }
 }
@@ -168,6 +174,7 @@ impl fmt::Display for Event {
             Self::Drifted { found, wanted } => write!(f, "found at {found}; set to {wanted} again"),
             Self::RollbackBegan { reason, from } => write!(f, "rolling back from {from}: {reason}"),
             Self::Lowered { to } => write!(f, "lowered to {to}"),
+            Self::Hastened { detail } => write!(f, "the way back goes on at once: {detail}"),
             Self::RollbackStuck { detail } => write!(f, "the rollback is stuck and tried on: {detail}"),
             Self::Frozen { reason } => {
                 write!(f, "frozen: it can't be taken back, and it should be: {reason}")

@@ -70,6 +70,8 @@ pub struct Request {
     pub act: Act,
     /// How often it was asked for; 1 at first.
     pub attempt: u32,
+    /// Whether it is of a way back: nothing of the candidate is needed for it.
+    pub back: bool,
 }
 
 /// What is to be measured.

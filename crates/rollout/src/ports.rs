@@ -33,6 +33,9 @@ pub struct TargetContext {
     pub ticket: Option<u64>,
     /// It must be over by then: less than what is left of the lease.
     pub timeout: Millis,
+    /// Whether it is of a way back, also where it leaves some of the candidate out for a while: then nothing that
+    /// somebody has against the candidate may hold it up.
+    pub back: bool,
 }
 
 /// What is rolled out. Every act may come twice, or again after another one has crashed in its midst.

@@ -1,5 +1,7 @@
 //! What is stored of a rollout, beside its plan.
 
+use std::cmp::Ordering;
+
 use hotswap_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +88,19 @@ pub struct Pending<A> {
     pub since: Timestamp,
     /// Not asked for again before.
     pub retry_at: Timestamp,
+    /// A pause or the global switch holds it up: it is not asked for, and its time does not run.
+    #[serde(default)]
+    pub held: bool,
+    /// What it sets was found to be out: to ask for it again lets nothing grow.
+    #[serde(default)]
+    pub found: bool,
+}
+
+impl<A> Pending<A> {
+    /// An act that was not asked for yet.
+    pub fn new(act: A, ticket: u64, now: Timestamp) -> Self {
+        Self { act, ticket, attempt: 1, since: now, retry_at: now, held: false, found: false }
+    }
 }
 
 /// Step by step.
@@ -138,11 +153,22 @@ impl Running {
         begun.is_some_and(|step| plan.is_final(step))
     }
 
+    /// Whether this act lets more out than was confirmed, or makes it the baseline.
+    pub(crate) fn would_grow(&self, act: &Act) -> bool {
+        match act {
+            Act::Expose(wanted) => {
+                !matches!(wanted.partial_cmp(&self.exposure), Some(Ordering::Less | Ordering::Equal))
+            }
+            Act::Commit => true,
+            Act::Stage | Act::Check(_) | Act::Withdraw => false,
+        }
+    }
+
     /// The most that may be out now: what was confirmed, or what is just being set.
     pub fn reach(&self) -> &Exposure {
         match &self.position {
             Position::Acting(Pending { act: Act::Expose(wanted), .. })
-                if self.exposure.partial_cmp(wanted) != Some(std::cmp::Ordering::Greater) =>
+                if self.exposure.partial_cmp(wanted) != Some(Ordering::Greater) =>
             {
                 wanted
             }

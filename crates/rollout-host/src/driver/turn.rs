@@ -88,8 +88,13 @@ impl<T: Target, M: MetricSource> Inner<T, M> {
         timeout: Millis,
         shutdown: &CancellationToken,
     ) -> Acted {
-        let context =
-            TargetContext { rollout: rollout.id, fence: claim.fence(), ticket: request.ticket, timeout };
+        let context = TargetContext {
+            rollout: rollout.id,
+            fence: claim.fence(),
+            ticket: request.ticket,
+            timeout,
+            back: request.back,
+        };
         self.store.reach("act: before").await;
         let began = Instant::now();
         let act = self.target.act(rollout, &context, &request.act);

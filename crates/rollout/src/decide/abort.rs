@@ -77,7 +77,7 @@ impl Turn<'_> {
         }
         let ceiling = running.reach().clone();
         self.tell(Event::RollbackBegan { reason: reason.clone(), from: ceiling.clone() });
-        let left = if instant { vec![Exposure::None] } else { self.way_down(&ceiling) };
+        let left = if instant { vec![Exposure::None] } else { self.way_down(self.least(&running)) };
         let mut undoing = Undoing {
             reason,
             since: self.now,
@@ -88,6 +88,13 @@ impl Turn<'_> {
         };
         self.next_undo(&mut undoing);
         State::Undoing(undoing)
+    }
+
+    /// The least that may be out: what was confirmed, or what was found just now. What is only intended may not be, and
+    /// steps down from there would be steps up.
+    fn least<'a>(&'a self, running: &'a Running) -> &'a Exposure {
+        let found = self.facts.actual.as_ref().filter(|found| **found < running.exposure);
+        found.unwrap_or(&running.exposure)
     }
 
     /// The exposures on the way down, the next one last.

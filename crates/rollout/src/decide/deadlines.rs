@@ -35,7 +35,7 @@ impl Turn<'_> {
         }
         match &running.position {
             // What is done took not too long, and a refusal says more than a deadline.
-            Position::Acting(pending) if !self.is_over(pending.ticket) => {
+            Position::Acting(pending) if !pending.held && !self.is_over(pending.ticket) => {
                 let late = self.plan.act_deadline().after(pending.since) <= self.now;
                 late.then(|| Reason::ActTooLong(pending.act.to_string()))
             }

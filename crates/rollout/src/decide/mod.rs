@@ -8,6 +8,7 @@ mod abort;
 mod advance;
 mod commands;
 mod deadlines;
+mod hold;
 mod observe;
 mod undo;
 mod wake;
@@ -29,6 +30,7 @@ pub fn decide(plan: &Plan, record: Record, facts: &Facts, now: Timestamp) -> (Re
     let mut turn = Turn { plan, facts, now, answered, tickets, abort: None, out: Effects::default() };
     let state = turn.commands(state);
     let state = turn.abort(state);
+    let state = turn.hold(state);
     let state = turn.deadlines(state);
     let state = turn.observe(state);
     let state = turn.advance(state);
@@ -60,7 +62,7 @@ impl Turn<'_> {
     /// A new act, intended now.
     fn pending<A>(&mut self, act: A) -> Pending<A> {
         self.tickets += 1;
-        Pending { act, ticket: self.tickets, attempt: 1, since: self.now, retry_at: self.now }
+        Pending::new(act, self.tickets, self.now)
     }
 
     fn end(&mut self, outcome: Outcome) -> State {

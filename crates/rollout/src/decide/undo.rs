@@ -24,7 +24,12 @@ impl Turn<'_> {
     pub(super) fn undone(&mut self, mut undoing: Undoing) -> State {
         let position = match undoing.position.clone() {
             UndoPosition::Acting(pending) => pending,
-            UndoPosition::Resting { .. } => return State::Undoing(undoing),
+            UndoPosition::Resting { .. } => {
+                if let Some(found) = &self.facts.actual {
+                    undoing.left.retain(|to| to <= found);
+                }
+                return State::Undoing(undoing);
+            }
         };
         match &self.facts.outcome {
             Some(ActOutcome { ticket, result }) if *ticket == position.ticket => match result {
@@ -67,7 +72,15 @@ impl Turn<'_> {
         detail: &str,
         at_once: bool,
     ) {
-        if undoing.stuck.is_none() && (at_once || pending.attempt >= STUCK_AFTER) {
+        let fails = at_once || pending.attempt >= STUCK_AFTER;
+        // A step between that can't be had is no reason to stay above it.
+        if fails && matches!(&pending.act, UndoAct::Lower(to) if *to != Exposure::None) {
+            self.tell(Event::Hastened { detail: detail.to_owned() });
+            undoing.left = vec![Exposure::None];
+            self.next_undo(undoing);
+            return;
+        }
+        if undoing.stuck.is_none() && fails {
             undoing.stuck = Some(self.now);
             self.tell(Event::RollbackStuck { detail: detail.to_owned() });
         }

@@ -36,8 +36,13 @@ impl Turn<'_> {
                     }
                 }
             },
+            // What it was about to let out when it froze may be out, and there is no way back.
+            State::Frozen(frozen) if matches!(frozen.interrupted.position, Position::Acting(_)) => {}
             State::Frozen(frozen) => self.set_again(&frozen.interrupted.exposure),
             State::Ended(_) => {}
+        }
+        if let Some(request) = &mut self.out.request {
+            request.back = matches!(state, State::Undoing(_));
         }
     }
 
@@ -50,6 +55,10 @@ impl Turn<'_> {
         let deadline = self.plan.deadline().map(|span| span.after(running.started_at));
         let mut wake = deadline.filter(|_| !running.forced);
         match &running.position {
+            Position::Acting(pending) if pending.held => {
+                self.out.wake_at = wake;
+                return;
+            }
             Position::Acting(pending) => {
                 let late = self.plan.act_deadline().after(pending.since);
                 wake = earlier(wake, (!running.forced).then_some(late));
@@ -69,7 +78,8 @@ impl Turn<'_> {
         // Nobody waits so long: the clock was set back.
         let set_back = pending.retry_at > LONGEST_WAIT.after(self.now);
         if pending.retry_at <= self.now || set_back {
-            self.out.request = Some(Request { ticket: Some(pending.ticket), act, attempt: pending.attempt });
+            let (ticket, attempt) = (Some(pending.ticket), pending.attempt);
+            self.out.request = Some(Request { ticket, act, attempt, back: false });
             self.out.wake_at = wake;
         } else {
             self.out.wake_at = earlier(wake, Some(pending.retry_at));
@@ -82,7 +92,8 @@ impl Turn<'_> {
             && found != wanted
         {
             self.tell(crate::Event::Drifted { found: found.clone(), wanted: wanted.clone() });
-            self.out.request = Some(Request { ticket: None, act: Act::Expose(wanted.clone()), attempt: 1 });
+            let act = Act::Expose(wanted.clone());
+            self.out.request = Some(Request { ticket: None, act, attempt: 1, back: false });
         }
     }
 }

@@ -6,7 +6,7 @@ use hotswap_core::Timestamp;
 use hotswap_rollout::judge::{Measurement, Reading, Undecided};
 use hotswap_rollout::{
     Act, ActOutcome, ActResult, Actor, Answered, CanaryStepDraft, Command, Exposure, Facts, Millis, Order,
-    Plan, PlanDraft, Position, Powers, Principal, Record, RollbackDraft, SmokeTest, State, Stored,
+    Plan, PlanDraft, Position, Powers, Principal, Record, Request, RollbackDraft, SmokeTest, State, Stored,
     StrategyDraft, Subject, decide,
 };
 use proptest::prelude::*;
@@ -21,10 +21,15 @@ struct Step {
     outcome: Option<ActResult>,
     /// Of an act that is long over.
     stale: bool,
+    /// What was requested is done, whatever is heard of it.
+    reached: bool,
+    /// Somebody else lets everybody have it.
+    meddled: bool,
+    /// The target says what is out.
+    looked: bool,
     reading: Option<Reading>,
     subject: Option<Subject>,
     frozen: bool,
-    actual: Option<Exposure>,
 }
 
 fn plans() -> impl Strategy<Value = Plan> {
@@ -93,27 +98,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Some(Subject::Gone)),
         1 => Just(Some(Subject::Present(content("h2")))),
     ];
-    let actual =
-        prop_oneof![8 => Just(None), 1 => Just(Some(Exposure::None)), 1 => Just(Some(Exposure::Full))];
+    let done = (prop::bool::weighted(0.1), any::<bool>(), prop::bool::weighted(0.03));
     let step = (
         prop_oneof![3 => Just(0), 4 => 0..60_u64, 1 => Just(700_000)],
         prop_oneof![6 => Just(None), 1 => orders().prop_map(Some)],
         outcome,
-        prop::bool::weighted(0.1),
+        done,
         reading,
         subject,
         prop::bool::weighted(0.1),
-        actual,
+        prop::bool::weighted(0.2),
     );
-    let step = step.prop_map(|(passes_ms, order, outcome, stale, reading, subject, frozen, actual)| Step {
-        passes_ms,
-        order,
-        outcome,
-        stale,
-        reading,
-        subject,
-        frozen,
-        actual,
+    let step = step.prop_map(|(passes_ms, order, outcome, done, reading, subject, frozen, looked)| {
+        let (stale, reached, meddled) = done;
+        Step { passes_ms, order, outcome, stale, reached, meddled, looked, reading, subject, frozen }
     });
     prop::collection::vec(step, 1..60)
 }
@@ -126,10 +124,69 @@ struct Run {
     promoted: bool,
     /// Since when what is out is out.
     exposed_at: Timestamp,
-    requested: Option<u64>,
+    /// What is requested now.
+    request: Option<Request>,
+    /// The act that was requested last, which has a number.
+    asked: Option<Request>,
+    /// What is really out.
+    out: Exposure,
+    /// Somebody else let more out than the record knows of.
+    meddled: bool,
+}
+
+fn is_at_most(less: &Exposure, more: &Exposure) -> bool {
+    less.partial_cmp(more).is_some_and(Ordering::is_le)
 }
 
 impl Run {
+    fn begin(plan: Plan) -> Self {
+        let now = Timestamp(1_000_000);
+        let record = Record::begin(&plan, content("h1"), now);
+        let (request, asked, out) = (None, None, Exposure::None);
+        Self {
+            plan,
+            record,
+            now,
+            sent: 0,
+            promoted: false,
+            exposed_at: now,
+            request,
+            asked,
+            out,
+            meddled: false,
+        }
+    }
+
+    /// What was requested is done.
+    fn is_done(&mut self, request: &Request) -> Result<(), TestCaseError> {
+        let out = match &request.act {
+            Act::Expose(to) => to.clone(),
+            Act::Withdraw => Exposure::None,
+            Act::Commit => Exposure::Full,
+            Act::Stage | Act::Check(_) => return Ok(()),
+        };
+        let state = &self.record.state;
+        prop_assert!(!request.back || is_at_most(&out, &self.out), "back from {}: {request:?}", self.out);
+        prop_assert!(is_at_most(&out, &state.reach()), "{request:?}");
+        let lowers = matches!(state, State::Frozen(_)) && !is_at_most(&self.out, &out);
+        prop_assert!(self.meddled || !lowers, "frozen, and lowered from {}: {request:?}", self.out);
+        (self.out, self.meddled) = (out, false);
+        Ok(())
+    }
+
+    /// What the world does between two decisions.
+    fn goes_on(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        if step.outcome == Some(ActResult::Done) && !step.stale {
+            self.asked.clone().map_or(Ok(()), |asked| self.is_done(&asked))?;
+        } else if step.reached && !matches!(step.outcome, Some(ActResult::Refused(_))) {
+            self.request.clone().map_or(Ok(()), |request| self.is_done(&request))?;
+        }
+        if step.meddled && !self.record.state.is_ended() {
+            (self.out, self.meddled) = (Exposure::Full, true);
+        }
+        Ok(())
+    }
+
     fn facts(&mut self, step: &Step) -> Facts {
         self.now = Millis(step.passes_ms).after(self.now);
         let actor = Actor { principal: Principal("bob".into()), roles: vec![] };
@@ -143,7 +200,8 @@ impl Run {
             State::Running(running) => running.evidence.as_ref().map_or(0, |evidence| evidence.epoch()),
             _ => 0,
         };
-        let ticket = self.requested.map(|ticket| if step.stale { ticket - 1 } else { ticket });
+        let ticket = self.asked.as_ref().and_then(|asked| asked.ticket);
+        let ticket = ticket.map(|ticket| if step.stale { ticket - 1 } else { ticket });
         let outcome = ticket.zip(step.outcome.clone());
         Facts {
             commands,
@@ -152,11 +210,12 @@ impl Run {
             outcome: outcome.map(|(ticket, result)| ActOutcome { ticket, result }),
             measurement: step.reading.clone().map(|reading| Measurement { at: self.now, epoch, reading }),
             baseline_p95_us: None,
-            actual: step.actual.clone(),
+            actual: step.looked.then(|| self.out.clone()),
         }
     }
 
     fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        self.goes_on(step)?;
         let facts = self.facts(step);
         let before = self.record.clone();
         let (after, effects) = decide(&self.plan, before.clone(), &facts, self.now);
@@ -174,19 +233,23 @@ impl Run {
             prop_assert_eq!(&before.state, &after.state);
         }
         if let Some(request) = &effects.request {
-            self.in_reach(&request.act, &after.state)?;
+            self.may_be_asked(request, &after.state, step.frozen)?;
         }
         self.survives_storing(&after)?;
-        self.is_asked_again(&after, &effects)?;
-        self.requested = effects.request.and_then(|request| request.ticket).or(self.requested);
-        self.record = after;
+        self.is_asked_again(&after, &effects, step.frozen)?;
+        (self.request, self.record) = (effects.request, after);
+        self.asked = self.request.clone().filter(|r| r.ticket.is_some()).or_else(|| self.asked.take());
+        if !self.meddled {
+            let reach = self.record.state.reach();
+            prop_assert!(is_at_most(&self.out, &reach), "{} is out, of {reach}", self.out);
+        }
         Ok(())
     }
 
     fn never_rises_on_the_way_back(&self, before: &State, after: &State) -> Result<(), TestCaseError> {
         if matches!(before, State::Undoing(_)) {
             prop_assert!(matches!(after, State::Undoing(_) | State::Ended(_)));
-            prop_assert!(after.reach().partial_cmp(&before.reach()).is_some_and(Ordering::is_le));
+            prop_assert!(is_at_most(&after.reach(), &before.reach()));
         }
         Ok(())
     }
@@ -214,10 +277,19 @@ impl Run {
         Ok(())
     }
 
-    fn in_reach(&self, act: &Act, state: &State) -> Result<(), TestCaseError> {
-        if let Act::Expose(exposure) = act {
-            prop_assert!(exposure.partial_cmp(&state.reach()).is_some_and(Ordering::is_le));
+    /// Nothing beyond what is stored; and in a pause and under the switch nothing that lets more out.
+    fn may_be_asked(&self, request: &Request, state: &State, frozen: bool) -> Result<(), TestCaseError> {
+        prop_assert_eq!(request.back, matches!(state, State::Undoing(_)));
+        if let Act::Expose(exposure) = &request.act {
+            prop_assert!(is_at_most(exposure, &state.reach()));
         }
+        let State::Running(running) = state else { return Ok(()) };
+        let more = match &request.act {
+            Act::Expose(to) => !is_at_most(to, &running.exposure) && !is_at_most(to, &self.out),
+            Act::Commit => true,
+            Act::Stage | Act::Check(_) | Act::Withdraw => false,
+        };
+        prop_assert!(!more || !(frozen || running.paused.is_some()), "{request:?}");
         Ok(())
     }
 
@@ -233,8 +305,12 @@ impl Run {
         &self,
         record: &Record,
         effects: &hotswap_rollout::Effects,
+        frozen: bool,
     ) -> Result<(), TestCaseError> {
-        let facts = Facts { frozen: true, ..Facts::default() };
+        // Under the switch nothing new begins, and what was asked for before it is not asked for again.
+        let facts = Facts { frozen, ..Facts::default() };
+        let ready = |s: &State| matches!(s, State::Running(r) if r.position == Position::Ready);
+        prop_assert!(frozen || !ready(&record.state) || record.state.waits_for_a_person());
         let (same, again) = decide(&self.plan, record.clone(), &facts, self.now);
         prop_assert_eq!(&same, record);
         if effects.request.as_ref().is_some_and(|request| request.ticket.is_some()) {
@@ -272,10 +348,7 @@ proptest! {
 
     #[test]
     fn any_order_of_facts_keeps_the_promises(plan in plans(), steps in steps()) {
-        let now = Timestamp(1_000_000);
-        let record = Record::begin(&plan, content("h1"), now);
-        let mut run =
-            Run { plan, record, now, sent: 0, promoted: false, exposed_at: now, requested: None };
+        let mut run = Run::begin(plan);
         for step in &steps {
             run.take(step)?;
         }

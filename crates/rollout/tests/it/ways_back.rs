@@ -69,6 +69,63 @@ fn a_gradual_way_back_goes_down_step_by_step() {
 }
 
 #[test]
+fn a_gradual_way_back_begins_below_what_was_confirmed_and_not_below_what_was_only_intended() {
+    let mut world = baking_at_a_tenth(&gradual());
+    world.measure(healthy());
+    world.pass(Millis::minutes(5));
+    world.turn(Facts::default());
+    // Half is intended and not done, as where a driver died before it.
+    assert_eq!(world.last.request.as_ref().map(|r| &r.act), Some(&Act::Expose(share(5_000))));
+    world.say("bob", rollback());
+    assert_eq!(world.last.request.as_ref().map(|r| &r.act), Some(&Act::Expose(share(750))));
+    assert_eq!(world.record.state.reach(), share(5_000), "half may be out all the same");
+
+    let gradual = RollbackDraft::Gradual { steps: 2, every_ms: Millis(1_000) };
+    let direct = PlanDraft { rollback: gradual, ..PlanDraft::new(StrategyDraft::Direct) };
+    let mut world = World::new(&direct);
+    world.turn(Facts::default());
+    world.answer(ActResult::Done);
+    assert_eq!(world.last.request.as_ref().map(|r| &r.act), Some(&Act::Expose(Exposure::Full)));
+    world.say("bob", rollback());
+    assert_eq!(world.last.request.as_ref().map(|r| &r.act), Some(&Act::Expose(Exposure::None)));
+}
+
+#[test]
+fn a_step_of_a_gradual_way_back_that_cant_be_had_is_passed_over_for_nobody() {
+    let refused = ActResult::Refused("proxies/old: no".into());
+    let busy = ActResult::Retry { after: Millis(200), detail: "proxies/slow must still take it".into() };
+    for (result, times) in [(refused, 1), (busy, 5)] {
+        let mut world = at_half(&gradual());
+        world.say("bob", rollback());
+        for _ in 0..times {
+            assert_eq!(world.last.request.as_ref().map(|r| &r.act), Some(&Act::Expose(share(3_750))));
+            world.answer(result.clone());
+            world.pass(Millis(200));
+            world.turn(Facts::default());
+        }
+        assert_eq!(world.last.request.as_ref().map(|r| &r.act), Some(&Act::Expose(Exposure::None)));
+        assert!(world.tale().starts_with("the way back goes on at once: proxies/"), "{}", world.tale());
+        while world.do_requested() {}
+        assert_eq!((world.word(), &world.out), ("rolled_back", &Exposure::None));
+    }
+}
+
+#[test]
+fn every_act_of_the_way_back_says_so_and_none_forward_does() {
+    let mut world = World::new(&gradual());
+    world.turn(Facts::default());
+    assert!(world.last.request.as_ref().is_some_and(|request| !request.back));
+    let mut world = at_half(&gradual());
+    world.say("bob", rollback());
+    while !world.record.state.is_ended() {
+        assert!(world.last.request.as_ref().is_none_or(|request| request.back));
+        world.do_requested();
+        world.pass(Millis(10_000));
+        world.turn(Facts::default());
+    }
+}
+
+#[test]
 fn a_panic_is_instant_even_where_the_plan_says_gradually() {
     let mut world = at_half(&gradual());
     world.measure(dead());
@@ -252,6 +309,27 @@ fn on_the_way_back_what_is_found_lower_stays_lower() {
     assert_eq!(world.last.request, None);
     world.turn(Facts { actual: Some(share(9_000)), ..Facts::default() });
     assert_eq!(world.last.request.as_ref().map(|r| &r.act), Some(&Act::Expose(share(3_750))));
+    // The next step down would be a step up from there.
+    world.pass(Millis(10_000));
+    world.turn(Facts::default());
+    assert_eq!(world.last.request.as_ref().map(|r| &r.act), Some(&Act::Expose(Exposure::None)));
+}
+
+#[test]
+fn what_is_frozen_in_the_midst_of_an_exposure_is_not_lowered() {
+    let mut world = World::on(&draft(), Powers { reversible: false, ..Powers::ALL });
+    world.settle();
+    world.measure(healthy());
+    world.pass(Millis::minutes(5));
+    world.turn(Facts::default());
+    // The target has done it, and nobody heard of that.
+    world.out = share(5_000);
+    world.say("bob", rollback());
+    assert_eq!(world.word(), "frozen");
+    world.turn(Facts { actual: Some(share(5_000)), ..Facts::default() });
+    assert_eq!(world.last.request, None);
+    world.say("bob", promote());
+    assert_eq!(world.last.request.as_ref().map(|r| &r.act), Some(&Act::Expose(share(5_000))));
 }
 
 #[test]

@@ -187,6 +187,85 @@ fn the_global_switch_holds_everything_but_the_way_back() {
     assert_eq!(world.word(), "rolled_back");
 }
 
+/// A world that intends to expose half, and whose driver died before it asked for it.
+fn about_to_expose_half() -> World {
+    let mut world = baking_at_a_tenth(&draft());
+    world.measure(healthy());
+    world.pass(Millis::minutes(5));
+    world.turn(Facts::default());
+    assert_eq!(requested(&world), Some(Act::Expose(share(5_000))));
+    world
+}
+
+fn requested(world: &World) -> Option<Act> {
+    world.last.request.as_ref().map(|request| request.act.clone())
+}
+
+#[test]
+fn neither_in_a_pause_nor_under_the_switch_is_asked_for_more_that_was_intended_before() {
+    let mut world = about_to_expose_half();
+    world.say("bob", pause());
+    assert_eq!(requested(&world), None);
+    // Its time does not run meanwhile, and begins anew.
+    world.pass(Millis::hours(1));
+    world.turn(Facts::default());
+    assert_eq!((world.word(), requested(&world)), ("paused", None));
+    world.say("bob", Order::Resume);
+    assert_eq!(requested(&world), Some(Act::Expose(share(5_000))));
+    world.pass(Millis::minutes(9));
+    world.turn(Facts::default());
+    assert_eq!((world.word(), requested(&world)), ("running", Some(Act::Expose(share(5_000)))));
+
+    let mut world = about_to_expose_half();
+    world.frozen = true;
+    for _ in 0..2 {
+        world.turn(Facts::default());
+        assert_eq!((world.word(), requested(&world)), ("running", None));
+        world.pass(Millis::hours(1));
+    }
+    world.say("bob", rollback());
+    assert_eq!(requested(&world), Some(Act::Expose(Exposure::None)), "the way back stays open");
+
+    let mut world = about_to_expose_half();
+    world.frozen = true;
+    world.turn(Facts::default());
+    world.pass(Millis::hours(1));
+    world.frozen = false;
+    world.turn(Facts::default());
+    assert_eq!((world.word(), requested(&world)), ("running", Some(Act::Expose(share(5_000)))));
+}
+
+#[test]
+fn what_is_out_already_is_seen_through_in_a_pause_and_judged() {
+    let mut world = about_to_expose_half();
+    world.say("bob", pause());
+    world.turn(Facts { actual: Some(share(1_000)), ..Facts::default() });
+    assert_eq!(requested(&world), None);
+    world.turn(Facts { actual: Some(share(5_000)), ..Facts::default() });
+    assert_eq!(requested(&world), Some(Act::Expose(share(5_000))));
+    world.turn(Facts::default());
+    assert!(world.do_requested(), "it is not forgotten that it is out");
+    assert_eq!((world.word(), &world.out), ("paused", &share(5_000)));
+    world.measure(crate::world::counts(200, 100));
+    assert_eq!(world.word(), "rolling_back");
+}
+
+#[test]
+fn in_a_pause_nothing_becomes_the_baseline() {
+    let draft = PlanDraft { judge: None, ..PlanDraft::new(StrategyDraft::Direct) };
+    let mut world = World::new(&draft);
+    world.turn(Facts::default());
+    world.answer(ActResult::Done);
+    world.answer(ActResult::Done);
+    assert_eq!(requested(&world), Some(Act::Commit));
+    world.say("bob", pause());
+    world.turn(Facts { actual: Some(Exposure::Full), ..Facts::default() });
+    assert_eq!((world.word(), requested(&world)), ("paused", None));
+    world.say("bob", Order::Resume);
+    while world.do_requested() {}
+    assert_eq!(world.word(), "promoted");
+}
+
 #[test]
 fn an_act_that_can_be_tried_again_is() {
     let mut world = World::new(&draft());

@@ -33,8 +33,9 @@ pub(super) struct Demand {
 }
 
 impl Demand {
-    pub(super) fn new(rollout: &Rollout, want: &Want, version: Revision) -> Self {
-        let onward = !want.is_way_back();
+    /// `back`: what is wanted is of a way back, so nobody's objection counts, be it a step down or the end of it.
+    pub(super) fn new(rollout: &Rollout, want: &Want, back: bool, version: Revision) -> Self {
+        let onward = !back && !want.is_way_back();
         Self {
             rollout: rollout.id,
             subject: rollout.subject.clone(),

@@ -62,7 +62,7 @@ impl RouteTarget {
             Err(No::Store(error)) => return later(&error),
         };
         let within = WAITS.min(Duration::from_millis(context.timeout.0) / 2);
-        self.taken(&hold::Demand::new(rollout, &want, placed), within).await
+        self.taken(&hold::Demand::new(rollout, &want, context.back, placed), within).await
     }
 
     async fn found<C: Content>(&self, rollout: &Rollout) -> Result<Exposure, PortError> {

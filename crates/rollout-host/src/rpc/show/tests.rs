@@ -269,7 +269,7 @@ fn where_a_rollout_is_stands_in_its_state_and_in_words() {
     );
     let acting = |attempt| {
         let act = Act::Expose(Exposure::Weight(Share::from_bp(5_000).expect("valid")));
-        Position::Acting(Pending { act, ticket: 1, attempt, since: at(1), retry_at: at(1) })
+        Position::Acting(Pending { attempt, ..Pending::new(act, 1, at(1)) })
     };
     let words = "step 5 of 10: exposing the candidate to 50 % of requests";
     let shown = rollout(&running(4, acting(1)));
@@ -277,6 +277,9 @@ fn where_a_rollout_is_stands_in_its_state_and_in_words() {
     // What is just being set may be out already.
     assert_eq!((shown.share_bps, shown.exposure.as_str()), (5_000, "50 % of requests"));
     assert_eq!(told(&running(4, acting(3))).1, format!("{words}, try 3"));
+    let Position::Acting(pending) = acting(1) else { panic!("acts") };
+    let held = Position::Acting(Pending { held: true, ..pending });
+    assert_eq!(told(&running(4, held)).1, format!("{words}, held up"));
     let baking = rollout(&running(2, Position::Baking { until: at(90) }));
     assert_eq!((baking.step_end_time, baking.current_step), (when(90), 2));
     assert_eq!(baking.state_message, "step 3 of 10: baking for 1 min");
@@ -320,8 +323,7 @@ fn the_way_back_says_why() {
     let State::Running(interrupted) = view.record.state.clone() else { panic!("runs") };
     let reason = || Reason::Failed("fail: errors 9 %".into());
     let half = Exposure::Weight(Share::from_bp(500).expect("valid"));
-    let pending =
-        |act| UndoPosition::Acting(Pending { act, ticket: 2, attempt: 1, since: at(5), retry_at: at(5) });
+    let pending = |act| UndoPosition::Acting(Pending::new(act, 2, at(5)));
     for (position, stuck, words) in [
         (pending(UndoAct::Lower(half.clone())), None, "lowering to 5 % of requests: fail: errors 9 %"),
         (

@@ -43,6 +43,7 @@ fn step_words(plan: &Plan, running: &Running) -> String {
     let place = format!("step {} of {}: ", running.step + 1, steps.len());
     let words = match &running.position {
         Position::Ready => format!("{step} is next"),
+        Position::Acting(pending) if pending.held => format!("{step}, held up"),
         Position::Acting(pending) if pending.attempt > 1 => format!("{step}, try {}", pending.attempt),
         Position::Judging { .. } => {
             let said = running.evidence.as_ref().map(|e| e.words()).unwrap_or_default();

@@ -79,6 +79,23 @@ fn a_gradual_way_back_with_refusals_and_acts_that_last_too_long() {
 }
 
 #[test]
+fn a_gradual_way_back_from_what_was_intended_and_not_done() {
+    let faults = Faults { crashes: 1, zombies: 1, bad: 1, ..NO_FAULTS };
+    let gradual = RollbackDraft::Gradual { steps: 3, every_ms: Millis(1) };
+    let judge = JudgeDraft { slow: None, ..JudgeDraft::default() };
+    let plan = plan(Some(judge), gradual, Powers::ALL);
+    check(Setup { plan, workers: 2, faults, orders: vec![undo()] }, &[]);
+}
+
+#[test]
+fn a_pause_at_any_time_and_no_more_is_out_before_it_ends() {
+    let faults = Faults { crashes: 1, zombies: 1, ..NO_FAULTS };
+    let orders = vec![Order::Pause { why: String::new() }, Order::Resume, undo()];
+    let plan = plan(None, RollbackDraft::Instant, Powers::ALL);
+    check(Setup { plan, workers: 2, faults, orders }, &[]);
+}
+
+#[test]
 fn judged_by_measurements_that_come_at_any_time() {
     let faults = Faults { zombies: 1, bad: 1, ..NO_FAULTS };
     let judge = JudgeDraft { slow: None, ..JudgeDraft::default() };

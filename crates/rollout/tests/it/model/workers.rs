@@ -59,6 +59,10 @@ pub(super) enum Worker {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Broken {
     rose_after_abort: bool,
+    /// An act of the way back let more out than there was.
+    back_let_out: bool,
+    /// Something was asked for in a pause that lets more out.
+    grew_in_a_pause: bool,
     bake_cut_short: bool,
     stale_write: bool,
     answered_twice: bool,
@@ -148,6 +152,14 @@ impl Setup {
             world.promoted |= answer.result == Answered::Done && matches!(order, Order::Promote { .. });
         }
         self.watch(world, &next);
+        if let (State::Running(running), Some(request)) = (&next.state, &effects.request) {
+            let grows = match &request.act {
+                Act::Expose(to) => !is_at_most(to, &running.exposure),
+                Act::Commit => true,
+                Act::Stage | Act::Check(_) | Act::Withdraw => false,
+            };
+            world.broken.grew_in_a_pause |= grows && running.paused.is_some();
+        }
         world.record = next;
         world.due_at = if effects.request.is_some() { Some(world.now) } else { effects.wake_at };
         world.workers[worker] = match effects.request {
@@ -164,8 +176,7 @@ impl Setup {
         let (before, after) = (&world.record.state, &next.state);
         if matches!(before, State::Undoing(_)) {
             let is_back = matches!(after, State::Undoing(_) | State::Ended(_));
-            let is_less =
-                matches!(after.reach().partial_cmp(&before.reach()), Some(Ordering::Less | Ordering::Equal));
+            let is_less = is_at_most(&after.reach(), &before.reach());
             world.broken.rose_after_abort |= !(is_back && is_less);
         }
         if let (State::Running(old), State::Running(new)) = (before, after) {
@@ -192,12 +203,9 @@ impl Setup {
             };
             if let Some(out) = out {
                 // What a holder of the newest fence has undone, nobody brings back.
-                let in_reach = matches!(
-                    out.partial_cmp(&world.record.state.reach()),
-                    Some(Ordering::Less | Ordering::Equal)
-                );
                 world.broken.stale_write |= fence < world.fence && world.record.state.is_ended();
-                world.broken.beyond_reach |= !in_reach;
+                world.broken.beyond_reach |= !is_at_most(&out, &world.record.state.reach());
+                world.broken.back_let_out |= request.back && !is_at_most(&out, &world.out);
                 world.out = out;
             }
         }
@@ -210,6 +218,10 @@ impl Setup {
         let outcome = request.ticket.map(|ticket| ActOutcome { ticket, result });
         world.workers[worker] = Worker::Acted { fence, outcome };
     }
+}
+
+fn is_at_most(less: &Exposure, more: &Exposure) -> bool {
+    less.partial_cmp(more).is_some_and(Ordering::is_le)
 }
 
 pub(super) const BAKE: Millis = Millis(8);
@@ -347,14 +359,16 @@ impl Model for Setup {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always("exposure never rises after an abort", |_, w: &World| {
-                !w.broken.rose_after_abort
+                !w.broken.rose_after_abort && !w.broken.back_let_out
+            }),
+            Property::always("in a pause nothing is asked for that lets more out", |_, w: &World| {
+                !w.broken.grew_in_a_pause
             }),
             Property::always("a bake lasts", |_, w: &World| !w.broken.bake_cut_short),
             Property::always("a command is answered once", |_, w: &World| !w.broken.answered_twice),
             Property::always("no stale write survives", |_, w: &World| !w.broken.stale_write),
             Property::always("nothing is out beyond what is stored", |_, w: &World| {
-                !w.broken.beyond_reach
-                    && w.out.partial_cmp(&w.record.state.reach()).is_some_and(Ordering::is_le)
+                !w.broken.beyond_reach && is_at_most(&w.out, &w.record.state.reach())
             }),
             Property::always("at the end nobody or everybody has it", |_, w: &World| match &w.record.state {
                 State::Ended(ended) => w.out == ended.outcome.exposure(),

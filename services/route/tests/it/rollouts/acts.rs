@@ -1,5 +1,6 @@
 //! The acts of the engine: once or twice, forward and back, and who holds them up.
 
+use hotswap_api::gateway::v1::Hello;
 use hotswap_api::route::v1 as wire;
 use hotswap_core::Revision;
 use hotswap_rollout::{Act, ActResult, Cohort, CohortDraft, CohortKey, Exposure};
@@ -139,6 +140,20 @@ async fn a_proxy_that_refuses_the_candidate_ends_the_act_and_not_the_way_back() 
     }
     driven.done(Act::Expose(Exposure::None)).await;
     driven.done(Act::Withdraw).await;
+}
+
+#[tokio::test]
+async fn a_step_down_of_the_way_back_needs_nobody_to_like_the_candidate() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, driven) = with_draft(dir.path()).await;
+    driven.done(Act::Expose(weight(5_000))).await;
+    let _bad = Edge::connect(&server, hello("bad"), Manner::RefusesCandidates).await;
+    let old = Hello { features: Vec::new(), ..hello("old") };
+    let _old = Edge::connect(&server, old, Manner::Takes).await;
+    let lower = Act::Expose(weight(1_000));
+    assert!(matches!(driven.act(&lower).await, ActResult::Refused(_)), "forward it counts");
+    while driven.back(&lower).await != ActResult::Done {}
+    assert_eq!(driven.out().await, weight(1_000));
 }
 
 #[tokio::test]

@@ -44,12 +44,22 @@ impl Driven {
     }
 
     pub(crate) async fn asked(&self, act: &Act, ticket: u64) -> ActResult {
-        let context = TargetContext {
+        self.target.act(&self.rollout, &self.context(ticket), act).await
+    }
+
+    fn context(&self, ticket: u64) -> TargetContext {
+        TargetContext {
             rollout: self.rollout.id,
             fence: self.fence,
             ticket: Some(ticket),
             timeout: Millis(400),
-        };
+            back: false,
+        }
+    }
+
+    /// Asks once, as on a way back.
+    pub(crate) async fn back(&self, act: &Act) -> ActResult {
+        let context = TargetContext { back: true, ..self.context(1) };
         self.target.act(&self.rollout, &context, act).await
     }
 

@@ -4,9 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hotswap_api::gateway::v1::Hello;
 use hotswap_auth::{OpContext, Principal, Role};
 use hotswap_core::{Clock, Ids, Revision, SystemClock, SystemIds, Timestamp};
-use hotswap_rollout::{Approvers, ContentHash, Level, Order, PlanDraft, RolloutId, StrategyDraft};
+use hotswap_rollout::{
+    Approvers, CanaryStepDraft, ContentHash, Level, Millis, Order, PlanDraft, RollbackDraft, RolloutId,
+    StrategyDraft,
+};
 use hotswap_rollout_host::{Create, Error, Pending, SendCommand, View};
 use hotswap_route::RouteOptions;
 use hotswap_store::Db;
@@ -50,6 +54,33 @@ async fn a_gateway_that_refuses_the_candidate_ends_its_rollout_and_is_named() {
     for part in ["proxies/bad", "routes/r", "candidate.route", "it does not like it"] {
         assert!(why.contains(part), "{why}");
     }
+    assert_eq!(live(&server).await, before);
+    assert!(good.candidate("routes/r").is_none());
+}
+
+#[tokio::test]
+async fn gateways_that_come_late_and_cant_take_the_candidate_hold_up_no_gradual_way_back() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, before) = with_route(dir.path()).await;
+    let to = draft(&server, "/next").await;
+    let good = Edge::new(&server, "good").await;
+    let step = CanaryStepDraft { share_bp: 5_000, bake_ms: Millis(0), gate: true };
+    let strategy = StrategyDraft::Canary { steps: vec![step] };
+    let rollback = RollbackDraft::Gradual { steps: 3, every_ms: Millis(1) };
+    let plan = PlanDraft { judge: None, rollback, ..PlanDraft::new(strategy.clone()) };
+    let input = Create { plan, ..create("routes/r", to, strategy) };
+    let made = server.route.rollouts().create(&ann(), input).await.expect("created");
+    while seen(&server, made.rollout.id).await.record.state.word() != "waiting_for_promotion" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let _bad = Edge::connect(&server, hello("bad"), Manner::RefusesCandidates).await;
+    let old = Hello { features: Vec::new(), ..hello("old") };
+    let _old = Edge::connect(&server, old, Manner::Takes).await;
+    let order = Order::Rollback { why: "it fails".into(), instant: false };
+    let name = made.name();
+    let command = SendCommand { name, etag: String::new(), order, why: String::new(), request_id: None };
+    server.route.rollouts().send(&ann(), command).await.expect("taken");
+    assert_eq!(ended(&server, made.rollout.id).await.record.state.word(), "rolled_back");
     assert_eq!(live(&server).await, before);
     assert!(good.candidate("routes/r").is_none());
 }
