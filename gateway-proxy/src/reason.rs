@@ -111,15 +111,18 @@ reasons! {
     /// The pool has backends, but none is healthy, with a breaker that is closed.
     NoHealthyBackend = "NO_HEALTHY_BACKEND", StatusCode::SERVICE_UNAVAILABLE, "no backend is healthy",
         "`/backends` on the gateway's admin address tells what is the matter with each; look at those backends.";
+    /// The route's pool wants what the gateway's engine does not do: HTTP/2 to backends, with the engine on hyper.
+    PoolUnsupported = "POOL_UNSUPPORTED", StatusCode::NOT_IMPLEMENTED, "the gateway does not speak the backend's protocol",
+        "Let the gateway use its own engine (`--gateway-engine own`), or change `protocol` of the pool.";
     /// No connection to the backend could be opened.
     ConnectFailed = "CONNECT_FAILED", StatusCode::BAD_GATEWAY, "the backend can't be reached",
         "Look at whether the backend runs and listens at the address in the pool.";
     /// The backend closed the connection before the head of its response.
     BackendClosed = "BACKEND_CLOSED", StatusCode::BAD_GATEWAY, "the backend closed the connection",
         "Look into the backend's log; where it closes idle connections early, let it wait longer.";
-    /// What the backend sent is not HTTP/1.1.
+    /// What the backend sent is not of the pool's protocol.
     BackendProtocol = "BACKEND_PROTOCOL", StatusCode::BAD_GATEWAY, "the backend's response is malformed",
-        "Look at what the backend sends: it must be HTTP/1.1.";
+        "Look at what the backend sends: it must be what `protocol` of the pool says.";
     /// No connection to the backend was open in time.
     ConnectTimeout = "CONNECT_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the backend can't be reached in time",
         "Look at the network to the backend; `connect_timeout_ms` of the pool allows more time.";
@@ -197,6 +200,7 @@ impl Reason {
             | Self::NoRoute
             | Self::NoConfig
             | Self::PoolMissing
+            | Self::PoolUnsupported
             | Self::NoBackend
             | Self::NoHealthyBackend => Outcome::Unknown,
         }

@@ -39,6 +39,8 @@ pub struct Pipe {
     coding: Coding,
     /// The trailers that may go on, as a list of names; `None`: none may.
     trailers: Option<Box<[u8]>>,
+    /// All of them may.
+    any_trailer: bool,
 }
 
 impl Reader {
@@ -74,7 +76,12 @@ impl Pipe {
             Framing::Chunked => Reader::Chunked(Decoder::default()),
             Framing::UntilClose => Reader::UntilClose,
         };
-        Self { reader, coding, trailers }
+        Self { reader, coding, trailers, any_trailer: false }
+    }
+
+    /// Lets every trailer go on that may stand behind a body: HTTP/2 does not announce them.
+    pub fn with_any_trailer(self) -> Self {
+        Self { any_trailer: true, ..self }
     }
 
     /// Whether the body is over.
@@ -131,9 +138,7 @@ impl Pipe {
             return self.is_over();
         }
         let mut written = Vec::new();
-        if let Some(names) = self.trailers.as_ref().filter(|_| !fields.is_empty()) {
-            fields.write_trailers(names, &mut written);
-        }
+        self.write_trailers(fields, &mut written);
         self.coding.end(&written, &mut around.behind);
         self.reader = Reader::Over;
         true
@@ -148,13 +153,19 @@ impl Pipe {
         if !lines.is_empty() {
             let mut fields = Head::default();
             read::trailers(lines, MAX_TRAILERS, &mut fields).map_err(|_| BadChunk)?;
-            if let Some(names) = &self.trailers {
-                fields.write_trailers(names, &mut written);
-            }
+            self.write_trailers(&fields, &mut written);
         }
         self.coding.end(&written, &mut around.behind);
         self.reader = Reader::Over;
         Ok(())
+    }
+
+    fn write_trailers(&self, fields: &Head, out: &mut Vec<u8>) {
+        if self.any_trailer {
+            fields.write_trailers(None, out);
+        } else if let Some(names) = &self.trailers {
+            fields.write_trailers(Some(names), out);
+        }
     }
 }
 

@@ -135,6 +135,11 @@ impl Head {
         self.old
     }
 
+    /// Whether it came as HTTP/2.
+    pub fn is_told(&self) -> bool {
+        self.told
+    }
+
     /// The Host that came with it, or that its absolute target named.
     pub fn host(&self) -> Option<&[u8]> {
         let (at, end) = self.host?;

@@ -73,6 +73,28 @@ pub fn request<'a>(
     admit(told.target, head)
 }
 
+/// Makes the head of a response from what was told.
+///
+/// # Errors
+/// With the reason for which it is refused.
+pub fn response<'a>(
+    status: http::StatusCode,
+    fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+    limits: HeadLimits,
+    head: &mut Head,
+) -> Result<(), Refused> {
+    head.respond(status);
+    head.told = true;
+    for (name, value) in fields {
+        check(name, value)?;
+        head.push(name, value);
+        if head.lines.len() > limits.bytes || head.fields.len() > limits.headers {
+            return Err(Refused::HeadTooLarge);
+        }
+    }
+    Ok(())
+}
+
 /// Makes fields that stand behind a body from what was told.
 ///
 /// # Errors

@@ -157,3 +157,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_response_becomes_what_http_1_1_would_have_brought() {
+    let told = |fields: &[(&'static str, &'static [u8])]| {
+        let mut head = Head::default();
+        response(http::StatusCode::NOT_FOUND, fields.iter().copied(), LIMITS, &mut head).map(|()| head)
+    };
+    let head = told(&[("x-a", b"1"), ("set-cookie", b"a"), ("set-cookie", b"b")]).expect("sound");
+    let mut out = Vec::new();
+    head.write_response(false, &mut out);
+    assert_eq!(out, b"HTTP/1.1 404 Not Found\r\nx-a: 1\r\nset-cookie: a\r\nset-cookie: b\r\n\r\n");
+    assert_eq!(framing::of_response(&head, false), Some((Framing::UntilClose, false)));
+    for odd in [("X-A", &b"1"[..]), ("x-a", b"1\r\nx-b: 2"), ("transfer-encoding", b"chunked"), ("", b"1")] {
+        assert_eq!(told(&[odd]).err(), Some(Refused::Malformed), "{odd:?}");
+    }
+    assert_eq!(told(&[("x-a", &[b'a'; 2_000])]).err(), Some(Refused::HeadTooLarge));
+}

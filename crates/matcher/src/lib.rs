@@ -40,14 +40,14 @@ mod spec;
 mod table;
 
 pub use draft::{
-    AccessDraft, AccessLogDraft, AccessLogModeDraft, BackendDraft, BackendState, BackendsDraft,
-    BalancingDraft, CandidateDraft, CheckDraft, CircuitBreakerDraft, ClaimHeaderDraft, CohortDraft,
-    ConcurrencyDraft, CorsDraft, ExposureDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, ForwardDraft,
-    HashKeyDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, HeaderRuleDraft, HeaderRulesDraft,
-    HealthCheckDraft, HealthCheckKindDraft, JwtDraft, LoadBalancingDraft, MatchDraft, OutlierEjectionDraft,
-    PathMatchDraft, PoolDraft, QueryMatchDraft, RateLimitDraft, RedirectDraft, RequestKeyDraft,
-    RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft, SameSite, SmokeTestDraft, StickyCookieDraft,
-    TimeoutsDraft, TrafficDraft, ValueMatchDraft,
+    AccessDraft, AccessLogDraft, AccessLogModeDraft, BackendDraft, BackendProtocol, BackendState,
+    BackendsDraft, BalancingDraft, CandidateDraft, CheckDraft, CircuitBreakerDraft, ClaimHeaderDraft,
+    CohortDraft, ConcurrencyDraft, CorsDraft, ExposureDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft,
+    ForwardDraft, HashKeyDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, HeaderRuleDraft,
+    HeaderRulesDraft, HealthCheckDraft, HealthCheckKindDraft, JwtDraft, LoadBalancingDraft, MatchDraft,
+    OutlierEjectionDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RateLimitDraft, RedirectDraft,
+    RequestKeyDraft, RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft, SameSite, SmokeTestDraft,
+    StickyCookieDraft, TimeoutsDraft, TrafficDraft, ValueMatchDraft,
 };
 pub use explain::{Explanation, NearMiss, Taken, explain};
 pub use head::{Arm, HeadSize, RequestHead, Routed};

@@ -3,9 +3,9 @@
 use hotswap_api::route::v1 as wire;
 use hotswap_core::Violations;
 use hotswap_matcher::{
-    BackendDraft, BackendState, BackendsDraft, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft,
-    LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RewriteDraft,
-    RouteDraft, TimeoutsDraft, ValueMatchDraft,
+    BackendDraft, BackendProtocol, BackendState, BackendsDraft, ForwardDraft, HeaderDraft, HeaderEditsDraft,
+    HeaderMatchDraft, LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft,
+    RedirectDraft, RewriteDraft, RouteDraft, TimeoutsDraft, ValueMatchDraft,
 };
 
 use crate::{balancing, resilience, traffic};
@@ -50,6 +50,7 @@ pub fn pool_from_wire(pool: &wire::Pool) -> Result<PoolDraft, Violations> {
         health_check: pool.health_check.as_ref().map(health_check).transpose()?,
         circuit_breaker: pool.circuit_breaker.as_ref().map(resilience::circuit_breaker),
         outlier_ejection: pool.outlier_ejection.as_ref().map(resilience::outlier_ejection),
+        protocol: protocol(pool.protocol, "protocol")?,
     })
 }
 
@@ -65,6 +66,14 @@ fn load_balancing(value: i32, field: &str) -> Result<LoadBalancingDraft, Violati
         Ok(wire::LoadBalancing::PowerOfTwo) => LoadBalancingDraft::PowerOfTwo,
         Ok(wire::LoadBalancing::Hash) => LoadBalancingDraft::Hash,
         Err(_) => return Err(not_a_value(field, "LoadBalancing")),
+    })
+}
+
+fn protocol(value: i32, field: &str) -> Result<BackendProtocol, Violations> {
+    Ok(match wire::BackendProtocol::try_from(value) {
+        Ok(wire::BackendProtocol::Unspecified | wire::BackendProtocol::Http1) => BackendProtocol::Http1,
+        Ok(wire::BackendProtocol::Http2) => BackendProtocol::Http2,
+        Err(_) => return Err(not_a_value(field, "BackendProtocol")),
     })
 }
 
@@ -134,6 +143,7 @@ fn inline(i: &wire::InlineBackends) -> Result<BackendsDraft, Violations> {
         health_check: i.health_check.as_ref().map(health_check).transpose()?,
         circuit_breaker: i.circuit_breaker.as_ref().map(resilience::circuit_breaker),
         outlier_ejection: i.outlier_ejection.as_ref().map(resilience::outlier_ejection),
+        protocol: protocol(i.protocol, "forward.inline.protocol")?,
     })
 }
 

@@ -111,6 +111,7 @@ fn full_route() -> wire::Route {
                 health_check: Some(full_check()),
                 circuit_breaker: Some(wire::CircuitBreaker::default()),
                 outlier_ejection: Some(wire::OutlierEjection::default()),
+                protocol: wire::BackendProtocol::Http2.into(),
             })),
             rewrite: Some(wire::Rewrite {
                 path: Some(wire::rewrite::Path::ReplacePrefix("/".into())),
@@ -181,6 +182,7 @@ fn a_pool_comes_back_as_it_went() {
             max_ms: 200,
             max_ejected_percent: 3,
         }),
+        protocol: wire::BackendProtocol::Http2.into(),
         ..wire::Pool::default()
     };
     let draft = pool_from_wire(&pool).expect("fits");
@@ -195,6 +197,8 @@ fn a_pool_comes_back_as_it_went() {
 fn an_unknown_strategy_is_a_violation() {
     let pool = wire::Pool { load_balancing: 99, ..wire::Pool::default() };
     assert!(matches!(pool_from_wire(&pool), Err(v) if v.to_string().contains("load_balancing")));
+    let pool = wire::Pool { protocol: 99, ..wire::Pool::default() };
+    assert!(matches!(pool_from_wire(&pool), Err(v) if v.to_string().contains("protocol")));
 }
 
 #[test]

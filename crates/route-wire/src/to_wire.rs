@@ -2,9 +2,9 @@
 
 use hotswap_api::route::v1 as wire;
 use hotswap_matcher::{
-    BackendDraft, BackendState, ForwardDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, LoadBalancing,
-    LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RouteDraft,
-    ValueMatchDraft,
+    BackendDraft, BackendProtocol, BackendState, ForwardDraft, HeaderDraft, HeaderEditsDraft,
+    HeaderMatchDraft, LoadBalancing, LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft,
+    QueryMatchDraft, RedirectDraft, RouteDraft, ValueMatchDraft,
 };
 
 use crate::{balancing, resilience, traffic};
@@ -44,6 +44,7 @@ pub fn pool_to_wire(name: &str, draft: &PoolDraft) -> wire::Pool {
         health_check: draft.health_check.as_ref().map(resilience::health_check_to_wire),
         circuit_breaker: draft.circuit_breaker.as_ref().map(resilience::circuit_breaker_to_wire),
         outlier_ejection: draft.outlier_ejection.as_ref().map(resilience::outlier_ejection_to_wire),
+        protocol: protocol(draft.protocol),
         ..wire::Pool::default()
     }
 }
@@ -70,6 +71,15 @@ fn load_balancing(draft: LoadBalancingDraft) -> i32 {
         LoadBalancingDraft::Header => wire::LoadBalancing::Header,
         LoadBalancingDraft::PowerOfTwo => wire::LoadBalancing::PowerOfTwo,
         LoadBalancingDraft::Hash => wire::LoadBalancing::Hash,
+    };
+    value.into()
+}
+
+fn protocol(draft: BackendProtocol) -> i32 {
+    let value = match draft {
+        // What nobody has set is not said.
+        BackendProtocol::Http1 => wire::BackendProtocol::Unspecified,
+        BackendProtocol::Http2 => wire::BackendProtocol::Http2,
     };
     value.into()
 }
@@ -102,6 +112,7 @@ fn forward(f: &ForwardDraft) -> wire::Forward {
             health_check: i.health_check.as_ref().map(resilience::health_check_to_wire),
             circuit_breaker: i.circuit_breaker.as_ref().map(resilience::circuit_breaker_to_wire),
             outlier_ejection: i.outlier_ejection.as_ref().map(resilience::outlier_ejection_to_wire),
+            protocol: protocol(i.protocol),
         })),
         (None, None) => None,
     };

@@ -26,6 +26,7 @@ mod entry;
 mod limits;
 mod linger;
 mod on_hyper;
+pub(crate) mod once;
 mod own;
 mod retry;
 mod serve;

@@ -7,17 +7,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hotswap_h1::body::{Around, Pipe};
 use hotswap_h1::framing;
 use hotswap_h1::read::{self, HeadLimits};
 use hotswap_h1::write::Coding;
 use hotswap_h1::{Head, Known};
-use hotswap_matcher::Arm;
+use hotswap_matcher::{Address, Arm, BackendProtocol};
+use http::Request;
+use http::uri::Scheme;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::dial;
 use super::entry::Entered;
-use super::own::{Asked, prepare};
+use super::once;
+use super::own::{Asked, prepare, request_to};
 use super::shared::{Config, Peer, Shared};
 use crate::backend_state::{InFlight, Outcome};
 use crate::balance::wish::Sender;
@@ -52,14 +56,40 @@ pub(super) struct Copied {
     lost: bool,
 }
 
+/// A copy as it is sent.
+enum Sent {
+    /// As HTTP/1.1, the body included.
+    Bytes(Vec<u8>),
+    /// As HTTP/2.
+    Apart(Box<Request<()>>, Bytes),
+}
+
 /// A copy, ready to go.
 struct Outgoing {
-    bytes: Vec<u8>,
+    sent: Sent,
     to_head: bool,
     address: Arc<str>,
     connect_timeout: Duration,
     limit: Duration,
     in_flight: InFlight,
+}
+
+impl Sent {
+    /// `None`: HTTP/2 has no such head.
+    fn of(head: &Head, path: Option<&str>, body: &[u8], address: &Address) -> Option<Self> {
+        Some(match address.protocol() {
+            BackendProtocol::Http1 => {
+                let mut bytes = Vec::with_capacity(head.lines().len() + 256 + body.len());
+                head.write_request(path, &mut bytes);
+                bytes.extend_from_slice(body);
+                Self::Bytes(bytes)
+            }
+            BackendProtocol::Http2 => {
+                let request = request_to(head, path, Scheme::HTTP).ok()?;
+                Self::Apart(Box::new(request), Bytes::copy_from_slice(body))
+            }
+        })
+    }
 }
 
 impl Copied {
@@ -180,12 +210,10 @@ impl<C: Reusable + 'static> Shared<C> {
         head.remove_named(MARK.0.as_bytes());
         head.push(MARK.0, MARK.1);
         head.push(Known::Connection.name(), b"close");
-        let mut bytes = Vec::with_capacity(copied.head.len() + 256 + body.len());
-        head.write_request(plan.path.as_deref(), &mut bytes);
-        bytes.extend_from_slice(body);
+        let sent = Sent::of(&head, plan.path.as_deref(), body, plan.backend.address()).ok_or(None)?;
         let limit = plan.timeouts.total.unwrap_or(LONGEST).min(LONGEST);
         Ok(Outgoing {
-            bytes,
+            sent,
             to_head: head.method() == "HEAD",
             address: plan.backend.text().clone(),
             connect_timeout: plan.connect_timeout,
@@ -208,7 +236,7 @@ fn frame(head: &mut Head, body: usize) {
 
 /// Sends a copy, and drops what comes. Whether it failed, and how long it took from its first byte on.
 async fn exchange(outgoing: Outgoing) -> (bool, Duration) {
-    let Outgoing { bytes, to_head, address, connect_timeout, limit, in_flight } = outgoing;
+    let Outgoing { sent, to_head, address, connect_timeout, limit, in_flight } = outgoing;
     let now = crate::backend_state::clock::now_ms;
     let opened = tokio::time::timeout(connect_timeout, dial::open(&address)).await;
     let began = Instant::now();
@@ -217,8 +245,16 @@ async fn exchange(outgoing: Outgoing) -> (bool, Duration) {
         return (true, connect_timeout);
     };
     let answered = async {
-        stream.write_all(&bytes).await.map_err(|_| Reason::BackendClosed)?;
-        answer(&mut stream, to_head).await
+        match sent {
+            Sent::Bytes(bytes) => {
+                stream.write_all(&bytes).await.map_err(|_| Reason::BackendClosed)?;
+                answer(&mut stream, to_head).await
+            }
+            Sent::Apart(request, body) => {
+                let answered = once::ask(stream, *request, body).await;
+                answered.map(|status| status.as_u16()).map_err(|_| Reason::BackendCut)
+            }
+        }
     };
     let found = tokio::time::timeout(limit, answered).await.unwrap_or(Err(Reason::TotalTimeout));
     let outcome = found.map_or_else(Reason::outcome, Outcome::Status);

@@ -27,13 +27,13 @@ use crate::trace::{Recording, Stages};
 use crate::upstream::{Reusable, Upstream, Upstreams};
 
 /// Connections to backends that nobody used for so long are closed, in ms.
-const UPSTREAM_IDLE_MS: u64 = 30_000;
+pub(super) const UPSTREAM_IDLE_MS: u64 = 30_000;
 
 /// The configuration that a request began with. Handing it on does not touch memory that cores share.
 pub(super) type Config = Rc<Arc<Compiled>>;
 
 /// What a core keeps, whichever engine runs it. `C` is an open connection to a backend.
-pub(super) struct Shared<C> {
+pub(super) struct Shared<C: Reusable> {
     pub(super) timers: Timers,
     pub(super) metrics: Arc<CoreMetrics>,
     pub(super) log: AccessLog,

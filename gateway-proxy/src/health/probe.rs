@@ -2,14 +2,19 @@
 
 use std::io;
 
-use hotswap_matcher::{Address, Probe};
+use bytes::Bytes;
+use hotswap_matcher::{Address, BackendProtocol, Probe};
+use http::Request;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::engine::dial;
+use crate::engine::{dial, once};
 
 /// What is read of a response at most: only its first line counts.
 const MOST: usize = 1_024;
+
+/// Who asks.
+const AGENT: &str = "hotswap-gateway health check";
 
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +22,12 @@ pub(crate) enum Failed {
     /// Connecting, writing or reading failed.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// The connection or the stream of HTTP/2 failed.
+    #[error("{0}")]
+    Http2(#[from] h2::Error),
+    /// The settings make no request.
+    #[error("{0}")]
+    Unfit(#[from] http::Error),
     /// It took too long.
     #[error("no answer in time")]
     Timeout,
@@ -33,11 +44,20 @@ pub(super) async fn run(address: &Address, probe: &Probe) -> Result<(), Failed> 
     let mut stream = dial::open(address.as_str()).await?;
     let Probe::Http { path, host, expected } = probe else { return Ok(()) };
     let host = host.as_deref().unwrap_or(address.as_str());
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: hotswap-gateway health check\r\naccept: */*\r\n\
-         connection: close\r\n\r\n"
-    );
-    let status = ask(&mut stream, &request).await?;
+    let status = match address.protocol() {
+        BackendProtocol::Http1 => {
+            let request = format!(
+                "GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {AGENT}\r\naccept: */*\r\n\
+                 connection: close\r\n\r\n"
+            );
+            ask(&mut stream, &request).await?
+        }
+        BackendProtocol::Http2 => {
+            let request = Request::get(format!("http://{host}{path}"));
+            let request = request.header("user-agent", AGENT).header("accept", "*/*").body(())?;
+            once::ask(stream, request, Bytes::new()).await?.as_u16()
+        }
+    };
     let fine = if expected.is_empty() { (200..300).contains(&status) } else { expected.contains(&status) };
     if fine { Ok(()) } else { Err(Failed::Status(status)) }
 }

@@ -47,7 +47,7 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
         (Some(*class), sum)
     });
     let reasons = Reason::ALL.iter().map(|reason| {
-        let of = |core: &CoreMetrics| core.failed.get(*reason as usize).map_or(0, Count::get);
+        let of = |core: &CoreMetrics| core.failed.of(*reason).map_or(0, Count::get);
         (Some(reason.code()), m.cores.iter().map(|core| of(core)).sum())
     });
     let connects =

@@ -51,12 +51,28 @@ impl Count {
     }
 }
 
+/// A count for each reason.
+#[derive(Debug)]
+struct PerReason([Count; Reason::ALL.len()]);
+
+impl Default for PerReason {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Count::default()))
+    }
+}
+
+impl PerReason {
+    fn of(&self, reason: Reason) -> Option<&Count> {
+        self.0.get(reason as usize)
+    }
+}
+
 /// What one core counts. Aligned so that no cache line is shared with another core.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct CoreMetrics {
     classes: [Count; CLASSES.len()],
-    failed: [Count; Reason::ALL.len()],
+    failed: PerReason,
     requests: Latency,
     /// From the choice of a backend to the head of its response.
     pub backends: Latency,
@@ -136,7 +152,7 @@ impl CoreMetrics {
         if let Some(count) = self.classes.get(class) {
             count.add(1);
         }
-        if let Some(count) = reason.and_then(|r| self.failed.get(r as usize)) {
+        if let Some(count) = reason.and_then(|r| self.failed.of(r)) {
             count.add(1);
         }
         self.requests.add(took);

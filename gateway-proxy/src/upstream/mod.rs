@@ -15,17 +15,21 @@ const MAX_IDLE: usize = 512;
 
 /// A connection that can be used again.
 pub trait Reusable {
+    /// What is kept of connections that carry several exchanges at a time.
+    type Many: Default + std::fmt::Debug;
+
     /// Whether it can take an exchange now.
     fn is_ready(&self) -> bool;
 }
 
 /// What a core keeps of one backend.
 #[derive(Debug)]
-pub struct Upstream<C> {
+pub struct Upstream<C: Reusable> {
     address: Address,
     text: Arc<str>,
     /// Oldest first; the freshest is used next, so that those not needed grow old.
     idle: RefCell<Vec<Idle<C>>>,
+    many: C::Many,
 }
 
 #[derive(Debug)]
@@ -37,7 +41,7 @@ struct Idle<C> {
 
 /// All backends that a core knows.
 #[derive(Debug)]
-pub struct Upstreams<C> {
+pub struct Upstreams<C: Reusable> {
     by_address: HashMap<Address, Weak<Upstream<C>>>,
 }
 
@@ -45,7 +49,12 @@ pub struct Upstreams<C> {
 
 impl<C: Reusable> Upstream<C> {
     fn new(address: &Address) -> Self {
-        Self { address: address.clone(), text: address.as_str().into(), idle: RefCell::default() }
+        Self {
+            address: address.clone(),
+            text: address.as_str().into(),
+            idle: RefCell::default(),
+            many: C::Many::default(),
+        }
     }
 
     /// Its address.
@@ -56,6 +65,11 @@ impl<C: Reusable> Upstream<C> {
     /// Its address, for the log.
     pub fn text(&self) -> &Arc<str> {
         &self.text
+    }
+
+    /// Connections that carry several exchanges at a time.
+    pub fn many(&self) -> &C::Many {
+        &self.many
     }
 
     /// Takes a connection that is open, the freshest first. Those that have closed meanwhile are dropped.
@@ -134,6 +148,8 @@ mod tests {
     struct Fake(u32, Rc<Cell<bool>>);
 
     impl Reusable for Fake {
+        type Many = ();
+
         fn is_ready(&self) -> bool {
             self.1.get()
         }

@@ -17,18 +17,18 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const DOWN: &str = "HTTP/1.1 503 Down\r\ncontent-length: 4\r\n\r\ndown";
 
 /// A client of either version.
-enum Either {
+pub enum Either {
     Http1(Client),
     Http2(Http2),
 }
 
 impl Either {
     /// One of each.
-    async fn both(gateway: &Gateway) -> [Self; 2] {
+    pub async fn both(gateway: &Gateway) -> [Self; 2] {
         [Self::Http1(gateway.connect().await), Self::Http2(Http2::connect(gateway).await)]
     }
 
-    async fn ask(&mut self, request: &str) -> Response {
+    pub async fn ask(&mut self, request: &str) -> Response {
         match self {
             Self::Http1(client) => {
                 client.send(request).await;

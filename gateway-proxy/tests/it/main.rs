@@ -23,6 +23,7 @@ mod health;
 mod hostile;
 mod http2;
 mod http2_alike;
+mod http2_backends;
 mod http2_hostile;
 mod http2_support;
 mod process;

@@ -4,9 +4,9 @@ mod traffic;
 
 use hotswap_api::rollout::v1::Standing;
 use hotswap_api::route::v1::{
-    Balancing, CircuitBreaker, Forward, HashKey, HeaderEdits, HealthCheck, HealthCheckKind, OutlierEjection,
-    Pool, ProxyRefusal, Redirect, Retry, Rewrite, Route, RouteMatch, Timeouts, forward, hash_key,
-    header_match, query_match, rewrite, route,
+    BackendProtocol, Balancing, CircuitBreaker, Forward, HashKey, HeaderEdits, HealthCheck, HealthCheckKind,
+    OutlierEjection, Pool, ProxyRefusal, Redirect, Retry, Rewrite, Route, RouteMatch, Timeouts, forward,
+    hash_key, header_match, query_match, rewrite, route,
 };
 use prost_types::Timestamp;
 
@@ -44,6 +44,7 @@ pub(crate) fn pool(pool: &Pool) -> Lines {
     balancing(pool.balancing.as_ref(), &mut lines);
     let backends: Vec<_> = pool.backends.iter().map(columns::backend).collect();
     lines.push(("Backends", or(&backends, "none: requests are answered with 503")));
+    protocol(pool.protocol, &mut lines);
     lines.push(("Connect limit", vec![limit(pool.connect_timeout_ms, 2_000)]));
     lines.push(("Health check", vec![pool.health_check.as_ref().map_or("none".into(), health)]));
     lines.push(("Breaker", vec![pool.circuit_breaker.as_ref().map_or("none".into(), breaker)]));
@@ -173,6 +174,15 @@ fn presence(what: &str, name: &str, there: bool) -> String {
     format!("{what} {name} {verb}")
 }
 
+/// What nobody has set is not said.
+fn protocol(number: i32, lines: &mut Lines) {
+    match BackendProtocol::try_from(number) {
+        Ok(BackendProtocol::Unspecified | BackendProtocol::Http1) => {}
+        Ok(BackendProtocol::Http2) => lines.push(("Protocol", vec!["HTTP/2".to_owned()])),
+        Err(_) => lines.push(("Protocol", vec!["unknown".to_owned()])),
+    }
+}
+
 fn forward_lines(forward: &Forward, lines: &mut Lines) {
     match &forward.target {
         None => {}
@@ -183,6 +193,7 @@ fn forward_lines(forward: &Forward, lines: &mut Lines) {
             to.extend(inline.backends.iter().map(columns::backend));
             lines.push(("Forward", to));
             balancing(inline.balancing.as_ref(), lines);
+            protocol(inline.protocol, lines);
             lines.push(("Connect limit", vec![limit(inline.connect_timeout_ms, 2_000)]));
         }
     }

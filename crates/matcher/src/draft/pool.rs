@@ -33,6 +33,9 @@ pub struct PoolDraft {
     /// Takes out what fails requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outlier_ejection: Option<OutlierEjectionDraft>,
+    /// What its backends speak.
+    #[serde(skip_serializing_if = "is_default")]
+    pub protocol: BackendProtocol,
 }
 
 impl PoolDraft {
@@ -63,6 +66,20 @@ pub struct BackendsDraft {
     /// Takes out what fails requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outlier_ejection: Option<OutlierEjectionDraft>,
+    /// What its backends speak.
+    #[serde(skip_serializing_if = "is_default")]
+    pub protocol: BackendProtocol,
+}
+
+/// What backends speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2.
+    Http2,
 }
 
 /// A backend, unchecked.

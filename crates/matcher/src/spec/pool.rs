@@ -12,14 +12,17 @@ use super::condition::parse_each;
 use super::resilience::Resilience;
 use super::{check_host, check_meta};
 use crate::draft::{
-    BackendDraft, BackendState, BackendsDraft, BalancingDraft, LoadBalancingDraft, PoolDraft,
+    BackendDraft, BackendProtocol, BackendState, BackendsDraft, BalancingDraft, LoadBalancingDraft, PoolDraft,
 };
 
 const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 2_000;
 
-/// "host:port", the host a name or an address; in lower case.
+/// "host:port", the host a name or an address, in lower case; and how it is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Address(String);
+pub struct Address {
+    text: String,
+    protocol: BackendProtocol,
+}
 
 impl Address {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
@@ -29,18 +32,23 @@ impl Address {
         if !port_ok || check_host(host).is_err() {
             return Err(bad.into());
         }
-        Ok(Self(text.to_ascii_lowercase()))
+        Ok(Self { text: text.to_ascii_lowercase(), protocol: BackendProtocol::default() })
     }
 
     /// The text, as "10.0.0.7:8080".
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// What is spoken there.
+    pub fn protocol(&self) -> BackendProtocol {
+        self.protocol
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -91,7 +99,14 @@ impl Backends {
         );
         let strategy = (draft.load_balancing, draft.balancing.as_ref());
         let backends = parse_backends(v, &draft.backends, strategy, draft.connect_timeout_ms)?;
-        Ok(Self { resilience, ..backends })
+        Ok(Self { resilience, ..backends }.reached_by(draft.protocol))
+    }
+}
+
+impl Backends {
+    fn reached_by(mut self, protocol: BackendProtocol) -> Self {
+        self.backends.iter_mut().for_each(|backend| backend.address.protocol = protocol);
+        self
     }
 }
 
@@ -114,7 +129,7 @@ impl PoolSpec {
         );
         let strategy = (draft.load_balancing, draft.balancing.as_ref());
         let backends = parse_backends(v, &draft.backends, strategy, draft.connect_timeout_ms)?;
-        Ok(Self { backends: Backends { resilience, ..backends } })
+        Ok(Self { backends: Backends { resilience, ..backends }.reached_by(draft.protocol) })
     }
 
     /// Its backends; there may be none.

@@ -4,6 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use hotswap_matcher::BackendProtocol;
 use hyper::client::conn::http1;
 use tokio::task::AbortHandle;
 
@@ -31,6 +32,8 @@ pub(super) struct Lease {
 }
 
 impl Reusable for Connection {
+    type Many = ();
+
     fn is_ready(&self) -> bool {
         self.send.is_ready()
     }
@@ -45,6 +48,9 @@ impl Lease {
 
     /// A new one.
     pub(super) async fn open(backend: &Backend, core: &Rc<Core>, timeout: Duration) -> Result<Self, Reason> {
+        if backend.address().protocol() == BackendProtocol::Http2 {
+            return Err(Reason::PoolUnsupported);
+        }
         let opened = match tokio::time::timeout(timeout, connect(backend, core)).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => {

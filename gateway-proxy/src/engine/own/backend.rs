@@ -1,4 +1,5 @@
-//! Connections to backends: opened here, kept by `upstream` between exchanges.
+//! Connections to backends: opened here, kept by `upstream` between exchanges. Of those of HTTP/2 an exchange gets a
+//! stream.
 
 use std::future::Future;
 use std::io;
@@ -6,45 +7,48 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use hotswap_matcher::BackendProtocol;
 use tokio::net::TcpStream;
 
 use super::core::{Backend, Core};
+use super::link::Link;
+use super::multiplex;
 use super::socket::Socket;
 use crate::engine::dial;
 use crate::reason::Reason;
-use crate::upstream::Reusable;
 
-/// An open connection.
-#[derive(Debug)]
-pub(in crate::engine) struct Link(pub(super) Socket);
-
-/// One that is being opened.
+/// A connection, or a stream of one, that is waited for.
 pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Link, Reason>>>>;
 
-impl Reusable for Link {
-    fn is_ready(&self) -> bool {
-        self.0.is_quiet()
+/// Whether exchanges share the backend's connections.
+pub(super) fn is_shared(backend: &Backend) -> bool {
+    backend.address().protocol() == BackendProtocol::Http2
+}
+
+/// Opens a connection, or waits for a stream of one, under a limit of its own.
+pub(super) fn open(backend: &Backend, core: &Rc<Core>, timeout: Duration) -> Opening {
+    let (backend, core) = (Rc::clone(backend), Rc::clone(core));
+    if is_shared(&backend) {
+        return Box::pin(multiplex::wait(backend, core, timeout));
     }
+    Box::pin(async move { dial(&backend, &core, timeout).await.map(Link::Line) })
 }
 
 /// Opens a connection, under a limit of its own.
-pub(super) fn open(backend: &Backend, core: &Rc<Core>, timeout: Duration) -> Opening {
-    let (backend, core) = (Rc::clone(backend), Rc::clone(core));
-    Box::pin(async move {
-        let opened = match tokio::time::timeout(timeout, connect(backend.text())).await {
-            Ok(Ok(stream)) => Ok(Link(Socket::Plain(stream))),
-            Ok(Err(error)) => {
-                tracing::debug!(backend = %backend.text(), %error, "connect failed");
-                Err(Reason::ConnectFailed)
-            }
-            Err(_) => Err(Reason::ConnectTimeout),
-        };
-        match &opened {
-            Ok(_) => core.metrics.connects.add(1),
-            Err(_) => core.metrics.connect_failures.add(1),
+pub(super) async fn dial(backend: &Backend, core: &Core, timeout: Duration) -> Result<Socket, Reason> {
+    let opened = match tokio::time::timeout(timeout, connect(backend.text())).await {
+        Ok(Ok(stream)) => Ok(Socket::Plain(stream)),
+        Ok(Err(error)) => {
+            tracing::debug!(backend = %backend.text(), %error, "connect failed");
+            Err(Reason::ConnectFailed)
         }
-        opened
-    })
+        Err(_) => Err(Reason::ConnectTimeout),
+    };
+    match &opened {
+        Ok(_) => core.metrics.connects.add(1),
+        Err(_) => core.metrics.connect_failures.add(1),
+    }
+    opened
 }
 
 async fn connect(address: &str) -> io::Result<TcpStream> {

@@ -8,6 +8,7 @@ use hotswap_h1::{Announced, Head, Known};
 use hotswap_matcher::{HeadSize, WEBSOCKET, parse_host};
 use http::{HeaderValue, StatusCode};
 
+use super::backend;
 use super::client::{Client, Step};
 use super::edit;
 use super::exchange::Exchange;
@@ -154,7 +155,7 @@ impl<F: Front> Client<F> {
         let core = self.core();
         let traceparent = self.track.recording().and_then(Recording::sent);
         let (most, delay) = self.track.allowed(core.limits.max_body_bytes);
-        let trailers = self.track.trailer_names();
+        let trailers = (self.track.trailer_names(), self.track.takes_any_trailer());
         let (Some(route), Some(head)) = (config.route(plan.route), self.track.head_mut()) else {
             return (self.reply(cx, Reply::Failure(Reason::NoRoute), true), 0);
         };
@@ -166,12 +167,11 @@ impl<F: Front> Client<F> {
         if let Some(traceparent) = traceparent {
             head.set(&TRACEPARENT, traceparent.as_bytes());
         }
-        exchange.upgrade = upgrade(head, route, framing);
+        // HTTP/2 has no other protocol to go on in.
+        exchange.upgrade =
+            if backend::is_shared(&plan.backend) { None } else { upgrade(head, route, framing) };
         prepare(head, route, plan.backend.text(), (&self.address, &self.peer.entered));
-        if let Some(protocol) = &exchange.upgrade {
-            head.push(Known::Connection.name(), b"upgrade");
-            head.push(Known::Upgrade.name(), protocol.as_bytes());
-        }
+        ask_to_switch(head, exchange.upgrade.as_deref());
         // Behind that: a client can't have it taken out by naming it in Connection.
         self.track.edit_request();
         let Some(head) = self.track.head() else {
@@ -179,7 +179,8 @@ impl<F: Front> Client<F> {
         };
         let mut around = core.output.borrow_mut();
         around.clear();
-        head.write_request(exchange.path.as_deref(), &mut around.before);
+        // To a backend of HTTP/2 it goes apart.
+        exchange.write_anew(Some(head), &mut around.before);
         let head_len = around.before.len();
         self.track.keep_cookie(plan.set_cookie);
         let limits = ExchangeLimits { per_try, ..ExchangeLimits::of(&plan.timeouts) };
@@ -200,7 +201,7 @@ impl<F: Front> Client<F> {
         let pieces = wire::pieces(&mut around, data);
         let step = match delay {
             Some(delay) => exchange.send_later(pieces, delay, &core),
-            None => exchange.send_first(cx, pieces, &core),
+            None => exchange.send_first(cx, pieces, self.track.head(), &core),
         };
         match step {
             Step::Exchange => exchange.arm(&mut self.track),
@@ -247,6 +248,14 @@ fn upgrade(head: &Head, route: &RouteEntry, framing: Framing) -> Option<Box<str>
     let protocol = allowed.find(|p| p.as_bytes().eq_ignore_ascii_case(wanted))?;
     // RFC 6455 section 4.1.
     (protocol != WEBSOCKET || head.method() == "GET").then(|| protocol.into())
+}
+
+/// Tells the backend which protocol is asked for.
+fn ask_to_switch(head: &mut Head, protocol: Option<&str>) {
+    if let Some(protocol) = protocol {
+        head.push(Known::Connection.name(), b"upgrade");
+        head.push(Known::Upgrade.name(), protocol.as_bytes());
+    }
 }
 
 /// Makes the request that the backend sees.

@@ -11,7 +11,7 @@ use super::http2;
 use super::reply::Reply;
 use super::socket::Socket;
 use super::track::Track;
-use super::wire::{self, Rest};
+use super::wire::Rest;
 use crate::engine::entry::Entered;
 use crate::engine::limits::Limit;
 use crate::engine::shared::Peer;
@@ -179,7 +179,12 @@ impl<F: Front> Client<F> {
             Step::Exchange if !self.answered() && self.owes_body() => {
                 self.reply_to_open(cx, Reply::Failure(Reason::ClientTimeout))
             }
-            Step::Connect | Step::Pause | Step::Exchange if !self.answered() => self.fail(cx, limit.reason()),
+            Step::Connect | Step::Pause | Step::Exchange if !self.answered() => {
+                if let Some(link) = self.exchange.as_ref().and_then(|e| e.link.as_ref()) {
+                    link.doubt();
+                }
+                self.fail(cx, limit.reason())
+            }
             Step::Exchange | Step::Flush if self.owes_reading() => self.cut(Reason::ClientStalled),
             Step::Connect | Step::Pause | Step::Exchange | Step::Flush | Step::End => {
                 self.cut(limit.reason())
@@ -190,7 +195,7 @@ impl<F: Front> Client<F> {
     /// Whether it is the client that keeps the backend waiting: for the rest of the request.
     fn owes_body(&self) -> bool {
         let Some(Exchange { upload, link: Some(link), .. }) = &self.exchange else { return false };
-        !upload.is_read() && !upload.is_kept_back() && wire::is_out(&link.0, &upload.late)
+        !upload.is_read() && !upload.is_kept_back() && link.is_out(upload)
     }
 
     /// Whether the client has not taken what has come of the response.

@@ -11,7 +11,7 @@ use hotswap_h1::body::Around;
 use hotswap_h1::read::HeadLimits;
 use tokio::net::TcpStream;
 
-use super::backend::Link;
+use super::link::Link;
 use super::socket::Socket;
 use super::splice::Pipe;
 use super::{client, enter};

@@ -14,13 +14,15 @@ use super::core::{Core, INPUT};
 use super::edit;
 use super::exchange::Exchange;
 use super::front::Front;
+use super::link::Link;
+use super::multiplex::Lost;
 use super::splice;
 use super::wire::{self, Rest};
 use crate::engine::retry::{self, Tries};
 use crate::reason::Reason;
 
 /// Limits of a response's head.
-const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, headers: 100 };
+pub(super) const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, headers: 100 };
 /// Interim responses to one request, at most.
 const MAX_INTERIM: u8 = 100;
 
@@ -31,6 +33,8 @@ pub(super) enum Down {
     Over,
     /// The connection ended before a byte of it came.
     Silent,
+    /// The backend has done nothing about the request.
+    Unprocessed,
     /// Nobody is there who would take it.
     ClientGone,
     /// It can't be passed on, or not any more.
@@ -112,7 +116,14 @@ impl<F: Front> Client<F> {
             if exchange.download.body.as_ref().is_some_and(Pipe::is_over) {
                 return Poll::Ready(Down::Over);
             }
-            let Some(link) = &mut exchange.link else { return Poll::Ready(Down::Silent) };
+            let socket = match &mut exchange.link {
+                Some(Link::Line(socket)) => socket,
+                Some(Link::Stream(_)) => match ready!(self.poll_stream(cx, &core)) {
+                    Ok(()) => continue,
+                    Err(down) => return Poll::Ready(down),
+                },
+                None => return Poll::Ready(Down::Silent),
+            };
             if exchange.download.pipe.is_some() {
                 match ready!(self.poll_splice(cx)) {
                     Ok(()) => continue,
@@ -125,7 +136,7 @@ impl<F: Front> Client<F> {
             let mut input = core.input.borrow_mut();
             let room = if exchange.download.has_begun() { INPUT } else { splice::HEAD_ROOM };
             let input = input.get_mut(..room).unwrap_or_default();
-            let n = match ready!(wire::poll_fill(&mut link.0, cx, input)) {
+            let n = match ready!(wire::poll_fill(socket, cx, input)) {
                 Ok(n @ 1..) => n,
                 ended => return Poll::Ready(self.backend_ended(cx, &core, ended.is_ok())),
             };
@@ -142,6 +153,45 @@ impl<F: Front> Client<F> {
         }
     }
 
+    /// Moves some of a response that comes on a stream.
+    fn poll_stream(&mut self, cx: &mut Context<'_>, core: &Rc<Core>) -> Poll<Result<(), Down>> {
+        let Some(Exchange { download, link: Some(Link::Stream(stream)), .. }) = &mut self.exchange else {
+            return Poll::Ready(Err(Down::Silent));
+        };
+        if download.has_begun() {
+            let mut input = core.input.borrow_mut();
+            let read = ready!(stream.poll_read(cx, &mut input));
+            let n = read.map_err(|_| Down::Failed(Reason::BackendCut))?;
+            core.output.borrow_mut().clear();
+            return Poll::Ready(self.pass_back(cx, input.get_mut(..n).unwrap_or_default(), core));
+        }
+        let mut head = core.take_head();
+        let passed = match stream.poll_head(cx, &mut head) {
+            Poll::Ready(Ok(())) if (100..200).contains(&head.status()) => {
+                self.on_interim(cx, &mut head, core)
+            }
+            Poll::Ready(Ok(())) => {
+                download.early.clear(core);
+                self.begin_response(cx, &mut head, &mut [], core)
+            }
+            Poll::Ready(Err(lost)) => Err(match lost {
+                Lost::Unprocessed => {
+                    stream.let_rest(core.timers.now());
+                    Down::Unprocessed
+                }
+                Lost::Closed if download.interim == 0 => Down::Silent,
+                Lost::Closed | Lost::Reset => Down::Failed(Reason::BackendClosed),
+                Lost::Malformed => Down::Failed(Reason::BackendProtocol),
+            }),
+            Poll::Pending => {
+                core.give_head(head);
+                return Poll::Pending;
+            }
+        };
+        core.give_head(head);
+        Poll::Ready(passed)
+    }
+
     /// Lets some of the body pass inside the kernel.
     fn poll_splice(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), splice::Stuck>> {
         let Some(Exchange { download, link: Some(link), .. }) = &mut self.exchange else {
@@ -150,7 +200,7 @@ impl<F: Front> Client<F> {
         let (Some(pipe), Some(body)) = (&mut download.pipe, &mut download.body) else {
             return Poll::Ready(Err(splice::Stuck::SenderEnded));
         };
-        let (Some(from), Some(to)) = (link.0.plain(), self.socket.plain()) else {
+        let (Some(from), Some(to)) = (link.plain(), self.socket.plain()) else {
             return Poll::Ready(Err(splice::Stuck::SenderEnded));
         };
         let left = body.plain_left().unwrap_or(0);
@@ -286,6 +336,7 @@ impl<F: Front> Client<F> {
             return Err(Down::Again);
         }
         let trailers = head.trailer_names();
+        let (framing, told) = self.told_framing(head, framing);
         head.strip_response();
         head.announce();
         if !head.has(Known::Date) {
@@ -301,18 +352,40 @@ impl<F: Front> Client<F> {
         let coding = self.frame(head, framing, core);
         let mut around = core.output.borrow_mut();
         around.clear();
-        let over = framing == Framing::None;
+        let over = told.unwrap_or(framing) == Framing::None;
         self.socket.send_head(head, self.old, over, &mut around).map_err(|_| Down::ClientGone)?;
         drop(around);
         self.track.respond(head.status());
-        let Some(Exchange { download, tries, .. }) = &mut self.exchange else { return Ok(()) };
+        let Some(exchange) = &mut self.exchange else { return Ok(()) };
+        let Exchange { download, tries, .. } = exchange;
         if head.status() < 500 && tries.as_ref().is_some_and(Tries::is_later) {
             core.metrics.tries_saved.add(1);
         }
         let trailers = trailers.filter(|_| download.trailers);
         download.lasts = lasts;
-        download.body = Some(Pipe::new(framing, coding, trailers));
+        let body = Pipe::new(told.unwrap_or(framing), coding, trailers);
+        let any_trailer = told.is_some() && (!F::IN_TURN || download.trailers);
+        download.body = Some(if any_trailer { body.with_any_trailer() } else { body });
+        if told.is_some() {
+            exchange.keep_no_more();
+        }
         self.pass_back(cx, bytes, core)
+    }
+
+    /// How the body of a response goes on that came on a stream, and how it is read there: its end is told beside it.
+    /// `None`: it came on no stream.
+    fn told_framing(&self, head: &mut Head, framing: Framing) -> (Framing, Option<Framing>) {
+        let Some(Exchange { link: Some(Link::Stream(stream)), .. }) = &self.exchange else {
+            return (framing, None);
+        };
+        let has_none = self.to_head || matches!(head.status(), 204 | 304);
+        if has_none || !stream.has_no_body() {
+            return (framing, Some(if has_none { Framing::None } else { Framing::UntilClose }));
+        }
+        if F::IN_TURN && !head.has(Known::ContentLength) {
+            head.push(Known::ContentLength.name(), b"0");
+        }
+        (Framing::None, Some(Framing::None))
     }
 
     /// Says in the head how the body is framed towards the client, and whether the connection lasts.
@@ -329,6 +402,11 @@ impl<F: Front> Client<F> {
         let Some(body) = &mut download.body else { return Ok(()) };
         let mut around = core.output.borrow_mut();
         let taken = body.pass(bytes, &mut around).map_err(|_| Down::Failed(Reason::BackendCut))?;
+        if let Some(Link::Stream(stream)) = link
+            && let Some(fields) = stream.told_end()
+        {
+            body.told_end(fields, &mut around);
+        }
         if taken.used < bytes.len() {
             // It said more than was asked: whatever it is, nobody else gets it.
             download.lasts = false;
@@ -339,8 +417,7 @@ impl<F: Front> Client<F> {
         let sent = self.socket.send(cx, &mut self.late, &mut around, data, over, core);
         sent.map_err(|_| Down::ClientGone)?;
         // What `late` holds comes first; a client that is slow gains nothing by a pipe. Nor does what is encrypted.
-        let both =
-            self.socket.plain().is_some() && link.as_ref().is_some_and(|link| link.0.plain().is_some());
+        let both = self.socket.plain().is_some() && link.as_ref().is_some_and(|link| link.plain().is_some());
         if both && self.late.is_empty() && body.plain_left().is_some_and(|left| left >= splice::WORTH) {
             download.pipe = core.take_pipe();
         }

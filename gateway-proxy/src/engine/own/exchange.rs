@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use hotswap_h1::Head;
 use hotswap_h1::framing::Framing;
+use http::uri::Scheme;
 use tokio::time::Sleep;
 
-use super::backend::{self, Link, Opening};
+use super::backend::{self, Opening};
 use super::client::{Client, Ending, Step};
 use super::core::{Backend, Core};
 use super::download::{Down, Download};
 use super::front::Front;
+use super::http2::heads;
+use super::link::Link;
+use super::multiplex::Lost;
 use super::relay::Relay;
 use super::reply::Reply;
 use super::track::Track;
 use super::upload::{Fault, Upload};
-use super::wire;
 use crate::decide::Plan;
 use crate::engine::retry::{self, Tries};
 use crate::engine::shadow::Copied;
@@ -27,6 +30,10 @@ use crate::reason::Reason;
 /// How long a body waits for the backend's "100 Continue", in ms, when the client asked for one. A backend that
 /// does not know the expectation waits for the body.
 const CONTINUE_PATIENCE_MS: u64 = 1_000;
+/// Bytes of a body that are kept until a backend of HTTP/2 answers: it may say that it did nothing about the request.
+const SPARE: usize = 16 * 1024;
+/// How often a request goes on to another connection because of that.
+const MOST_REFUSED: u8 = 3;
 
 /// A request on its way to a backend, and the response on its way back. Dropped, it cuts the backend's
 /// connection: only one whose both bodies came to their end is given back.
@@ -42,6 +49,12 @@ pub(super) struct Exchange {
     pub(super) tries: Option<Tries>,
     /// What of the body has been sent, as it was sent.
     pub(super) kept: Vec<u8>,
+    /// It is kept, and none of it is lost.
+    pub(super) keeps: bool,
+    /// So many bytes of it, if there is one try alone.
+    pub(super) spare: usize,
+    /// Backends have done nothing about it so often.
+    refused: u8,
     /// Goes to a candidate when the body is whole.
     pub(super) copy: Option<Box<Copied>>,
     /// Nothing has been sent yet: the request waits on purpose.
@@ -60,15 +73,20 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Of a request as it came: how its head frames the body, and how that is read; the most that may come of it, and
-    /// the fields that may follow it.
+    /// the fields that may follow it, or that any may.
     pub(super) fn new(
         head: &Head,
         plan: &mut Plan<Backend>,
         (framing, read): (Framing, Framing),
-        (most, trailers): (Option<u64>, Option<Box<[u8]>>),
+        (most, (trailers, any_trailer)): (Option<u64>, (Option<Box<[u8]>>, bool)),
         tries: Option<Tries>,
     ) -> Self {
         let idempotent = retry::is_idempotent(head.method());
+        let shared = backend::is_shared(&plan.backend);
+        let mut upload = Upload::new(head, (framing, read), most, trailers, shared);
+        if any_trailer {
+            upload.take_any_trailer();
+        }
         Self {
             backend: Rc::clone(&plan.backend),
             connect_timeout: plan.connect_timeout,
@@ -76,13 +94,16 @@ impl Exchange {
             opening: None,
             again: false,
             idempotent: idempotent && framing == Framing::None,
+            keeps: tries.is_some() || shared,
+            spare: if shared { SPARE } else { 0 },
+            refused: 0,
             tries,
             kept: Vec::new(),
             copy: None,
             held: false,
             pause: None,
             path: plan.path.take(),
-            upload: Upload::new(head, (framing, read), most, trailers),
+            upload,
             download: Download::new(head),
             upgrade: None,
             relay: None,
@@ -90,10 +111,19 @@ impl Exchange {
     }
 
     /// Sends the first bytes on a connection that is open, or has one opened.
-    pub(super) fn send_first(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3], core: &Rc<Core>) -> Step {
+    pub(super) fn send_first(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: [&[u8]; 3],
+        head: Option<&Head>,
+        core: &Rc<Core>,
+    ) -> Step {
+        if backend::is_shared(&self.backend) {
+            return self.send_on_stream(cx, pieces, head, core);
+        }
         if let Some(mut link) = self.backend.checkout() {
             core.metrics.reuses.add(1);
-            if wire::send(&mut link.0, cx, &mut self.upload.late, pieces, core).is_ok() {
+            if link.send(cx, &mut self.upload, pieces, core).is_ok() {
                 self.again = self.idempotent;
                 self.link = Some(link);
                 return Step::Exchange;
@@ -103,6 +133,58 @@ impl Exchange {
         }
         self.upload.late.put_behind(pieces, 0, core);
         self.open(core)
+    }
+
+    /// The same, where a connection is shared: the pieces are of the body alone.
+    fn send_on_stream(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: [&[u8]; 3],
+        head: Option<&Head>,
+        core: &Rc<Core>,
+    ) -> Step {
+        if let Some(stream) = self.backend.many().take(core.timers.now()) {
+            core.metrics.reuses.add(1);
+            let has_more = pieces.iter().any(|piece| !piece.is_empty());
+            match self.enter(Link::Stream(Box::new(stream)), head, has_more) {
+                Ok(()) => {
+                    self.again = self.idempotent;
+                    if let Some(link) = &mut self.link {
+                        // Where it fails, what comes back tells why.
+                        let _ = link.send(cx, &mut self.upload, pieces, core);
+                    }
+                    return Step::Exchange;
+                }
+                Err(Lost::Malformed) => {
+                    self.opening = Some(Box::pin(std::future::ready(Err(Reason::BadRequest))));
+                    return Step::Connect;
+                }
+                Err(_) => core.metrics.retries.add(1),
+            }
+        }
+        self.upload.late.put_behind(pieces, 0, core);
+        self.open(core)
+    }
+
+    /// Sends on what leads to the backend now; a stream begins with the head of the request. `has_more`: more than what
+    /// waits is known of the body.
+    fn enter(&mut self, mut link: Link, head: Option<&Head>, has_more: bool) -> Result<(), Lost> {
+        if let (Link::Stream(stream), Some(head)) = (&mut link, head) {
+            let upload = &self.upload;
+            let over = !has_more && upload.is_read() && upload.late.is_empty() && upload.trailers.is_empty();
+            let request = heads::request_to(head, self.path.as_deref(), Scheme::HTTP);
+            stream.begin(request.map_err(|_| Lost::Malformed)?, over)?;
+        }
+        self.link = Some(link);
+        Ok(())
+    }
+
+    /// What is sent anew: the head, where it goes the same way as the body, and what of that was sent.
+    pub(super) fn write_anew(&self, head: Option<&Head>, out: &mut Vec<u8>) {
+        if let Some(head) = head.filter(|_| !backend::is_shared(&self.backend)) {
+            head.write_request(self.path.as_deref(), out);
+        }
+        out.extend_from_slice(&self.kept);
     }
 
     /// Keeps the first bytes until the time is over.
@@ -153,9 +235,15 @@ impl<F: Front> Client<F> {
         let Some(opening) = &mut exchange.opening else { return Poll::Ready(Step::Exchange) };
         match opening.as_mut().poll(cx) {
             Poll::Ready(Ok(link)) => {
-                (exchange.link, exchange.opening) = (Some(link), None);
-                exchange.arm(&mut self.track);
-                Poll::Ready(Step::Exchange)
+                exchange.opening = None;
+                match exchange.enter(link, self.track.head(), false) {
+                    Ok(()) => {
+                        exchange.arm(&mut self.track);
+                        Poll::Ready(Step::Exchange)
+                    }
+                    Err(Lost::Malformed) => Poll::Ready(self.fail(cx, Reason::BadRequest)),
+                    Err(_) => Poll::Ready(self.elsewhere(cx)),
+                }
             }
             Poll::Ready(Err(reason)) => Poll::Ready(self.fail(cx, reason)),
             Poll::Pending => match self.watch(cx) {
@@ -175,6 +263,7 @@ impl<F: Front> Client<F> {
             match self.poll_download(cx) {
                 Poll::Ready(Down::Over) => return Poll::Ready(self.finish()),
                 Poll::Ready(Down::Silent) => return Poll::Ready(self.once_more(cx)),
+                Poll::Ready(Down::Unprocessed) => return Poll::Ready(self.elsewhere(cx)),
                 Poll::Ready(Down::ClientGone) => return Poll::Ready(self.on_fault(cx, Fault::ClientGone)),
                 Poll::Ready(Down::Failed(reason)) if self.answered() => {
                     return Poll::Ready(self.cut(reason));
@@ -208,17 +297,35 @@ impl<F: Front> Client<F> {
     /// A connection ended without a byte of a response. If it was open before, the backend had probably closed it
     /// already, and the request is sent once more where that does no harm.
     fn once_more(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.exchange.as_ref().is_some_and(|e| e.again) {
+            self.resend()
+        } else {
+            self.fail(cx, Reason::BackendClosed)
+        }
+    }
+
+    /// The backend has done nothing about the request: whatever that asks for, another connection may take it.
+    fn elsewhere(&mut self, cx: &mut Context<'_>) -> Step {
+        let may = |e: &&mut Exchange| e.keeps && e.refused < MOST_REFUSED && !e.download.is_seen();
+        match self.exchange.as_mut().filter(may) {
+            Some(exchange) => {
+                exchange.refused += 1;
+                self.resend()
+            }
+            None => self.fail(cx, Reason::BackendClosed),
+        }
+    }
+
+    /// Sends on another connection to the same backend what was sent already.
+    fn resend(&mut self) -> Step {
         let core = self.core();
-        let Some(exchange) = self.exchange.as_mut().filter(|e| e.again) else {
-            return self.fail(cx, Reason::BackendClosed);
-        };
+        let Some(exchange) = &mut self.exchange else { return Step::End };
         core.metrics.retries.add(1);
-        exchange.upload.late.clear(&core);
+        exchange.upload.stop(&core);
+        exchange.download.restart(&core);
         let mut around = core.output.borrow_mut();
         around.clear();
-        if let Some(head) = self.track.head() {
-            head.write_request(exchange.path.as_deref(), &mut around.before);
-        }
+        exchange.write_anew(self.track.head(), &mut around.before);
         exchange.upload.late.put(&around.before, &core);
         self.track.wait_for_connection();
         exchange.open(&core)

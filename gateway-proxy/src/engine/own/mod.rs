@@ -28,6 +28,7 @@
 //! | `reply` | answers of the gateway's own |
 //! | `track` | deadline and notes: what the log, the metrics and the timers need |
 //! | `backend` | opening connections |
+//! | `link`, `multiplex` | the backend's side: a connection of HTTP/1.1, or a stream of HTTP/2 |
 //! | `wire` | reading and writing a socket |
 //! | `socket`, `secure` | a socket as it is, or with TLS on it |
 
@@ -41,6 +42,8 @@ mod enter;
 mod exchange;
 mod front;
 mod http2;
+mod link;
+mod multiplex;
 mod plain;
 mod relay;
 mod reply;
@@ -54,3 +57,4 @@ mod wire;
 
 pub(super) use self::begin::{Asked, prepare};
 pub(super) use self::core::Core;
+pub(super) use self::http2::heads::request_to;

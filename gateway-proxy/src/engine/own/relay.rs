@@ -11,6 +11,7 @@ use super::core::Core;
 use super::download::Down;
 use super::edit;
 use super::front::Front;
+use super::link::Link;
 use super::socket::Socket;
 use super::wire::{self, Rest};
 use crate::engine::limits::Limit;
@@ -171,10 +172,10 @@ impl Client<Socket> {
     pub(super) fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let core = self.core();
         let Some(exchange) = &mut self.exchange else { return Poll::Ready(Step::End) };
-        let (Some(link), Some(relay)) = (&mut exchange.link, &mut exchange.relay) else {
+        let (Some(Link::Line(far)), Some(relay)) = (&mut exchange.link, &mut exchange.relay) else {
             return Poll::Ready(Step::End);
         };
-        let (near, far) = (&mut self.socket, &mut link.0);
+        let near = &mut self.socket;
         let up = relay.up.pass(cx, (near, far), &mut exchange.upload.late, &core, &core.metrics.upgraded_in);
         let down = relay.down.pass(cx, (far, near), &mut self.late, &core, &core.metrics.upgraded_out);
         let over = relay.up.is_over() && relay.down.is_over();

@@ -18,14 +18,25 @@ use hotswap_h1::framing::Framing;
 impl Exchange {
     /// Keeps what goes to the backend of the body, while another try may need it.
     pub(super) fn keep(&mut self, pieces: [&[u8]; 3]) {
-        let Some(most) = self.tries.as_ref().map(Tries::most) else { return };
-        if self.kept.len() + pieces.iter().map(|p| p.len()).sum::<usize>() > most {
+        if !self.keeps {
+            return;
+        }
+        let len = self.kept.len() + pieces.iter().map(|p| p.len()).sum::<usize>();
+        let most = self.tries.as_ref().map_or(0, Tries::most);
+        if len > most {
             // It is too large: this try is the last.
-            self.kept = Vec::new();
             self.tries = None;
+        }
+        if len > most.max(self.spare) {
+            self.keep_no_more();
             return;
         }
         pieces.iter().for_each(|piece| self.kept.extend_from_slice(piece));
+    }
+
+    /// What was sent is sent no more.
+    pub(super) fn keep_no_more(&mut self) {
+        (self.kept, self.keeps, self.tries) = (Vec::new(), false, None);
     }
 }
 
@@ -96,7 +107,7 @@ impl<F: Front> Client<F> {
         exchange.pause = None;
         // The backend has not kept it waiting.
         self.track.begin_anew();
-        let step = exchange.send_first(cx, [&[], &[], &[]], &core);
+        let step = exchange.send_first(cx, [&[], &[], &[]], self.track.head(), &core);
         match step {
             Step::Exchange => exchange.arm(&mut self.track),
             _ => self.track.wait_for_connection(),
@@ -119,11 +130,8 @@ impl<F: Front> Client<F> {
         exchange.backend = chosen.backend;
         let mut around = core.output.borrow_mut();
         around.clear();
-        if let Some(head) = self.track.head() {
-            head.write_request(exchange.path.as_deref(), &mut around.before);
-        }
-        around.before.extend_from_slice(&exchange.kept);
-        let step = exchange.send_first(cx, wire::pieces(&mut around, &[]), &core);
+        exchange.write_anew(self.track.head(), &mut around.before);
+        let step = exchange.send_first(cx, wire::pieces(&mut around, &[]), self.track.head(), &core);
         match step {
             Step::Exchange => exchange.arm(&mut self.track),
             _ => self.track.wait_for_connection(),

@@ -244,6 +244,12 @@ impl Track {
         self.admitted()?.status()
     }
 
+    /// Whether every field may follow the request's body: one of HTTP/2 does not announce them, and nothing is taken out
+    /// of heads.
+    pub(super) fn takes_any_trailer(&self) -> bool {
+        self.head().is_some_and(Head::is_told) && self.admitted().is_none()
+    }
+
     /// The fields that may follow the request's body: those that it says, without what its route's traffic features
     /// take out of heads.
     pub(super) fn trailer_names(&self) -> Option<Box<[u8]>> {

@@ -30,6 +30,10 @@ pub(super) struct Upload {
     body: Pipe,
     /// What the backend has not taken yet.
     pub(super) late: Rest,
+    /// Lines behind the body, where they go out apart from it.
+    pub(super) trailers: Vec<u8>,
+    /// The end of the body, and what is behind it, is told apart from it.
+    told: bool,
     /// Bytes that may still come.
     room: u64,
     /// The client waits for "100 Continue".
@@ -39,21 +43,35 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Of a request as it came: how its head frames the body, and how that is read.
+    /// Of a request as it came: how its head frames the body, and how that is read. `told`: it goes on as HTTP/2.
     pub(super) fn new(
         head: &Head,
         (framing, read): (Framing, Framing),
         most: Option<u64>,
         trailers: Option<Box<[u8]>>,
+        told: bool,
     ) -> Self {
-        let coding = if framing == Framing::Chunked { Coding::Chunked } else { Coding::Plain };
+        let coding = match framing {
+            _ if told => Coding::Told,
+            Framing::Chunked => Coding::Chunked,
+            Framing::None | Framing::Length(_) | Framing::UntilClose => Coding::Plain,
+        };
         let asks = || head.first(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
         Self {
             body: Pipe::new(read, coding, trailers),
             late: Rest::default(),
+            trailers: Vec::new(),
+            told,
             room: most.unwrap_or(u64::MAX),
             kept_back: framing != Framing::None && !head.is_old() && asks(),
             broken: false,
+        }
+    }
+
+    /// Lets every trailer go on that may stand behind a body: neither side announces them.
+    pub(super) fn take_any_trailer(&mut self) {
+        if self.told {
+            self.body = std::mem::take(&mut self.body).with_any_trailer();
         }
     }
 
@@ -99,6 +117,9 @@ impl Upload {
         {
             return Err(Reason::BadRequest);
         }
+        if self.told {
+            self.trailers.append(&mut around.behind);
+        }
         let len = (taken.to - taken.from) as u64;
         self.room = self.room.checked_sub(len).ok_or(Reason::BodyTooLarge)?;
         Ok(taken)
@@ -109,10 +130,10 @@ impl<F: Front> Client<F> {
     /// Moves what there is to move of the request.
     pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
         while let Some(Exchange { upload, link: Some(link), .. }) = &mut self.exchange {
-            if !wire::is_out(&link.0, &upload.late) && !upload.broken {
-                let had = (upload.late.len(), link.0.sent());
-                let flushed = wire::poll_flush(&mut link.0, cx, &mut upload.late, &self.track.core);
-                let moved = had != (upload.late.len(), link.0.sent());
+            if !link.is_out(upload) && !upload.broken {
+                let had = (upload.late.len(), link.sent());
+                let flushed = link.poll_flush(cx, upload, &self.track.core);
+                let moved = had != (upload.late.len(), link.sent());
                 upload.broken = matches!(flushed, Poll::Ready(Err(_)));
                 if moved {
                     self.request_moved();
@@ -175,8 +196,7 @@ impl<F: Front> Client<F> {
         exchange.copy_body(data, &core);
         let Some(link) = &mut exchange.link else { return Ok(0) };
         let pieces = wire::pieces(&mut around, data);
-        let upload = &mut exchange.upload;
-        upload.broken = wire::send(&mut link.0, cx, &mut upload.late, pieces, &core).is_err();
+        exchange.upload.broken = link.send(cx, &mut exchange.upload, pieces, &core).is_err();
         self.request_moved();
         Ok(taken.used)
     }

@@ -2,11 +2,11 @@
 
 use hotswap_core::{Comparison, PoolName, ResourceName, RouteName, Violations};
 use hotswap_matcher::{
-    AccessDraft, AccessLogDraft, BackendState, BackendsDraft, BalancingDraft, CircuitBreakerDraft,
-    ConcurrencyDraft, CorsDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, ForwardDraft, HashKeyDraft,
-    HeaderEditsDraft, HeaderRulesDraft, HealthCheckDraft, JwtDraft, OutlierEjectionDraft, PoolDraft,
-    PoolSpec, RateLimitDraft, RedirectDraft, RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft,
-    RouteSpec, StickyCookieDraft, TimeoutsDraft, TrafficDraft,
+    AccessDraft, AccessLogDraft, BackendProtocol, BackendState, BackendsDraft, BalancingDraft,
+    CircuitBreakerDraft, ConcurrencyDraft, CorsDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft,
+    ForwardDraft, HashKeyDraft, HeaderEditsDraft, HeaderRulesDraft, HealthCheckDraft, JwtDraft,
+    OutlierEjectionDraft, PoolDraft, PoolSpec, RateLimitDraft, RedirectDraft, RequestLimitsDraft, RetryDraft,
+    RewriteDraft, RouteDraft, RouteSpec, StickyCookieDraft, TimeoutsDraft, TrafficDraft,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -75,6 +75,7 @@ impl Content for RouteDraft {
                     health_check: Some(HealthCheckDraft::default()),
                     circuit_breaker: Some(CircuitBreakerDraft::default()),
                     outlier_ejection: Some(OutlierEjectionDraft::default()),
+                    protocol: BackendProtocol::Http2,
                     ..BackendsDraft::default()
                 }),
                 rewrite: Some(RewriteDraft {
@@ -129,6 +130,7 @@ impl Content for PoolDraft {
             health_check: Some(HealthCheckDraft::default()),
             circuit_breaker: Some(CircuitBreakerDraft::default()),
             outlier_ejection: Some(OutlierEjectionDraft::default()),
+            protocol: BackendProtocol::Http2,
             balancing: Some(balancing_shape()),
             ..Self::default()
         }

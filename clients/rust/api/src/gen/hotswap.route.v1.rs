@@ -75,6 +75,9 @@ pub struct Pool {
     /// Takes backends out for a while that fail the requests of clients. Absent: none is taken out.
     #[prost(message, optional, tag = "17")]
     pub outlier_ejection: ::core::option::Option<OutlierEjection>,
+    /// What its backends speak. Default: BACKEND_PROTOCOL_HTTP1.
+    #[prost(enumeration = "BackendProtocol", tag = "19")]
+    pub protocol: i32,
 }
 /// One place that answers requests.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -293,6 +296,41 @@ pub struct PoolRevision {
     /// Who wrote it: the subject of the token.
     #[prost(string, tag = "4")]
     pub actor: ::prost::alloc::string::String,
+}
+/// What a gateway speaks to the backends of a pool. Clients may use either version, whatever this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BackendProtocol {
+    /// The same as BACKEND_PROTOCOL_HTTP1.
+    Unspecified = 0,
+    /// HTTP/1.1: a connection for each request under way.
+    Http1 = 1,
+    /// HTTP/2, which gRPC needs: many requests on one connection. Without TLS the gateway begins with it at once (prior
+    /// knowledge); with TLS the backend must agree to it (ALPN "h2"). Requests do not switch to another protocol, as
+    /// WebSocket: such a wish does not reach the backend.
+    Http2 = 2,
+}
+impl BackendProtocol {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BACKEND_PROTOCOL_UNSPECIFIED",
+            Self::Http1 => "BACKEND_PROTOCOL_HTTP1",
+            Self::Http2 => "BACKEND_PROTOCOL_HTTP2",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BACKEND_PROTOCOL_UNSPECIFIED" => Some(Self::Unspecified),
+            "BACKEND_PROTOCOL_HTTP1" => Some(Self::Http1),
+            "BACKEND_PROTOCOL_HTTP2" => Some(Self::Http2),
+            _ => None,
+        }
+    }
 }
 /// What a backend may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -983,6 +1021,9 @@ pub struct InlineBackends {
     /// As in Pool.
     #[prost(message, optional, tag = "7")]
     pub outlier_ejection: ::core::option::Option<OutlierEjection>,
+    /// As in Pool.
+    #[prost(enumeration = "BackendProtocol", tag = "9")]
+    pub protocol: i32,
 }
 /// Changes what the backend sees of the request line. The query is kept.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -5,13 +5,14 @@ use std::io;
 use bytes::Bytes;
 use hotswap_h1::read::{self, HeadLimits};
 use hotswap_h1::told::{self, Told};
-use hotswap_h1::{Head, Refused};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, request};
+use hotswap_h1::{Head, Known, Refused};
+use http::uri::{self, Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, request};
 
 /// Fields behind a body, at most: those of the coding in chunks.
 const MAX_TRAILERS: usize = 100;
 
-fn told(fields: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+pub(in crate::engine::own) fn told(fields: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 
@@ -24,18 +25,47 @@ pub(super) fn request(
 ) -> Result<(), Refused> {
     let what = Told {
         method: parts.method.as_str(),
-        authority: parts.uri.authority().map(http::uri::Authority::as_str),
-        target: parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str),
+        authority: parts.uri.authority().map(Authority::as_str),
+        target: parts.uri.path_and_query().map_or("", PathAndQuery::as_str),
         has_body,
     };
     told::request(&what, told(&parts.headers), limits, head)
 }
 
 /// Makes what follows a body.
-pub(super) fn trailers(fields: &HeaderMap) -> Result<Head, Refused> {
+pub(in crate::engine::own) fn trailers(fields: &HeaderMap) -> Result<Head, Refused> {
     let mut head = Head::default();
     told::trailers(told(fields), &mut head)?;
     Ok(head)
+}
+
+/// A request's head, as h2 takes it; the target is `path`, or the one that came.
+pub(in crate::engine) fn request_to(
+    head: &Head,
+    path: Option<&str>,
+    scheme: Scheme,
+) -> io::Result<Request<()>> {
+    let authority = head.first(Known::Host).unwrap_or_default();
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(scheme);
+    parts.authority = Some(Authority::try_from(authority).map_err(unfit)?);
+    parts.path_and_query = Some(PathAndQuery::try_from(path.unwrap_or(head.target())).map_err(unfit)?);
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(head.method().as_bytes()).map_err(unfit)?;
+    *request.uri_mut() = Uri::from_parts(parts).map_err(unfit)?;
+    let fields = fields_but(head, |name| {
+        matches!(
+            Known::of(name),
+            Known::Host
+                | Known::Connection
+                | Known::KeepAlive
+                | Known::ProxyConnection
+                | Known::TransferEncoding
+                | Known::Upgrade
+        )
+    })?;
+    *request.headers_mut() = fields;
+    Ok(request)
 }
 
 /// A response's head, as h2 takes it.
@@ -47,18 +77,22 @@ pub(super) fn response(head: &Head) -> io::Result<Response<()>> {
 }
 
 /// Fields that stand in lines, as h2 takes them.
-pub(super) fn lines(lines: &[u8]) -> io::Result<HeaderMap> {
+pub(in crate::engine::own) fn lines(lines: &[u8]) -> io::Result<HeaderMap> {
     let mut head = Head::default();
     read::trailers(lines, MAX_TRAILERS, &mut head)
         .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     fields(&head)
 }
 
-/// All values lie in one piece of memory.
 fn fields(head: &Head) -> io::Result<HeaderMap> {
+    fields_but(head, |_| false)
+}
+
+/// All values lie in one piece of memory.
+fn fields_but(head: &Head, left_out: impl Fn(&[u8]) -> bool) -> io::Result<HeaderMap> {
     let lines = Bytes::copy_from_slice(head.lines());
     let mut fields = HeaderMap::with_capacity(head.len());
-    for (name, place) in head.places() {
+    for (name, place) in head.places().filter(|(name, _)| !left_out(name)) {
         let name = HeaderName::from_lowercase(name).map_err(unfit)?;
         let value = HeaderValue::from_maybe_shared(lines.slice(place)).map_err(unfit)?;
         fields.append(name, value);

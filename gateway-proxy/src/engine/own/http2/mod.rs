@@ -20,9 +20,9 @@
 
 mod connection;
 mod frames;
-mod heads;
+pub(super) mod heads;
 mod stream;
-mod wire;
+pub(super) mod wire;
 
 pub(super) use self::connection::serve;
 

@@ -18,13 +18,14 @@ use crate::engine::own::wire::{Rest, is_out, poll_flush};
 const FULL: usize = 64 * 1024;
 
 /// The socket with what waits on both sides of it.
-pub(super) struct Wire {
+pub(in crate::engine::own) struct Wire {
     socket: Socket,
     /// What had come before.
     early: Rest,
     /// What is to be written.
     late: Rest,
-    frames: Frames,
+    /// Of a client; a backend is not counted.
+    frames: Option<Frames>,
     earned: Rc<Earned>,
     /// h2 waits for room.
     is_held: bool,
@@ -35,28 +36,43 @@ pub(super) struct Wire {
 
 /// The same, for the connection and h2.
 #[derive(Clone)]
-pub(super) struct Shared(Rc<RefCell<Wire>>);
+pub(in crate::engine::own) struct Shared(Rc<RefCell<Wire>>);
 
 impl Shared {
     pub(super) fn new(socket: Socket, early: Rest, earned: &Rc<Earned>, core: &Rc<Core>) -> Self {
         let frames = Frames::new(core.limits.http2.resets, core.timers.now());
-        let (late, earned, core) = (Rest::default(), Rc::clone(earned), Rc::clone(core));
+        Self::with(socket, early, Some(frames), Rc::clone(earned), core)
+    }
+
+    /// Of a connection to a backend.
+    pub(in crate::engine::own) fn of_backend(socket: Socket, core: &Rc<Core>) -> Self {
+        Self::with(socket, Rest::default(), None, Rc::default(), core)
+    }
+
+    fn with(
+        socket: Socket,
+        early: Rest,
+        frames: Option<Frames>,
+        earned: Rc<Earned>,
+        core: &Rc<Core>,
+    ) -> Self {
+        let (late, core) = (Rest::default(), Rc::clone(core));
         let wire = Wire { socket, early, late, frames, earned, is_held: false, moved: (0, 0), core };
         Self(Rc::new(RefCell::new(wire)))
     }
 
     /// Whether the client has sent more frames than it may.
     pub(super) fn is_flooded(&self) -> bool {
-        self.0.borrow().frames.is_over()
+        self.0.borrow().is_flooded()
     }
 
     /// The number of a head that has come in part.
     pub(super) fn in_block(&self) -> Option<u64> {
-        self.0.borrow().frames.in_block()
+        self.0.borrow().frames.as_ref().and_then(Frames::in_block)
     }
 
     /// How often something came, and how many bytes went out.
-    pub(super) fn moved(&self) -> (u64, u64) {
+    pub(in crate::engine::own) fn moved(&self) -> (u64, u64) {
         let wire = self.0.borrow();
         (wire.moved.0, wire.moved.1 + wire.socket.sent())
     }
@@ -68,7 +84,7 @@ impl Shared {
     }
 
     /// Writes what the turn has brought. Whether h2 waited for the room that there is now.
-    pub(super) fn flush(&self, cx: &mut Context<'_>) -> io::Result<bool> {
+    pub(in crate::engine::own) fn flush(&self, cx: &mut Context<'_>) -> io::Result<bool> {
         let wire = &mut *self.0.borrow_mut();
         if let Poll::Ready(done) = wire.poll_out(cx) {
             done?;
@@ -88,6 +104,10 @@ impl Shared {
 }
 
 impl Wire {
+    fn is_flooded(&self) -> bool {
+        self.frames.as_ref().is_some_and(Frames::is_over)
+    }
+
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let had = self.late.len();
         let flushed = poll_flush(&mut self.socket, cx, &mut self.late, &self.core);
@@ -113,7 +133,7 @@ impl Wire {
 impl AsyncRead for Shared {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = &mut *self.0.borrow_mut();
-        if wire.frames.is_over() {
+        if wire.is_flooded() {
             // The connection is ended by its task; nobody looks at what else comes.
             return Poll::Pending;
         }
@@ -121,8 +141,10 @@ impl AsyncRead for Shared {
         ready!(wire.poll_in(cx, buf))?;
         let came = buf.filled().get(had..).unwrap_or_default();
         wire.moved.0 += u64::from(!came.is_empty());
-        wire.frames.saw(came, &wire.earned, wire.core.timers.now());
-        if wire.frames.is_over() {
+        if let Some(frames) = &mut wire.frames {
+            frames.saw(came, &wire.earned, wire.core.timers.now());
+        }
+        if wire.is_flooded() {
             buf.set_filled(had);
             return Poll::Pending;
         }

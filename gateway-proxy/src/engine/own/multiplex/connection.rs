@@ -1,0 +1,213 @@
+//! A connection to a backend: it moves what its streams bring, asks a backend whether it is there, and ends when
+//! nobody has used it for long.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection as Http2, SendRequest};
+use h2::{Ping, PingPong};
+
+use super::lines::{STREAMS, State};
+use crate::engine::own::core::Core;
+use crate::engine::own::download::LIMITS;
+use crate::engine::own::http2::wire::Shared;
+use crate::engine::own::socket::Socket;
+use crate::engine::shared::UPSTREAM_IDLE_MS;
+use crate::reason::Reason;
+
+/// Time without a byte from a backend with open streams, in ms, after which it is asked whether it is there. Servers of
+/// gRPC end a connection that asks more often than every 5 minutes while nothing moves.
+const KEEP_ALIVE_MS: u64 = 310_000;
+/// Time that it has to answer, in ms.
+const PING_MS: u64 = 5_000;
+/// Bytes of one response that a backend may send ahead of a client that does not read.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// What h2 may count as its own expense for data that wait in small pieces, in bytes. The windows bound how many those
+/// are; who sends them is the backend, and one slow client must not cost all others their connection.
+const SMALL_PIECES: usize = 256 * 1024 * 1024;
+/// Bytes of one request that are kept for the socket, at most.
+const SEND_BUFFER: usize = 64 * 1024;
+/// What RFC 9113 section 6.5.2 counts for a field besides its bytes.
+const FIELD: usize = 32;
+
+/// What the connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// A stream.
+    Use,
+    /// What its streams bring.
+    Streams,
+    /// The answer to a question.
+    Pong,
+    /// Its end.
+    End,
+}
+
+/// A connection to a backend.
+pub(super) struct Connection {
+    http2: Http2<Shared, Bytes>,
+    wire: Shared,
+    pings: Option<PingPong>,
+    state: Rc<State>,
+    core: Rc<Core>,
+    /// In the core's timers.
+    slot: usize,
+    is_known: bool,
+    /// Reads when the deadline was set.
+    reads: u64,
+    wait: Wait,
+}
+
+fn builder() -> Builder {
+    let fits = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_max_send_streams(STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW.saturating_mul(fits(STREAMS)))
+        .max_header_list_size(fits(LIMITS.bytes + FIELD * LIMITS.headers))
+        .data_frame_budget(SMALL_PIECES)
+        .max_send_buffer_size(SEND_BUFFER);
+    builder
+}
+
+/// Begins a connection on a socket. What it sends of itself goes out with the first stream.
+pub(super) async fn begin(
+    socket: Socket,
+    core: &Rc<Core>,
+    state: &Rc<State>,
+) -> Result<(SendRequest<Bytes>, Connection), Reason> {
+    let wire = Shared::of_backend(socket, core);
+    let begun = builder().handshake(wire.clone()).await;
+    let (send, mut http2) = begun.map_err(|_| Reason::ConnectFailed)?;
+    let connection = Connection {
+        pings: http2.ping_pong(),
+        http2,
+        wire,
+        state: Rc::clone(state),
+        core: Rc::clone(core),
+        slot: core.timers.take_slot(),
+        is_known: false,
+        reads: 0,
+        wait: Wait::Use,
+    };
+    core.timers.arm(connection.slot, core.timers.after(UPSTREAM_IDLE_MS));
+    Ok((send, connection))
+}
+
+impl Connection {
+    /// Serves it to its end.
+    pub(super) async fn serve(mut self) {
+        std::future::poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_known {
+            self.is_known = true;
+            self.core.timers.set_waker(self.slot, cx.waker());
+            *self.state.task.borrow_mut() = Some(cx.waker().clone());
+        }
+        loop {
+            if self.core.timers.expired(self.slot) && self.on_deadline() {
+                return Poll::Ready(());
+            }
+            let turned = Pin::new(&mut self.http2).poll(cx);
+            let flushed = self.wire.flush(cx);
+            match (turned, flushed) {
+                (Poll::Ready(ended), _) => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection to a backend ended");
+                    }
+                    return Poll::Ready(());
+                }
+                (Poll::Pending, Err(_)) => return Poll::Ready(()),
+                (Poll::Pending, Ok(true)) => {}
+                (Poll::Pending, Ok(false)) => break,
+            }
+        }
+        if self.wire.moved().0 > 0 {
+            // Settings come before all else.
+            self.state.is_heard.set(true);
+        }
+        self.look_for_pong(cx);
+        self.arm(cx);
+        Poll::Pending
+    }
+
+    fn look_for_pong(&mut self, cx: &mut Context<'_>) {
+        if self.wait != Wait::Pong {
+            return;
+        }
+        if self.wire.moved().0 != self.reads {
+            self.state.is_doubted.set(false);
+        }
+        if self.pings.as_mut().is_some_and(|p| p.poll_pong(cx).is_ready()) {
+            self.wait_for(Wait::Streams);
+        }
+    }
+
+    /// Sets the deadline, where the connection waits for something else than before.
+    fn arm(&mut self, cx: &Context<'_>) {
+        if matches!(self.wait, Wait::Pong | Wait::End) {
+            return;
+        }
+        if self.state.is_doubted.get() {
+            self.ask();
+            // The question goes out in a turn of its own.
+            cx.waker().wake_by_ref();
+            return;
+        }
+        let wait = if self.state.taken.get() > 0 { Wait::Streams } else { Wait::Use };
+        if self.wait != wait {
+            self.wait_for(wait);
+        }
+    }
+
+    fn wait_for(&mut self, wait: Wait) {
+        self.wait = wait;
+        self.reads = self.wire.moved().0;
+        let ms = match wait {
+            Wait::Use => UPSTREAM_IDLE_MS,
+            Wait::Streams => KEEP_ALIVE_MS,
+            Wait::Pong | Wait::End => PING_MS,
+        };
+        self.core.timers.arm(self.slot, self.core.timers.after(ms));
+    }
+
+    /// Asks the backend whether it is there.
+    fn ask(&mut self) {
+        let asked = self.pings.as_mut().is_some_and(|p| p.send_ping(Ping::opaque()).is_ok());
+        self.wait_for(if asked { Wait::Pong } else { Wait::Streams });
+    }
+
+    /// The time is up. Whether it is over at once.
+    fn on_deadline(&mut self) -> bool {
+        match self.wait {
+            // Without a handle for new streams, h2 says goodbye and ends.
+            Wait::Use if self.state.taken.get() == 0 => {
+                self.state.retire();
+                self.wait_for(Wait::End);
+                false
+            }
+            Wait::Use | Wait::Streams | Wait::Pong if self.reads != self.wire.moved().0 => {
+                self.wait_for(Wait::Streams);
+                false
+            }
+            Wait::Use | Wait::Streams => {
+                self.ask();
+                false
+            }
+            Wait::Pong | Wait::End => true,
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.state.retire();
+        self.core.timers.free_slot(self.slot);
+    }
+}

@@ -1,0 +1,264 @@
+//! The connections of a core to one backend that carry many streams. A stream takes a place on one that has room; where
+//! none has, another connection is opened, and those who came meanwhile wait for the same one.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use tokio::sync::Notify;
+
+use super::connection;
+use super::stream::Stream;
+use crate::engine::own::backend;
+use crate::engine::own::core::{Backend, Core};
+use crate::engine::own::link::Link;
+use crate::reason::Reason;
+use crate::upstream::Upstream;
+
+/// Streams of one connection at once, at most, where the backend allows more. The connection's window holds what each of
+/// so many may send ahead, so that a client that does not read holds back its own stream alone.
+pub(super) const STREAMS: usize = 100;
+/// Time that a connection gets no streams after the backend has refused one, in ms.
+const REST_MS: u64 = 250;
+/// Connections of one core to one backend, at most; beyond that, exchanges wait for a place.
+const MOST: usize = 512;
+
+/// The connections of a core to one backend.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Lines {
+    open: RefCell<Vec<Line>>,
+    opening: RefCell<Vec<Rc<Opening>>>,
+    /// Streams that the backend allowed on the last connection that said so; 0: none has yet.
+    usual: Cell<usize>,
+    /// A place has become free, or an attempt to open a connection is over.
+    changed: Notify,
+}
+
+/// A connection that is open.
+struct Line {
+    send: SendRequest<Bytes>,
+    state: Rc<State>,
+}
+
+/// What a connection and its streams know of each other.
+#[derive(Debug)]
+pub(super) struct State {
+    backend: Weak<Upstream<Link>>,
+    /// Places that are taken.
+    pub(super) taken: Cell<usize>,
+    /// The backend has said what it allows.
+    pub(super) is_heard: Cell<bool>,
+    /// Nothing came back within a limit: it gets no streams until something does.
+    pub(super) is_doubted: Cell<bool>,
+    /// The backend has refused a stream: it gets none on this connection until then, in the core's ms.
+    rests_until: Cell<u64>,
+    /// Whom to wake when that, or the first or last place, changes.
+    pub(super) task: RefCell<Option<Waker>>,
+}
+
+/// A place for a stream on a connection. Dropped, it is free.
+#[derive(Debug)]
+pub(super) struct Place(Rc<State>);
+
+/// A connection that is being opened.
+#[derive(Debug, Default)]
+struct Opening {
+    /// Exchanges that wait for it.
+    waiting: Cell<usize>,
+    /// Why there is none.
+    failed: Cell<Option<Reason>>,
+}
+
+/// Somebody who waits for a connection that is being opened.
+struct Waiting(Rc<Opening>);
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.state.fmt(f)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get().saturating_sub(1));
+    }
+}
+
+impl State {
+    /// Of a connection to a backend.
+    pub(super) fn new(backend: &Backend) -> Self {
+        Self {
+            backend: Rc::downgrade(backend),
+            taken: Cell::new(0),
+            is_heard: Cell::new(false),
+            is_doubted: Cell::new(false),
+            rests_until: Cell::new(0),
+            task: RefCell::default(),
+        }
+    }
+
+    /// The connection has ended, or takes no more streams.
+    pub(super) fn retire(self: &Rc<Self>) {
+        if let Some(backend) = self.backend.upgrade() {
+            let lines = backend.many();
+            lines.open.borrow_mut().retain(|line| !Rc::ptr_eq(&line.state, self));
+            lines.changed.notify_waiters();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(task) = &*self.task.borrow() {
+            task.wake_by_ref();
+        }
+    }
+}
+
+impl Place {
+    fn new(state: &Rc<State>) -> Self {
+        state.taken.set(state.taken.get() + 1);
+        if state.taken.get() == 1 {
+            state.wake();
+        }
+        Self(Rc::clone(state))
+    }
+
+    /// The backend takes no more streams, although it allows more.
+    pub(super) fn let_rest(&self, now: u64) {
+        self.0.rests_until.set(now + REST_MS);
+    }
+
+    /// Nothing came back in time: before others get it, the connection is asked whether it is there.
+    pub(super) fn doubt(&self) {
+        self.0.is_doubted.set(true);
+        self.0.wake();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.set(self.0.taken.get().saturating_sub(1));
+        if self.0.taken.get() == 0 {
+            self.0.wake();
+        }
+        if let Some(backend) = self.0.backend.upgrade() {
+            backend.many().changed.notify_one();
+        }
+    }
+}
+
+impl Lines {
+    /// A stream on a connection that is open; `None`: none has room.
+    pub(in crate::engine::own) fn take(&self, now: u64) -> Option<Stream> {
+        let mut nobody = Context::from_waker(Waker::noop());
+        let mut open = self.open.borrow_mut();
+        let mut at = 0;
+        while let Some(line) = open.get_mut(at) {
+            match line.send.poll_ready(&mut nobody) {
+                std::task::Poll::Ready(Err(_)) => {
+                    // It has ended, or the backend lets it end. Streams under way are not touched by that.
+                    open.swap_remove(at);
+                    continue;
+                }
+                std::task::Poll::Ready(Ok(())) if line.has_room(now, &self.usual) => {
+                    return Some(Stream::new(line.send.clone(), Place::new(&line.state)));
+                }
+                std::task::Poll::Ready(Ok(())) | std::task::Poll::Pending => at += 1,
+            }
+        }
+        None
+    }
+
+    /// Waits for what takes the next stream: `Some` is a connection that is being opened, by this call or another.
+    fn join(&self, backend: &Backend, core: &Rc<Core>, timeout: Duration) -> Option<Waiting> {
+        let mut opening = self.opening.borrow_mut();
+        let joined = match opening.iter().find(|o| o.waiting.get() < guess(&self.usual)) {
+            Some(joined) => Rc::clone(joined),
+            None if self.open.borrow().len() + opening.len() >= MOST => return None,
+            None => {
+                let new = Rc::<Opening>::default();
+                opening.push(Rc::clone(&new));
+                // No exchange owns it: another may use it when this one's client has gone.
+                tokio::task::spawn_local(open(Rc::clone(backend), Rc::clone(core), timeout, Rc::clone(&new)));
+                new
+            }
+        };
+        joined.waiting.set(joined.waiting.get() + 1);
+        Some(Waiting(joined))
+    }
+}
+
+/// The streams that a connection is likely to take.
+fn guess(usual: &Cell<usize>) -> usize {
+    if usual.get() == 0 { STREAMS } else { usual.get().min(STREAMS) }
+}
+
+impl Line {
+    fn has_room(&self, now: u64, usual: &Cell<usize>) -> bool {
+        let most = if self.state.is_heard.get() {
+            usual.set(self.send.current_max_send_streams());
+            self.send.current_max_send_streams()
+        } else {
+            // What it will say is most likely what it said before.
+            guess(usual)
+        };
+        let most = most.min(STREAMS);
+        self.state.taken.get() < most && !self.state.is_doubted.get() && self.state.rests_until.get() <= now
+    }
+}
+
+/// Waits for a place, as long as a connection may take to be opened.
+pub(in crate::engine::own) async fn wait(
+    backend: Backend,
+    core: Rc<Core>,
+    timeout: Duration,
+) -> Result<Link, Reason> {
+    let placed = async {
+        loop {
+            let lines = backend.many();
+            // Before the look, so that what happens behind it is not missed.
+            let changed = lines.changed.notified();
+            if let Some(stream) = lines.take(core.timers.now()) {
+                return Ok(Link::Stream(Box::new(stream)));
+            }
+            let waiting = lines.join(&backend, &core, timeout);
+            changed.await;
+            if let Some(Waiting(opening)) = &waiting
+                && let Some(reason) = opening.failed.get()
+            {
+                return Err(reason);
+            }
+        }
+    };
+    tokio::time::timeout(timeout, placed).await.unwrap_or(Err(Reason::ConnectTimeout))
+}
+
+/// Opens a connection, and serves it to its end.
+async fn open(backend: Backend, core: Rc<Core>, timeout: Duration, opening: Rc<Opening>) {
+    let opened = backend::dial(&backend, &core, timeout).await;
+    let state = Rc::new(State::new(&backend));
+    let opened = match opened {
+        Ok(socket) => connection::begin(socket, &core, &state).await,
+        Err(reason) => Err(reason),
+    };
+    let lines = backend.many();
+    let served = match opened {
+        Ok((send, connection)) => {
+            lines.open.borrow_mut().push(Line { send, state });
+            Some(connection)
+        }
+        Err(reason) => {
+            opening.failed.set(Some(reason));
+            None
+        }
+    };
+    lines.opening.borrow_mut().retain(|o| !Rc::ptr_eq(o, &opening));
+    lines.changed.notify_waiters();
+    // The connection must not keep its backend: when the configuration lets go of that, it ends.
+    drop(backend);
+    if let Some(connection) = served {
+        connection.serve().await;
+    }
+}

@@ -1,0 +1,293 @@
+//! A stream as the backend's side of an exchange.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason as Code, RecvStream, SendStream};
+use hotswap_h1::{Head, told};
+use http::{Request, Response};
+
+use super::lines::Place;
+use crate::engine::own::core::Core;
+use crate::engine::own::download::LIMITS;
+use crate::engine::own::http2::heads;
+use crate::engine::own::upload::Upload;
+
+/// Why no response comes, or no more of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::own) enum Lost {
+    /// The backend has said that it did nothing about the request: another may get it.
+    Unprocessed,
+    /// The connection has ended.
+    Closed,
+    /// The backend has ended the stream.
+    Reset,
+    /// What it sent can't be read.
+    Malformed,
+}
+
+/// One stream: a request and its response. Dropped before both are over, it is reset.
+pub(in crate::engine) struct Stream {
+    opener: Option<SendRequest<Bytes>>,
+    request: Option<SendStream<Bytes>>,
+    response: Option<ResponseFuture>,
+    body: Option<RecvStream>,
+    /// What of the body has come and was not read.
+    held: Bytes,
+    /// All of the body has been read, and these fields follow it.
+    told_end: Option<Head>,
+    /// The end of the request has been told.
+    is_over: bool,
+    /// Behind all else: it is free when the stream has ended.
+    place: Place,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.place.fmt(f)
+    }
+}
+
+impl Lost {
+    fn of(error: &h2::Error) -> Self {
+        let refused = error.is_reset() && error.reason() == Some(Code::REFUSED_STREAM);
+        if error.is_remote() && (error.is_go_away() || refused) {
+            Self::Unprocessed
+        } else if error.is_io() {
+            Self::Closed
+        } else if error.is_remote() {
+            Self::Reset
+        } else {
+            Self::Malformed
+        }
+    }
+}
+
+impl Stream {
+    pub(super) fn new(opener: SendRequest<Bytes>, place: Place) -> Self {
+        Self {
+            opener: Some(opener),
+            request: None,
+            response: None,
+            body: None,
+            held: Bytes::new(),
+            told_end: None,
+            is_over: false,
+            place,
+        }
+    }
+
+    /// Sends the head of a request. `over`: no body follows.
+    ///
+    /// # Errors
+    /// The connection takes none any more.
+    pub(in crate::engine::own) fn begin(&mut self, request: Request<()>, over: bool) -> Result<(), Lost> {
+        let Some(mut opener) = self.opener.take() else { return Err(Lost::Closed) };
+        // Nothing of the request has gone out, whatever the reason.
+        let begun = opener.send_request(request, over).map_err(|error| match Lost::of(&error) {
+            Lost::Malformed if error.reason().is_none() => Lost::Malformed,
+            _ => Lost::Unprocessed,
+        })?;
+        (self.response, self.request, self.is_over) = (Some(begun.0), Some(begun.1), over);
+        Ok(())
+    }
+
+    /// The backend takes no more streams on its connection, although it allows more.
+    pub(in crate::engine::own) fn let_rest(&self, now: u64) {
+        self.place.let_rest(now);
+    }
+
+    /// Nothing came back in time.
+    pub(in crate::engine::own) fn doubt(&self) {
+        self.place.doubt();
+    }
+
+    // === the request ===
+
+    /// Whether all that is known of the request is out.
+    pub(in crate::engine::own) fn is_out(&self, upload: &Upload) -> bool {
+        upload.late.is_empty() && (self.is_over || !upload.is_read())
+    }
+
+    /// Sends pieces of a body; `late` keeps what can't go out yet.
+    ///
+    /// # Errors
+    /// The backend takes no more.
+    pub(in crate::engine::own) fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        upload: &mut Upload,
+        pieces: [&[u8]; 3],
+        core: &Core,
+    ) -> io::Result<()> {
+        let filled = pieces.iter().rposition(|piece| !piece.is_empty());
+        for (i, piece) in pieces.into_iter().enumerate() {
+            let is_last = upload.is_read() && upload.trailers.is_empty() && Some(i) == filled;
+            let sent = if upload.late.is_empty() { self.push(cx, piece, is_last)? } else { 0 };
+            upload.late.put(piece.get(sent..).unwrap_or_default(), core);
+        }
+        self.end(upload)
+    }
+
+    /// Sends what is left.
+    ///
+    /// # Errors
+    /// The backend takes no more.
+    pub(in crate::engine::own) fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        upload: &mut Upload,
+        core: &Core,
+    ) -> Poll<io::Result<()>> {
+        while !upload.late.is_empty() {
+            let is_last = upload.is_read() && upload.trailers.is_empty();
+            let n = self.push(cx, upload.late.as_slice(), is_last)?;
+            upload.late.advance(n, core);
+            if n == 0 {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(self.end(upload))
+    }
+
+    /// Hands so much to h2 as the backend has room for; how much that is.
+    fn push(&mut self, cx: &mut Context<'_>, data: &[u8], is_last: bool) -> io::Result<usize> {
+        let request = self.request.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let mut sent = 0;
+        while let Some(left) = data.get(sent..).filter(|left| !left.is_empty()) {
+            if request.capacity() < left.len() {
+                request.reserve_capacity(left.len());
+            }
+            if request.capacity() == 0 {
+                match request.poll_capacity(cx) {
+                    Poll::Ready(Some(Ok(_))) => continue,
+                    Poll::Ready(_) => return Err(io::ErrorKind::BrokenPipe.into()),
+                    Poll::Pending => break,
+                }
+            }
+            let n = request.capacity().min(left.len());
+            let piece = Bytes::copy_from_slice(left.get(..n).unwrap_or_default());
+            sent += n;
+            let over = is_last && sent == data.len();
+            request.send_data(piece, over).map_err(io::Error::other)?;
+            self.is_over |= over;
+        }
+        Ok(sent)
+    }
+
+    /// Tells that the request is over, where that is all that is left.
+    fn end(&mut self, upload: &Upload) -> io::Result<()> {
+        if self.is_over || !upload.is_read() || !upload.late.is_empty() {
+            return Ok(());
+        }
+        let request = self.request.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let told = if upload.trailers.is_empty() {
+            request.send_data(Bytes::new(), true)
+        } else {
+            request.send_trailers(heads::lines(&upload.trailers)?)
+        };
+        told.map_err(io::Error::other)?;
+        self.is_over = true;
+        Ok(())
+    }
+
+    // === the response ===
+
+    /// Waits for the head of a response, an interim one or the last.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(in crate::engine::own) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut Head,
+    ) -> Poll<Result<(), Lost>> {
+        let response = self.response.as_mut().ok_or(Lost::Closed)?;
+        match response.poll_informational(cx) {
+            Poll::Ready(Some(Ok(interim))) => return Poll::Ready(read(&interim, head)),
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Lost::of(&error))),
+            Poll::Ready(None) => {}
+            Poll::Pending => return Poll::Pending,
+        }
+        let (parts, body) = match ready!(std::pin::Pin::new(response).poll(cx)) {
+            Ok(response) => response.into_parts(),
+            Err(error) => return Poll::Ready(Err(Lost::of(&error))),
+        };
+        (self.response, self.body) = (None, Some(body));
+        Poll::Ready(read(&Response::from_parts(parts, ()), head))
+    }
+
+    /// Whether nothing follows the head.
+    pub(in crate::engine::own) fn has_no_body(&self) -> bool {
+        self.body.as_ref().is_none_or(RecvStream::is_end_stream)
+    }
+
+    /// The fields behind the body, where all of it has been read.
+    pub(in crate::engine::own) fn told_end(&self) -> Option<&Head> {
+        self.told_end.as_ref()
+    }
+
+    /// Reads some of the body. 0: it is over, see [`Stream::told_end`].
+    ///
+    /// # Errors
+    /// It is cut.
+    pub(in crate::engine::own) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<Result<usize, Lost>> {
+        let mut n = 0;
+        loop {
+            n += self.take_held(into.get_mut(n..).unwrap_or_default());
+            if self.told_end.is_some() || n == into.len() {
+                return Poll::Ready(Ok(n));
+            }
+            match self.poll_more(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(lost)) if n == 0 || lost == Lost::Malformed => {
+                    return Poll::Ready(Err(lost));
+                }
+                Poll::Pending if n == 0 => return Poll::Pending,
+                // What came before goes on first.
+                Poll::Ready(Err(_)) | Poll::Pending => return Poll::Ready(Ok(n)),
+            }
+        }
+    }
+
+    /// Copies what is held of the body, and lets the backend send as much more.
+    fn take_held(&mut self, into: &mut [u8]) -> usize {
+        let n = self.held.len().min(into.len());
+        if let (Some(into), Some(held)) = (into.get_mut(..n), self.held.get(..n)) {
+            into.copy_from_slice(held);
+        }
+        self.held.advance(n);
+        if let Some(body) = &mut self.body {
+            // It fails where the stream is over: then nobody sends more.
+            let _ = body.flow_control().release_capacity(n);
+        }
+        n
+    }
+
+    /// Waits for more of the body, or for its end.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        let body = self.body.as_mut().ok_or(Lost::Closed)?;
+        match ready!(body.poll_data(cx)) {
+            Some(Ok(data)) => self.held = data,
+            Some(Err(error)) => return Poll::Ready(Err(Lost::of(&error))),
+            None => {
+                let fields = ready!(body.poll_trailers(cx)).map_err(|error| Lost::of(&error))?;
+                let fields = fields.as_ref().map_or_else(|| Ok(Head::default()), heads::trailers);
+                self.told_end = Some(fields.map_err(|_| Lost::Malformed)?);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Makes a response's head.
+fn read(response: &Response<()>, head: &mut Head) -> Result<(), Lost> {
+    let fields = heads::told(response.headers());
+    told::response(response.status(), fields, LIMITS, head).map_err(|_| Lost::Malformed)
+}
