@@ -136,6 +136,16 @@ pub struct GatewayOptions {
     #[arg(long, env = "HOTSWAP_DRAIN_DEADLINE_MS", value_name = "MS", default_value_t = 10_000)]
     pub drain_deadline_ms: u64,
 
+    /// Take over from the gateway that runs with the same --gateway-data-dir: its sockets, so that no connection is lost.
+    /// It goes on until this one is ready, and for good where this one does not come so far. SIGUSR2 to a gateway starts
+    /// its program again in this way.
+    #[arg(long)]
+    pub take_over: bool,
+
+    /// How long open exchanges may take to end once another gateway has taken over, in ms.
+    #[arg(long, env = "HOTSWAP_HAND_OVER_DRAIN_MS", value_name = "MS", default_value_t = 600_000)]
+    pub hand_over_drain_ms: u64,
+
     /// How many requests one client connection of HTTP/2 may have under way at once.
     #[arg(long, env = "HOTSWAP_HTTP2_STREAMS", value_name = "NUMBER", default_value_t = 100)]
     pub http2_streams: u32,
@@ -153,10 +163,18 @@ pub struct GatewayOptions {
     #[arg(long, env = "HOTSWAP_HTTP2_RESETS", value_name = "NUMBER", default_value_t = 100)]
     pub http2_resets: u32,
 
-    /// File that is written once the gateway listens: {"listen": "…", "admin_listen": "…"}, and "tls_listen" where clients
-    /// come with TLS.
+    /// File that is written once the gateway listens: {"listen": "…", "admin_listen": "…", "pid": …, "generation": …}, and
+    /// "tls_listen" where clients come with TLS.
     #[arg(long, env = "HOTSWAP_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
+
+    /// File that the id of the process is written to once the gateway listens.
+    #[arg(long, env = "HOTSWAP_PID_FILE", value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+
+    /// Another process sees to it that this one runs, and knows no other: it is not taken over from.
+    #[arg(skip)]
+    pub is_kept: bool,
 }
 
 /// The listeners that the PROXY protocol is spoken on.
@@ -237,6 +255,7 @@ impl GatewayOptions {
             client_idle_ms: self.client_idle_ms,
             client_head_ms: self.client_head_ms,
             drain_deadline: Duration::from_millis(self.drain_deadline_ms),
+            hand_over_drain: Duration::from_millis(self.hand_over_drain_ms),
             http2: self.http2()?,
         })
     }

@@ -1,7 +1,8 @@
 //! The data plane as a whole: its sockets, a thread for each core, and the configuration that they share.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use hotswap_core::SystemClock;
@@ -11,7 +12,8 @@ use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
 use crate::config::Live;
-use crate::engine::{CoreSetup, Entry, EntryKind, Limits, WayIn, run_core};
+use crate::engine::{CoreSetup, Entry, EntryKind, Limits, Order, WayIn, run_core};
+use crate::handover::{Inherited, Purpose, Sockets};
 use crate::health;
 use crate::metrics::GatewayMetrics;
 use crate::options::GatewayOptions;
@@ -34,7 +36,7 @@ pub struct DataPlane {
     secure: Option<(ClientTls, SocketAddr)>,
     config: Live,
     metrics: GatewayMetrics,
-    stop: watch::Sender<bool>,
+    order: watch::Sender<Order>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -44,20 +46,34 @@ impl Bound {
     /// # Errors
     /// Where the address is taken or an option is wrong.
     pub fn bind(options: &GatewayOptions) -> Result<Self, StartError> {
+        Self::bind_with(options, &mut Inherited::default())
+    }
+
+    /// Binds, with the sockets of another gateway where they are at the same address.
+    pub(crate) fn bind_with(options: &GatewayOptions, inherited: &mut Inherited) -> Result<Self, StartError> {
         let limits = options.limits()?;
         if !options.proxy_protocol_from.is_empty() {
             needs_own(options.gateway_engine, "--proxy-protocol-from")?;
         }
         let tls = ClientTls::load(&options.client_tls, options.gateway_engine)?;
         let count = options.workers();
-        let listeners = listen::bind_shared(options.gateway_listen, count, "gateway", "--gateway-listen")?;
+        let had = inherited.take(options.gateway_listen, Purpose::Plain);
+        let listeners = listeners(options.gateway_listen, had, count, ("gateway", "--gateway-listen"))?;
         let listen = first_address(&listeners).unwrap_or(options.gateway_listen);
-        let bind = |tls: ClientTls| {
+        let mut bind = |tls: ClientTls| {
+            let had = inherited.take(tls.address(), Purpose::Tls);
             let bound =
-                listen::bind_shared(tls.address(), count, "gateway with TLS", "--gateway-tls-listen")?;
+                self::listeners(tls.address(), had, count, ("gateway with TLS", "--gateway-tls-listen"))?;
             Ok::<_, StartError>((tls, bound))
         };
-        Ok(Self { listen, listeners, secure: tls.map(bind).transpose()?, limits })
+        Ok(Self { listen, listeners, secure: tls.map(&mut bind).transpose()?, limits })
+    }
+
+    /// The sockets once more, to be handed over.
+    pub(crate) fn sockets(&self) -> io::Result<Sockets> {
+        let again = |all: &[TcpListener]| all.iter().map(TcpListener::try_clone).collect::<io::Result<_>>();
+        let tls = self.secure.as_ref().map(|(_, all)| again(all)).transpose()?;
+        Ok(Sockets { plain: again(&self.listeners)?, tls: tls.unwrap_or_default() })
     }
 
     /// TLS towards clients.
@@ -73,6 +89,29 @@ impl Bound {
 
 fn first_address(listeners: &[TcpListener]) -> Option<SocketAddr> {
     listeners.first().and_then(|l| l.local_addr().ok())
+}
+
+/// A listener for each core, beginning with those that are there; all of these are used, also where they are more.
+fn listeners(
+    address: SocketAddr,
+    mut had: Vec<TcpListener>,
+    count: usize,
+    (what, flag): (&'static str, &'static str),
+) -> Result<Vec<TcpListener>, StartError> {
+    let Some(at) = first_address(&had) else { return listen::bind_shared(address, count, what, flag) };
+    had.extend(listen::bind_beside(at, count.saturating_sub(had.len()), what, flag)?);
+    Ok(had)
+}
+
+/// Shares listeners out among so many cores. Where they are more than cores, some have more than others.
+fn shared_out(listeners: Vec<TcpListener>, cores: usize) -> Vec<Vec<TcpListener>> {
+    let mut shares: Vec<Vec<TcpListener>> = (0..cores).map(|_| Vec::new()).collect();
+    for (share, listener) in (0..cores).cycle().zip(listeners) {
+        if let Some(share) = shares.get_mut(share) {
+            share.push(listener);
+        }
+    }
+    shares
 }
 
 impl DataPlane {
@@ -97,35 +136,37 @@ impl DataPlane {
         metrics: GatewayMetrics,
         traces: Option<&RequestTraces>,
     ) -> Result<Self, StartError> {
+        let plane = Self::prepare(bound, options, config, metrics, traces)?;
+        plane.open();
+        Ok(plane)
+    }
+
+    /// Starts the cores; they accept nobody before [`Self::open`].
+    pub(crate) fn prepare(
+        bound: Bound,
+        options: &GatewayOptions,
+        config: Live,
+        metrics: GatewayMetrics,
+        traces: Option<&RequestTraces>,
+    ) -> Result<Self, StartError> {
         let Bound { listen, listeners, secure, limits } = bound;
         config.is_served_at(listen);
-        let count = listeners.len();
+        let count = metrics.cores.len();
         let (tls, secure) = secure.unzip();
         let tls_at = secure.as_ref().and_then(|all| first_address(all));
-        let to_https = options.client_tls.redirect_to_https.and_then(|port| match port {
-            0 => tls_at.map(|at| at.port()),
-            port => Some(port),
-        });
-        let mut secure = secure.into_iter().flatten();
-        let trusted = Arc::new(options.trusted());
         let control = Arc::clone(&metrics.control);
         let (log, writer) =
             AccessLog::start(options.access_log, options.access_log_file.as_ref(), SystemClock, control)
                 .map_err(|e| StartError::failed("opening the access log")(e.into()))?;
-        let (stop, _) = watch::channel(false);
+        let (order, _) = watch::channel(Order::Wait);
         let secured = tls.clone().zip(tls_at);
-        let threads = Vec::with_capacity(count + 1);
-        let mut plane = Self { listen, secure: secured, config, metrics, stop, threads };
-        for (index, (listener, metrics)) in listeners.into_iter().zip(plane.metrics.cores.clone()).enumerate()
-        {
-            let [plain, behind] = options.behind();
-            let way = WayIn { kind: EntryKind::Plain { to_https }, behind: plain };
-            let mut entries = vec![Entry { listener, way }];
-            if let (Some(tls), Some(listener)) = (&tls, secure.next()) {
-                let way = WayIn { kind: EntryKind::Tls(tls.clone()), behind };
-                entries.push(Entry { listener, way });
-            }
-            let setup = CoreSetup {
+        let threads = Vec::with_capacity(count + 2);
+        let mut plane = Self { listen, secure: secured, config, metrics, order, threads };
+        let entries = entries(options, shared_out(listeners, count), tls.zip(secure), tls_at);
+        let trusted = Arc::new(options.trusted());
+        let (up, ups) = mpsc::channel();
+        for (index, (entries, metrics)) in entries.into_iter().zip(plane.metrics.cores.clone()).enumerate() {
+            plane.start_core(CoreSetup {
                 index,
                 engine: options.gateway_engine,
                 entries,
@@ -135,28 +176,43 @@ impl DataPlane {
                 metrics,
                 log: log.clone(),
                 traces: traces.cloned(),
-                stop: plane.stop.subscribe(),
-            };
-            let run = move || {
-                if let Err(error) = run_core(setup) {
-                    tracing::error!(core = index, %error, "a core ended");
-                }
-            };
-            let thread = std::thread::Builder::new().name(format!("gateway-{index}")).spawn(run);
-            plane.threads.push(thread.map_err(|e| StartError::failed("starting a core")(e.into()))?);
+                order: plane.order.subscribe(),
+                up: up.clone(),
+            })?;
         }
-        let (states, stop) = (plane.config.states(), plane.stop.subscribe());
-        let control = Arc::clone(&plane.metrics.control);
+        drop(up);
+        plane.start_checks()?;
+        // Last, since it ends after them.
+        plane.threads.push(writer);
+        if ups.iter().take(count).count() < count {
+            return Err(StartError::failed("starting a core")("it ended at once; see the log".into()));
+        }
+        Ok(plane)
+    }
+
+    fn start_core(&mut self, setup: CoreSetup) -> Result<(), StartError> {
+        let index = setup.index;
+        let run = move || {
+            if let Err(error) = run_core(setup) {
+                tracing::error!(core = index, %error, "a core ended");
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("gateway-{index}")).spawn(run);
+        self.threads.push(thread.map_err(|e| StartError::failed("starting a core")(e.into()))?);
+        Ok(())
+    }
+
+    fn start_checks(&mut self) -> Result<(), StartError> {
+        let (states, order) = (self.config.states(), self.order.subscribe());
+        let control = Arc::clone(&self.metrics.control);
         let checks = move || {
-            if let Err(error) = health::run(states, stop, control) {
+            if let Err(error) = health::run(states, order, control) {
                 tracing::error!(%error, "no backend is checked");
             }
         };
         let thread = std::thread::Builder::new().name("gateway-checks".into()).spawn(checks);
-        plane.threads.push(thread.map_err(|e| StartError::failed("starting the checks")(e.into()))?);
-        // Last, since it ends after them.
-        plane.threads.push(writer);
-        Ok(plane)
+        self.threads.push(thread.map_err(|e| StartError::failed("starting the checks")(e.into()))?);
+        Ok(())
     }
 
     /// Where it listens.
@@ -184,21 +240,77 @@ impl DataPlane {
         &self.config
     }
 
+    /// Lets the cores accept.
+    pub(crate) fn open(&self) {
+        self.give(Order::Serve);
+    }
+
+    /// Leaves those who come from now on to another gateway, which listens at the same sockets but for these; those who are
+    /// there are served on. It does not wait.
+    pub(crate) fn leave(&self, closed: Arc<[SocketAddr]>) {
+        self.give(Order::Leave { closed });
+    }
+
     /// Stops accepting, and lets open exchanges end under the deadline. It does not wait.
     pub fn stop(&self) {
-        // No receiver: the cores have ended.
-        let _ = self.stop.send(true);
+        self.give(Order::Stop);
+    }
+
+    fn give(&self, order: Order) {
+        self.order.send_replace(order);
     }
 
     /// Waits until every core has ended and the access log is written; it blocks the thread.
     pub fn join(mut self) {
         self.stop();
-        for thread in self.threads.drain(..) {
+        self.threads().join();
+    }
+
+    /// Takes its threads out, to be waited for elsewhere.
+    pub(crate) fn threads(&mut self) -> Threads {
+        Threads(std::mem::take(&mut self.threads))
+    }
+}
+
+/// The threads of a data plane.
+pub(crate) struct Threads(Vec<JoinHandle<()>>);
+
+impl Threads {
+    /// Waits for their end.
+    pub(crate) fn join(self) {
+        for thread in self.0 {
             if thread.join().is_err() {
                 tracing::error!("a core or the access log panicked");
             }
         }
     }
+}
+
+/// The ways in of each core.
+fn entries(
+    options: &GatewayOptions,
+    plain: Vec<Vec<TcpListener>>,
+    secure: Option<(ClientTls, Vec<TcpListener>)>,
+    tls_at: Option<SocketAddr>,
+) -> Vec<Vec<Entry>> {
+    let to_https = options.client_tls.redirect_to_https.and_then(|port| match port {
+        0 => tls_at.map(|at| at.port()),
+        port => Some(port),
+    });
+    let [behind_plain, behind_tls] = options.behind();
+    let enter = |listeners: Vec<TcpListener>, way: WayIn| {
+        listeners.into_iter().map(move |listener| Entry { listener, way: way.clone() })
+    };
+    let way = WayIn { kind: EntryKind::Plain { to_https }, behind: behind_plain };
+    let count = plain.len();
+    let mut all: Vec<Vec<Entry>> = plain.into_iter().map(|of| enter(of, way.clone()).collect()).collect();
+    if let Some((tls, listeners)) = secure {
+        let way = WayIn { kind: EntryKind::Tls(tls), behind: behind_tls };
+        for (entries, listeners) in all.iter_mut().zip(shared_out(listeners, count)) {
+            entries.extend(enter(listeners, way.clone()));
+        }
+    }
+    all
 }
 
 impl Drop for DataPlane {

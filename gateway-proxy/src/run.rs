@@ -1,29 +1,32 @@
 //! The gateway as a process: data plane, watch and admin page together, from start to drain.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::fs::File;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hotswap_core::SystemIds;
 use hotswap_runtime::admin::{self, Readiness};
-use hotswap_runtime::tls::Protocol;
-use hotswap_runtime::{
-    CancellationToken, Listener, StartError, Supervisor, TaskKind, listen, stop_on_signals,
-};
+use hotswap_runtime::tls::{Protocol, ServerTls};
+use hotswap_runtime::{CancellationToken, Listener, StartError, Supervisor, TaskKind, stop_on_signals};
 use hotswap_telemetry::{LogOptions, Metrics, Process, TraceOptions, Traces};
+use tokio::net::TcpListener;
 
 use crate::admin::{Gateway, pages};
 use crate::config::Live;
 use crate::discover::Discovery;
 use crate::engine::Limits;
+use crate::handover::{self, Ends, Giver, Holdings, Inherited, Takeover};
 use crate::metrics::{
     Collected, CollectedBackends, CollectedCertificates, CollectedRollouts, CollectedTraffic, ControlMetrics,
     GatewayMetrics,
 };
 use crate::options::GatewayOptions;
 use crate::plane::{Bound, DataPlane};
+use crate::respawn;
 use crate::state::{State, StateHandle};
+use crate::tell::{self, Addresses};
 use crate::tls::ClientTls;
 
 /// What the tasks of the control thread have to end in, after the cores.
@@ -32,7 +35,7 @@ const CONTROL_DEADLINE: Duration = Duration::from_secs(2);
 /// Fewer open files than this are few for a gateway.
 const FEW_FILES: u64 = 4_096;
 
-/// Runs the gateway until SIGINT or SIGTERM, then drains.
+/// Runs the gateway until SIGINT or SIGTERM, or until another one has taken over, then drains.
 ///
 /// # Errors
 /// Where an option is wrong or an address is taken; nothing has been served then.
@@ -43,62 +46,142 @@ pub async fn run(options: GatewayOptions, log: &LogOptions, trace: &TraceOptions
         hotswap_telemetry::start(log, trace, &process).map_err(|e| StartError::Option(e.to_string()))?;
     let supervisor = Supervisor::new();
     stop_on_signals(&supervisor)?;
-    let ended = serve(options, &traces, &supervisor).await;
+    let left = CancellationToken::new();
+    respawn::on_signal(&supervisor, &left, options.is_kept)?;
+    let ended = serve(options, &traces, &supervisor, left).await;
     traces.finish();
     ended
 }
 
-/// Runs the gateway until the supervisor is asked to stop.
-async fn serve(options: GatewayOptions, traces: &Traces, supervisor: &Supervisor) -> Result<(), StartError> {
-    let tls = options.security.admin_page(options.gateway_admin_listen)?;
-    // Bound first: a taken port must leave no folder behind. Who connects meanwhile waits.
-    let page = listen::bind(options.gateway_admin_listen, "gateway admin page", "--gateway-admin-listen")?;
-    let admin_listen = page.local_addr().unwrap_or(options.gateway_admin_listen);
-    let bound = Bound::bind(&options)?;
-    let (metrics, config) = (GatewayMetrics::new(options.workers()), Live::new());
-    let (readiness, control) = (Readiness::default(), Arc::clone(&metrics.control));
-    let (discovery, disk) = prepare(&options, &config, &readiness, control)?;
-    let client_tls = bound.tls().cloned();
-    let registry = registry(&metrics, &config, client_tls.as_ref(), traces)?;
-    let control = Arc::clone(&metrics.control);
-    let told = Gateway::new(&options, bound.limits(), client_tls.clone(), Arc::clone(&control));
-    let pages = pages(&config, told);
-    tell_limits(&bound.limits());
-    let plane = DataPlane::serve(bound, &options, config, metrics, traces.requests().as_ref())?;
+/// A gateway that could serve, and does not yet.
+struct Assembled {
+    plane: DataPlane,
+    discovery: Discovery,
+    disk: StateHandle,
+    giver: Option<Giver>,
+    page: Page,
+    client_tls: Option<ClientTls>,
+    control: Arc<ControlMetrics>,
+    readiness: Readiness,
+}
 
+/// The admin page.
+struct Page {
+    socket: TcpListener,
+    tls: Option<ServerTls>,
+    registry: Metrics,
+    pages: Vec<admin::Page>,
+}
+
+/// Runs the gateway until the supervisor is asked to stop, or another gateway has taken over: then `left` is cancelled.
+async fn serve(
+    options: GatewayOptions,
+    traces: &Traces,
+    supervisor: &Supervisor,
+    left: CancellationToken,
+) -> Result<(), StartError> {
+    let (mut over, mut inherited) = match options.take_over {
+        true => Takeover::begin(&options.gateway_data_dir).await.map(|(over, all)| (Some(over), all))?,
+        false => (None, Inherited::default()),
+    };
+    let Assembled { plane, discovery, disk, giver, page, client_tls, control, readiness } =
+        assemble(&options, traces, over.as_ref(), &mut inherited)?;
     let shutdown = supervisor.shutdown();
-    let stop_page = CancellationToken::new();
-    supervisor.spawn("watch", TaskKind::Essential, discovery.run(shutdown.clone()));
-    let page = Listener::new(page, tls.as_ref(), Protocol::Page);
-    if let Some(tls) = tls {
-        tls.follow(supervisor);
+    let generation = over.as_ref().map_or(1, |over| over.generation);
+    match &mut over {
+        None => plane.open(),
+        Some(over) => over.take(inherited, &plane, &shutdown).await?,
+    }
+    disk.go_on();
+    let ends = Ends::new(left, &shutdown);
+    let watch = discovery.run(ends.watch.clone(), ends.left.clone());
+    supervisor.spawn("watch", TaskKind::Essential, ends.essential(watch));
+    if let Some(over) = over {
+        supervisor.spawn("take-over", TaskKind::Background, over.until_watching(Arc::clone(&control)));
     }
     if let Some(tls) = client_tls {
         tls.follow(supervisor, &control);
     }
-    let admin = admin::serve_with(page, registry, readiness.clone(), pages, stop_page.clone());
-    supervisor.spawn("admin", TaskKind::Essential, admin);
-    let listen = plane.listen();
-    tracing::info!(%listen, %admin_listen, workers = options.workers(), "gateway listens");
-    let tls_listen = plane.listen_tls();
-    if let Some(tls_listen) = tls_listen {
-        tracing::info!(%tls_listen, "gateway listens with TLS");
-    }
-    if let Some(file) = &options.ready_file {
-        write_ready(file, listen, tls_listen, admin_listen)?;
-    }
+    let admin = page.socket.local_addr().unwrap_or(options.gateway_admin_listen);
+    page.serve(supervisor, &readiness, &ends);
+    let at = Addresses { listen: plane.listen(), tls: plane.listen_tls(), admin };
+    tell::listens(&options, at, generation)?;
 
-    shutdown.cancelled().await;
-    // Who balances over several gateways sees it before the listeners close.
-    readiness.not_ready("drain", "stopping");
-    drain(plane).await;
-    stop_page.cancel();
+    match handover::until_end(giver, &shutdown).await {
+        Some(given) => given.leave(plane, &ends).await,
+        None => {
+            // Who balances over several gateways sees it before the listeners close.
+            readiness.not_ready("drain", "stopping");
+            tell::stops(&options);
+            drain(plane).await;
+        }
+    }
+    ends.page.cancel();
     let report = supervisor.drain(CONTROL_DEADLINE).await;
     finish(&disk).await;
     match report.reason {
         Some(reason) => Err(StartError::failed("the gateway stopped")(reason.into())),
         None => Ok(()),
     }
+}
+
+/// Makes the gateway, with what another one hands over to it.
+fn assemble(
+    options: &GatewayOptions,
+    traces: &Traces,
+    over: Option<&Takeover>,
+    inherited: &mut Inherited,
+) -> Result<Assembled, StartError> {
+    let tls = options.security.admin_page(options.gateway_admin_listen)?;
+    // Bound first: a taken port must leave no folder behind. Who connects meanwhile waits.
+    let socket = inherited.page(options.gateway_admin_listen)?;
+    let bound = Bound::bind_with(options, inherited)?;
+    let (metrics, config) = (GatewayMetrics::new(options.workers()), Live::new());
+    let (readiness, control) = (Readiness::default(), Arc::clone(&metrics.control));
+    let kept = prepare(options, &config, &readiness, (over, inherited.lock.take()), Arc::clone(&control))?;
+    let generation = over.map_or(1, |over| over.generation);
+    let giver = giver(options, generation, (&bound, &socket), (&kept, &config), inherited.channel.take());
+    let client_tls = bound.tls().cloned();
+    let registry = registry(&metrics, &config, client_tls.as_ref(), traces)?;
+    let told = Gateway::new(options, bound.limits(), client_tls.clone(), Arc::clone(&control), generation);
+    let page = Page { socket, tls, registry, pages: pages(&config, told) };
+    tell_limits(&bound.limits());
+    let plane = DataPlane::prepare(bound, options, config, metrics, traces.requests().as_ref())?;
+    let Kept { discovery, disk, .. } = kept;
+    Ok(Assembled { plane, discovery, disk, giver, page, client_tls, control, readiness })
+}
+
+impl Page {
+    fn serve(self, supervisor: &Supervisor, readiness: &Readiness, ends: &Ends) {
+        let Self { socket, tls, registry, pages } = self;
+        let listener = Listener::new(socket, tls.as_ref(), Protocol::Page).until(ends.left.clone());
+        if let Some(tls) = tls {
+            tls.follow(supervisor);
+        }
+        let admin = admin::serve_with(listener, registry, readiness.clone(), pages, ends.page.clone());
+        supervisor.spawn("admin", TaskKind::Essential, ends.essential(admin));
+    }
+}
+
+/// What hands this gateway over to the next one; `None`: it can't be.
+fn giver(
+    options: &GatewayOptions,
+    generation: u64,
+    (bound, page): (&Bound, &TcpListener),
+    (kept, config): (&Kept, &Live),
+    channel: Option<UnixListener>,
+) -> Option<Giver> {
+    let lock = kept.lock.as_ref().and_then(|lock| lock.try_clone().ok())?;
+    let refuses =
+        options.is_kept.then_some("it is kept by another process, as by hotswap up; start that one anew");
+    let make = || {
+        let admin = page.as_fd().try_clone_to_owned()?.into();
+        let (sockets, disk, config) = (bound.sockets()?, kept.disk.clone(), config.clone());
+        let has = Holdings { sockets, admin, lock, disk, config, generation, refuses };
+        Giver::new(&options.gateway_data_dir, channel, has)
+    };
+    let made = make();
+    made.inspect_err(|error| tracing::warn!(%error, "no other gateway can take over from this one")).ok()
 }
 
 /// Says what clients can't go beyond.
@@ -142,22 +225,36 @@ async fn finish(disk: &StateHandle) {
     }
 }
 
-/// The watch, with what was kept on disk in force already.
+/// The watch, and the folder that it keeps the configuration in.
+struct Kept {
+    discovery: Discovery,
+    disk: StateHandle,
+    /// Of the folder; `None`: it can't be used.
+    lock: Option<File>,
+}
+
+/// The watch, with what was kept on disk in force already. What is taken over is all in force, or the other gateway serves
+/// on.
 fn prepare(
     options: &GatewayOptions,
     config: &Live,
     readiness: &Readiness,
+    (over, lock): (Option<&Takeover>, Option<File>),
     control: Arc<ControlMetrics>,
-) -> Result<(Discovery, StateHandle), StartError> {
+) -> Result<Kept, StartError> {
     let (config, readiness) = (config.clone(), readiness.clone());
-    let mut discovery = Discovery::new(options, &SystemIds, config, Arc::clone(&control), readiness)?;
-    let state = State::open(&options.gateway_data_dir, control)?;
-    if let Some(saved) = state.saved() {
-        discovery.start_from(&saved);
+    let mut discovery = Discovery::new(options, &SystemIds, config.clone(), Arc::clone(&control), readiness)?;
+    let state = State::open(&options.gateway_data_dir, lock, control)?;
+    let refused = state.saved().map(|saved| discovery.start_from(&saved)).unwrap_or_default();
+    if let Some(over) = over {
+        over.is_matched(config.now().revision(), refused.first())?;
     }
-    let disk = state.start().map_err(|e| StartError::failed("starting the thread that writes")(e.into()))?;
+    let lock = state.lock();
+    let disk = state
+        .start(over.is_some())
+        .map_err(|e| StartError::failed("starting the thread that writes")(e.into()))?;
     discovery.keep_in(disk.clone());
-    Ok((discovery, disk))
+    Ok(Kept { discovery, disk, lock })
 }
 
 fn registry(
@@ -182,22 +279,4 @@ fn registry(
     registry.register(traffic).map_err(|e| failed(e.into()))?;
     traces.register(&registry).map_err(|e| failed(e.into()))?;
     Ok(registry)
-}
-
-/// Written aside and renamed, so that a reader never sees half of it.
-fn write_ready(
-    file: &Path,
-    listen: SocketAddr,
-    tls_listen: Option<SocketAddr>,
-    admin_listen: SocketAddr,
-) -> Result<(), StartError> {
-    let mut told = serde_json::json!({ "listen": listen, "admin_listen": admin_listen });
-    if let Some(tls_listen) = tls_listen {
-        told["tls_listen"] = serde_json::json!(tls_listen);
-    }
-    let text = told.to_string();
-    let aside = file.with_extension("tmp");
-    std::fs::write(&aside, text + "\n")
-        .and_then(|()| std::fs::rename(&aside, file))
-        .map_err(|e| StartError::failed("writing the ready file")(e.into()))
 }

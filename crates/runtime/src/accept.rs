@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::tls::{Protocol, ServerTls};
@@ -31,6 +32,7 @@ const HANDSHAKES: usize = 1_024;
 pub struct Listener {
     socket: Socket,
     tls: Option<(ServerTls, Protocol)>,
+    closed: CancellationToken,
     handshakes: FuturesUnordered<BoxFuture<'static, Option<Accepted>>>,
 }
 
@@ -48,17 +50,28 @@ const NO_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UN
 impl From<TcpListener> for Listener {
     /// Without TLS.
     fn from(listener: TcpListener) -> Self {
-        Self { socket: Socket::Tcp(listener), tls: None, handshakes: FuturesUnordered::new() }
+        Self::of(Socket::Tcp(listener))
     }
 }
 
 impl From<UnixListener> for Listener {
     fn from(listener: UnixListener) -> Self {
-        Self { socket: Socket::Unix(listener), tls: None, handshakes: FuturesUnordered::new() }
+        Self::of(Socket::Unix(listener))
     }
 }
 
 impl Listener {
+    fn of(socket: Socket) -> Self {
+        let (closed, handshakes) = (CancellationToken::new(), FuturesUnordered::new());
+        Self { socket, tls: None, closed, handshakes }
+    }
+
+    /// Accepts nobody any more once this is cancelled, since another process does at the same socket. Who is connected is
+    /// served on.
+    pub fn until(self, closed: CancellationToken) -> Self {
+        Self { closed, ..self }
+    }
+
     /// With TLS where there is some.
     pub fn new(listener: TcpListener, tls: Option<&ServerTls>, protocol: Protocol) -> Self {
         Self { tls: tls.map(|tls| (tls.clone(), protocol)), ..Self::from(listener) }
@@ -97,7 +110,12 @@ impl axum::serve::Listener for Listener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> Accepted {
-        self.next().await
+        let closed = self.closed.clone();
+        tokio::select! {
+            biased;
+            () = closed.cancelled() => std::future::pending().await,
+            accepted = self.next() => accepted,
+        }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

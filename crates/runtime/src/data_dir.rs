@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use crate::StartError;
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
     /// One write at a time: two of one name would share the file beside it.
     writing: Mutex<()>,
 }
@@ -33,10 +33,39 @@ impl DataDir {
             .open(path.join("lock"))
             .map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock, writing: Mutex::new(()) }),
+            Ok(()) => Ok(Self::locked(path, lock)),
             Err(TryLockError::WouldBlock) => Err(StartError::DataDirInUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
+    }
+
+    /// The folder under a lock that another process has given to this one ([`Self::lock`]). It ends with the last process
+    /// that holds it.
+    ///
+    /// # Errors
+    /// [`StartError::DataDir`] where it is not the lock of this folder.
+    pub fn adopt(path: &Path, lock: File) -> Result<Self, StartError> {
+        let failed = |source| StartError::DataDir { path: path.to_owned(), source };
+        let (theirs, ours) =
+            (lock.metadata().map_err(failed)?, fs::metadata(path.join("lock")).map_err(failed)?);
+        if (theirs.dev(), theirs.ino()) != (ours.dev(), ours.ino()) {
+            return Err(failed(io::Error::other("the lock is of another folder")));
+        }
+        // One that is held: no other process can have taken it meanwhile.
+        lock.try_lock().map_err(|e| failed(e.into()))?;
+        Ok(Self::locked(path, lock))
+    }
+
+    fn locked(path: &Path, lock: File) -> Self {
+        Self { path: path.to_owned(), lock, writing: Mutex::new(()) }
+    }
+
+    /// The lock once more, to be given to another process.
+    ///
+    /// # Errors
+    /// Where no file descriptor is left.
+    pub fn lock(&self) -> io::Result<File> {
+        self.lock.try_clone()
     }
 
     /// The folder.
@@ -104,6 +133,22 @@ mod tests {
         assert!(matches!(refused, StartError::DataDirInUse { .. }), "{refused}");
         drop(first);
         assert!(DataDir::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_lock_that_is_given_on_lasts_as_long_as_one_of_both_holds_it() {
+        let dir = tempfile::tempdir().expect("dir");
+        let first = DataDir::open(dir.path()).expect("free");
+        let second = DataDir::adopt(dir.path(), first.lock().expect("one more")).expect("its lock");
+        drop(first);
+        assert!(DataDir::open(dir.path()).is_err(), "held without a gap");
+        let elsewhere = tempfile::tempdir().expect("dir");
+        let _other = DataDir::open(elsewhere.path()).expect("free");
+        let error =
+            DataDir::adopt(elsewhere.path(), second.lock().expect("one more")).expect_err("another's");
+        assert!(error.to_string().contains("of another folder"), "{error}");
+        drop(second);
+        assert!(DataDir::open(dir.path()).is_ok());
     }
 
     #[test]

@@ -8,7 +8,8 @@ use tokio::net::TcpListener;
 
 use crate::StartError;
 
-const BACKLOG: i32 = 4_096;
+/// Connections that may wait to be accepted at one socket.
+pub const BACKLOG: i32 = 4_096;
 
 /// Binds one listener. Port 0 takes a free one; `local_addr` says which.
 ///
@@ -49,6 +50,22 @@ pub fn bind_shared(
         sockets.collect()
     };
     bind_all().map_err(|source| StartError::Listen { address, what, flag, source })
+}
+
+/// Binds `count` more to the address of listeners that were made by [`bind_shared`], in this process or another of the
+/// same user. They do not listen yet: whoever connects goes on to the others.
+///
+/// # Errors
+/// [`StartError::Listen`], as for [`bind`].
+pub fn bind_beside(
+    address: SocketAddr,
+    count: usize,
+    what: &'static str,
+    flag: &'static str,
+) -> Result<Vec<StdListener>, StartError> {
+    let sockets = (0..count).map(|_| socket(address, true).map(StdListener::from));
+    let bound: io::Result<_> = sockets.collect();
+    bound.map_err(|source| StartError::Listen { address, what, flag, source })
 }
 
 fn socket(address: SocketAddr, share: bool) -> io::Result<Socket> {

@@ -17,6 +17,7 @@ use crate::tls::{ClientTls, InForce};
 pub struct Gateway {
     proxy: String,
     workers: usize,
+    generation: u64,
     engine: &'static str,
     planes: Vec<String>,
     limits: Limits,
@@ -31,6 +32,10 @@ pub(super) struct Standing {
     version: &'static str,
     engine: &'static str,
     workers: usize,
+    /// The id of the process.
+    pid: u32,
+    /// How many gateways have served one after the other without a gap, this one included.
+    generation: u64,
     /// `None`: there is no configuration yet.
     revision: Option<i64>,
     /// In hex; see `hotswap.gateway.v1.Delta`.
@@ -110,8 +115,10 @@ impl Gateway {
         limits: Limits,
         tls: Option<ClientTls>,
         control: Arc<ControlMetrics>,
+        generation: u64,
     ) -> Self {
         Self {
+            generation,
             proxy: options.proxy_name.clone(),
             workers: options.workers(),
             engine: options.gateway_engine.name(),
@@ -130,6 +137,8 @@ impl Gateway {
             version: env!("CARGO_PKG_VERSION"),
             engine: self.engine,
             workers: self.workers,
+            pid: std::process::id(),
+            generation: self.generation,
             revision: compiled.revision(),
             digest: digest.unwrap_or_default().iter().map(|b| format!("{b:02x}")).collect(),
             routes: compiled.routes().count(),
@@ -172,6 +181,7 @@ pub(super) fn text(s: &Standing) -> String {
     };
     let mut lines = vec![
         ("Proxy", format!("{} ({}, engine {}, {} workers)", s.proxy, s.version, s.engine, s.workers)),
+        ("Process", format!("{}, generation {}", s.pid, s.generation)),
         ("Revision", s.revision.map_or_else(|| "none yet".to_owned(), |r| r.to_string())),
         ("Digest", s.digest.clone()),
         ("Routes", s.routes.to_string()),

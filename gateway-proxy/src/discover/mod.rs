@@ -112,7 +112,8 @@ impl Discovery {
     }
 
     /// Puts what was kept on disk in force. It counts as stale until the control plane has confirmed it.
-    pub fn start_from(&mut self, saved: &Saved<'_>) {
+    /// Gives what this build refuses of it.
+    pub fn start_from(&mut self, saved: &Saved<'_>) -> Vec<ResourceError> {
         let at = saved.at();
         let Restored { compiled, refused } =
             self.held.restore(saved.resources(), at.clone(), saved.is_resumable());
@@ -132,6 +133,7 @@ impl Discovery {
             revision = at.revision,
             "serving the configuration kept on disk, stale until the control plane confirms it"
         );
+        refused
     }
 
     /// Keeps on disk, from now on, what is applied.
@@ -139,17 +141,27 @@ impl Discovery {
         self.disk = Some(disk);
     }
 
-    /// Watches until `shutdown`. A stream that ends is begun again, later and later while none succeeds.
-    pub async fn run(mut self, shutdown: CancellationToken) {
+    /// Watches until `shutdown`. A stream that ends is begun again, later and later while none succeeds. From `last` on the
+    /// one that is open is the last: another process watches under the same name, and must remain the newer one.
+    pub async fn run(mut self, shutdown: CancellationToken, last: CancellationToken) {
+        let metrics = Arc::clone(&self.metrics);
+        let in_vain = || async {
+            last.cancelled().await;
+            if metrics.connected.load(Ordering::Relaxed) == 1 {
+                std::future::pending::<()>().await;
+            }
+        };
         loop {
             let ended = tokio::select! {
                 () = shutdown.cancelled() => return,
+                () = in_vain() => return,
                 ended = self.watch_once() => ended,
             };
             self.metrics.connected.store(0, Ordering::Relaxed);
             let pause = self.pause_after(ended);
             tokio::select! {
                 () = shutdown.cancelled() => return,
+                () = last.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
         }

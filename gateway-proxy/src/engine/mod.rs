@@ -27,6 +27,7 @@ mod limits;
 mod linger;
 mod on_hyper;
 pub(crate) mod once;
+mod order;
 mod own;
 mod retry;
 mod serve;
@@ -35,7 +36,7 @@ mod shared;
 mod timers;
 
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use hotswap_telemetry::trace::RequestTraces;
@@ -43,6 +44,7 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
 pub use entry::{Entry, EntryKind, WayIn};
+pub use order::Order;
 
 use crate::access_log::AccessLog;
 use crate::balance::client::TrustedProxies;
@@ -64,6 +66,8 @@ pub struct Limits {
     pub client_head_ms: u64,
     /// Time that open connections have to end when the gateway stops.
     pub drain_deadline: Duration,
+    /// Time that they have where another gateway has taken over from this one.
+    pub hand_over_drain: Duration,
     /// Of HTTP/2.
     pub http2: Http2Limits,
 }
@@ -134,8 +138,10 @@ pub struct CoreSetup {
     pub log: AccessLog,
     /// Decides which requests are recorded; `None`: none is.
     pub traces: Option<RequestTraces>,
-    /// Becomes true when the gateway stops.
-    pub stop: watch::Receiver<bool>,
+    /// What the core is to do.
+    pub order: watch::Receiver<Order>,
+    /// Told once when the core could begin to serve.
+    pub up: mpsc::Sender<()>,
 }
 
 /// Runs a core on this thread until it is told to stop and its connections have ended.

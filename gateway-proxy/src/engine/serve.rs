@@ -1,12 +1,16 @@
 //! The life of a core: accept until told to stop, tick, drain. What becomes of a connection is the engine's.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
+use hotswap_runtime::listen::BACKLOG;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
+use super::order::{Drain, Order};
 use super::shared::Shared;
 use super::timers::{TICK_MS, Timers};
 use super::{CoreSetup, Entry, WayIn};
@@ -16,6 +20,9 @@ use crate::upstream::Reusable;
 /// A pause after an accept that failed, as where no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
+/// For the request of one that is let in when the gateway ends.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
 /// An engine, as one core runs it.
 pub(super) trait Engine: 'static {
     /// An open connection to a backend.
@@ -24,7 +31,7 @@ pub(super) trait Engine: 'static {
     /// What every engine keeps.
     fn shared(&self) -> &Shared<Self::Connection>;
 
-    /// Takes a client's connection over. It does not wait.
+    /// Takes a client's connection over, and counts it. It does not wait.
     fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, way: &WayIn);
 
     /// Every tick; once a second with `sweep`.
@@ -40,39 +47,100 @@ pub(super) async fn serve<E: Engine>(
 ) -> std::io::Result<()> {
     let core = Rc::new(engine(&setup));
     let questions = setup.config.cores().join(setup.index);
-    let CoreSetup { entries, limits, stop, .. } = setup;
+    let CoreSetup { entries, mut order, up, .. } = setup;
     tokio::task::spawn_local(tick(Rc::clone(&core)));
     tokio::task::spawn_local(answer(Rc::clone(&core), questions));
+    // Nobody waits for it where the gateway ends already.
+    let _ = up.send(());
+    match order.wait_for(|order| *order != Order::Wait).await {
+        Ok(order) if *order == Order::Serve => {}
+        // Those who wait at the sockets are another gateway's.
+        _ => return Ok(()),
+    }
     let mut accepting = Vec::with_capacity(entries.len());
     for Entry { listener, way } in entries {
-        let listener = TcpListener::from_std(listener)?;
-        let task = accept(Rc::clone(&core), listener, way, stop.clone());
+        let task = accept(Rc::clone(&core), begin(listener)?, way, order.clone());
         accepting.push(tokio::task::spawn_local(task));
     }
     for task in accepting {
         let _ = task.await;
     }
-    core.shared().start_drain();
-    let _ = tokio::time::timeout(limits.drain_deadline, core.shared().all_closed()).await;
+    drain(&core, &mut order).await;
     Ok(())
 }
 
+/// Lets every connection end, each drain under its deadline.
+async fn drain<E: Engine>(core: &Rc<E>, order: &mut watch::Receiver<Order>) {
+    let shared = core.shared();
+    if matches!(*order.borrow(), Order::Leave { .. }) {
+        shared.start_drain(Drain::Leaving);
+        tokio::select! {
+            () = shared.all_closed() => return,
+            () = tokio::time::sleep(shared.drain_deadline()) => return,
+            _ = order.wait_for(|order| *order == Order::Stop) => {}
+        }
+    }
+    shared.start_drain(Drain::Stopping);
+    let _ = tokio::time::timeout(shared.drain_deadline(), shared.all_closed()).await;
+}
+
+/// Begins to listen. One that was taken over does already, which changes nothing; one that was bound beside it does not,
+/// so that nobody waits there before somebody accepts.
+fn begin(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
+    socket2::SockRef::from(&listener).listen(BACKLOG)?;
+    TcpListener::from_std(listener)
+}
+
 /// Accepts until told to stop; the socket is closed then.
-async fn accept<E: Engine>(core: Rc<E>, listener: TcpListener, way: WayIn, mut stop: watch::Receiver<bool>) {
-    loop {
+async fn accept<E: Engine>(
+    core: Rc<E>,
+    listener: TcpListener,
+    way: WayIn,
+    mut order: watch::Receiver<Order>,
+) {
+    let let_in = |(stream, peer): (TcpStream, SocketAddr)| {
+        // A client that has gone already takes no options.
+        if stream.set_nodelay(true).is_ok() {
+            core.accept(stream, peer, &way);
+        }
+    };
+    let last = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                // A client that has gone already takes no options.
-                Ok((stream, peer)) => if stream.set_nodelay(true).is_ok() {
-                    core.accept(stream, peer, &way);
-                },
+                Ok(accepted) => let_in(accepted),
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            _ = stop.wait_for(|stop| *stop) => return,
+            last = order.wait_for(Order::is_over) => break last.map(|order| order.clone()),
         }
+    };
+    // Whoever waits when the socket is closed is turned away by a reset.
+    if last.is_ok_and(|last| last.lets_in(listener.local_addr().ok())) {
+        for _ in 0..BACKLOG {
+            let next = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
+            let Poll::Ready(Ok((stream, peer))) = next else { return };
+            tokio::task::spawn_local(let_in_late(Rc::clone(&core), stream, peer, way.clone()));
+        }
+    }
+}
+
+/// Lets one in at the last moment, when what it has sent is there to be read: a drain closes at once what is idle.
+fn let_in_late<E: Engine>(
+    core: Rc<E>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    way: WayIn,
+) -> impl Future<Output = ()> {
+    // Counted from now on, so that the drain waits for it.
+    core.shared().entering();
+    async move {
+        let _ = tokio::time::timeout(LAST_WORD, stream.readable()).await;
+        if stream.set_nodelay(true).is_ok() {
+            core.accept(stream, peer, &way);
+        }
+        core.shared().left();
     }
 }
 

@@ -12,6 +12,7 @@ use http::StatusCode;
 use tokio::sync::Notify;
 
 use super::entry::Entered;
+use super::order::Drain;
 use super::timers::Timers;
 use super::{CoreSetup, Limits};
 use crate::access_log::AccessLog;
@@ -50,7 +51,7 @@ pub(super) struct Shared<C: Reusable> {
     traces: Option<RequestTraces>,
     peers: ForcedPeers,
     config: RefCell<Held>,
-    draining: Cell<bool>,
+    draining: Cell<Drain>,
     open: Cell<usize>,
     all_closed: Notify,
 }
@@ -98,7 +99,7 @@ impl<C: Reusable> Shared<C> {
             traces: setup.traces.clone(),
             peers: setup.config.forced().clone(),
             config: RefCell::new(Held { view, current }),
-            draining: Cell::new(false),
+            draining: Cell::default(),
             open: Cell::new(0),
             all_closed: Notify::new(),
         }
@@ -226,13 +227,27 @@ impl<C: Reusable> Shared<C> {
     }
 
     /// Lets every connection end after what it is doing.
-    pub(super) fn start_drain(&self) {
-        self.draining.set(true);
+    pub(super) fn start_drain(&self, how: Drain) {
+        self.draining.set(how);
         self.timers.wake_all();
     }
 
-    pub(super) fn is_draining(&self) -> bool {
+    /// How far it is in that.
+    pub(super) fn drain(&self) -> Drain {
         self.draining.get()
+    }
+
+    /// Whether the next answer of each connection is its last.
+    pub(super) fn is_draining(&self) -> bool {
+        self.drain() != Drain::No
+    }
+
+    /// Time that connections have from the beginning of the drain on.
+    pub(super) fn drain_deadline(&self) -> Duration {
+        match self.drain() {
+            Drain::No | Drain::Stopping => self.limits.drain_deadline,
+            Drain::Leaving => self.limits.hand_over_drain,
+        }
     }
 
     /// Waits until no client connection is open.

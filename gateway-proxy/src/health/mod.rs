@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 
 use crate::backend_state::{BackendState, States};
 use crate::dice::Dice;
+use crate::engine::Order;
 use crate::metrics::ControlMetrics;
 
 /// A backend's first check comes within this part of its interval, so that not all come at once.
@@ -30,13 +31,13 @@ const FIRST_WITHIN: u32 = 10;
 /// Where the runtime can't be built.
 pub(crate) fn run(
     states: watch::Receiver<States>,
-    stop: watch::Receiver<bool>,
+    order: watch::Receiver<Order>,
     metrics: Arc<ControlMetrics>,
 ) -> std::io::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let checkers = Checkers { running: HashMap::new(), dice: Dice::new(), metrics };
-    runtime.block_on(checkers.follow(states, stop));
+    runtime.block_on(checkers.follow(states, order));
     Ok(())
 }
 
@@ -55,7 +56,7 @@ struct Checker {
 }
 
 impl Checkers {
-    async fn follow(mut self, mut states: watch::Receiver<States>, mut stop: watch::Receiver<bool>) {
+    async fn follow(mut self, mut states: watch::Receiver<States>, mut order: watch::Receiver<Order>) {
         loop {
             let current = states.borrow_and_update().clone();
             let mut checks = current.checks();
@@ -63,7 +64,7 @@ impl Checkers {
             tokio::select! {
                 changed = states.changed() => if changed.is_err() { return },
                 changed = checks.changed() => if changed.is_err() { return },
-                _ = stop.wait_for(|stop| *stop) => return,
+                _ = order.wait_for(Order::is_over) => return,
             }
         }
     }

@@ -71,6 +71,11 @@ impl Keeper {
         }
     }
 
+    /// Whether all that was to be kept is.
+    pub(super) fn is_safe(&self) -> bool {
+        !self.failing
+    }
+
     /// Writes what has changed. Where that fails, the next change tries it anew, with all that there is.
     pub(super) fn keep(&mut self, change: Change) {
         match self.write(change) {

@@ -7,7 +7,7 @@ use hotswap_api::gateway::v1::{Resource, ResumeToken};
 use super::*;
 
 fn open(dir: &Path) -> Keeper {
-    Keeper::new(State::open(dir, Arc::default()).expect("free"))
+    Keeper::new(State::open(dir, None, Arc::default()).expect("free"))
 }
 
 fn change(revision: i64, upserts: &[(&str, i64)], removes: &[&str], whole: bool) -> Change {
@@ -21,7 +21,7 @@ fn change(revision: i64, upserts: &[(&str, i64)], removes: &[&str], whole: bool)
 
 /// What a gateway that starts now would have: the revision, and each resource.
 fn kept(dir: &Path) -> Option<(i64, Vec<(String, i64)>)> {
-    let state = State::open(dir, Arc::default()).expect("free");
+    let state = State::open(dir, None, Arc::default()).expect("free");
     let saved = state.saved()?;
     let mut all: Vec<_> = saved.resources().map(|r| (r.name, r.version)).collect();
     all.sort();
@@ -150,8 +150,8 @@ fn a_folder_that_cannot_be_made_stops_nothing_and_is_used_once_it_can() {
 #[test]
 fn two_gateways_on_one_folder_are_a_clear_error() {
     let dir = tempfile::tempdir().expect("dir");
-    let _first = State::open(dir.path(), Arc::default()).expect("free");
-    let error = State::open(dir.path(), Arc::default()).expect_err("in use").to_string();
+    let _first = State::open(dir.path(), None, Arc::default()).expect("free");
+    let error = State::open(dir.path(), None, Arc::default()).expect_err("in use").to_string();
     assert!(error.contains("in use by another gateway") && error.contains("--gateway-data-dir"), "{error}");
 }
 

@@ -37,7 +37,7 @@ use hotswap_api::gateway::v1::{Resource, ResumeToken};
 use hotswap_runtime::{DataDir, StartError};
 
 pub use self::image::Change;
-pub use self::queue::StateHandle;
+pub use self::queue::{Hold, StateHandle};
 
 use self::files::Found;
 use self::image::Image;
@@ -61,10 +61,17 @@ impl State {
     /// Opens the folder, and reads the newest state that is whole. A folder that can't be written is no reason
     /// not to serve: what can be read of it is used.
     ///
+    /// `lock`: that of the folder, where another gateway has given it to this one.
+    ///
     /// # Errors
     /// Where another gateway uses the folder.
-    pub fn open(path: &Path, metrics: Arc<ControlMetrics>) -> Result<Self, StartError> {
-        let dir = match DataDir::open(path) {
+    pub fn open(path: &Path, lock: Option<File>, metrics: Arc<ControlMetrics>) -> Result<Self, StartError> {
+        let opened = match lock {
+            None => DataDir::open(path),
+            // It is no folder to go on without: another gateway would not know that it is in use.
+            Some(lock) => Ok(DataDir::adopt(path, lock)?),
+        };
+        let dir = match opened {
             Ok(dir) => Some(dir),
             Err(StartError::DataDirInUse { path }) => return Err(in_use(&path)),
             Err(error) => {
@@ -86,12 +93,17 @@ impl State {
         self.found.image.as_ref().map(Saved)
     }
 
-    /// Starts the thread that keeps changes.
+    /// The folder's lock once more, to be given to another gateway; `None`: it is not locked.
+    pub fn lock(&self) -> Option<File> {
+        self.dir.as_ref().and_then(|dir| dir.lock().ok())
+    }
+
+    /// Starts the thread that keeps changes; `held`: none is written until [`StateHandle::go_on`].
     ///
     /// # Errors
     /// Where there can be no thread.
-    pub fn start(self) -> std::io::Result<StateHandle> {
-        StateHandle::start(Keeper::new(self))
+    pub fn start(self, held: bool) -> std::io::Result<StateHandle> {
+        StateHandle::start(Keeper::new(self), held)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use hotswap_runtime::CancellationToken;
+use tokio::sync::oneshot;
 
 use super::image::Change;
 use super::keeper::Keeper;
@@ -28,19 +29,47 @@ struct Queue {
 struct Waiting {
     /// Changes that wait for the disk, as one: a disk that hangs costs no more memory than the table has.
     change: Option<Change>,
+    /// Wants to know when nothing is written any more, and whether all is safe.
+    asks: Option<oneshot::Sender<bool>>,
+    /// Nothing is written.
+    held: bool,
     closed: bool,
 }
 
+/// What the writer is to do.
+#[derive(Debug)]
+enum Work {
+    Keep(Change),
+    /// Nothing, until it is let go on.
+    Hold(oneshot::Sender<bool>),
+}
+
+/// Nothing is written as long as this is there.
+#[derive(Debug)]
+pub struct Hold {
+    queue: Arc<Queue>,
+    for_good: bool,
+}
+
 impl StateHandle {
-    pub(super) fn start(mut keeper: Keeper) -> std::io::Result<Self> {
+    /// `held`: it writes nothing until [`Self::go_on`].
+    pub(super) fn start(mut keeper: Keeper, held: bool) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::default());
+        queue.lock().held = held;
         let ended = CancellationToken::new();
         let (theirs, at_end) = (Arc::clone(&queue), ended.clone().drop_guard());
         let write = move || {
             // Dropped, and so told, however the thread ends.
             let _at_end = at_end;
-            while let Some(change) = theirs.next() {
-                keeper.keep(change);
+            while let Some(work) = theirs.next() {
+                match work {
+                    Work::Keep(change) => keeper.keep(change),
+                    Work::Hold(asks) => {
+                        if asks.send(keeper.is_safe()).is_err() {
+                            theirs.go_on();
+                        }
+                    }
+                }
             }
         };
         std::thread::Builder::new().name("gateway-state".to_owned()).spawn(write)?;
@@ -52,6 +81,22 @@ impl StateHandle {
         self.end.0.add(change);
     }
 
+    /// Writes what is waiting, and then nothing as long as what comes back is there: another process may write. `None`:
+    /// it can't be written.
+    pub async fn hold(&self) -> Option<Hold> {
+        let (asks, told) = oneshot::channel();
+        // Made before it holds: a wait that is called off holds nothing.
+        let hold = Hold { queue: Arc::clone(&self.end.0), for_good: false };
+        hold.queue.lock().asks = Some(asks);
+        hold.queue.wake.notify_one();
+        told.await.ok()?.then_some(hold)
+    }
+
+    /// Lets a writer go on that began held.
+    pub fn go_on(&self) {
+        self.end.0.go_on();
+    }
+
     /// Lets the writer end once it has written what is waiting.
     pub fn close(&self) {
         self.end.0.close();
@@ -60,6 +105,21 @@ impl StateHandle {
     /// Waits for the writer's end.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
+    }
+}
+
+impl Hold {
+    /// Nothing is written any more: the folder is another process's.
+    pub fn for_good(mut self) {
+        self.for_good = true;
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if !self.for_good {
+            self.queue.go_on();
+        }
     }
 }
 
@@ -80,18 +140,29 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// Waits for what is to be written; `None`: no more comes.
-    fn next(&self) -> Option<Change> {
+    /// Waits for what is to be done; `None`: no more comes.
+    fn next(&self) -> Option<Work> {
         let mut waiting = self.lock();
         loop {
-            if let Some(change) = waiting.change.take() {
-                return Some(change);
+            if !waiting.held {
+                if let Some(change) = waiting.change.take() {
+                    return Some(Work::Keep(change));
+                }
+                if let Some(asks) = waiting.asks.take() {
+                    waiting.held = true;
+                    return Some(Work::Hold(asks));
+                }
             }
             if waiting.closed {
                 return None;
             }
             waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    fn go_on(&self) {
+        self.lock().held = false;
+        self.wake.notify_one();
     }
 
     fn close(&self) {
@@ -120,7 +191,26 @@ mod tests {
         queue.add(to(1));
         queue.add(to(2));
         queue.close();
-        assert_eq!(queue.next(), Some(to(2)));
-        assert_eq!(queue.next(), None);
+        assert!(matches!(queue.next(), Some(Work::Keep(change)) if change == to(2)));
+        assert!(queue.next().is_none());
+    }
+
+    #[test]
+    fn what_waits_is_written_before_a_hold_and_what_comes_then_after_it() {
+        let queue = Arc::new(Queue::default());
+        let (asks, _told) = oneshot::channel();
+        queue.lock().asks = Some(asks);
+        queue.add(to(1));
+        assert!(matches!(queue.next(), Some(Work::Keep(change)) if change == to(1)));
+        assert!(matches!(queue.next(), Some(Work::Hold(_))));
+        let hold = Hold { queue: Arc::clone(&queue), for_good: false };
+        queue.add(to(2));
+        drop(hold);
+        assert!(matches!(queue.next(), Some(Work::Keep(change)) if change == to(2)));
+        queue.lock().held = true;
+        Hold { queue: Arc::clone(&queue), for_good: true }.for_good();
+        queue.add(to(3));
+        queue.close();
+        assert!(queue.next().is_none(), "another process has written since");
     }
 }

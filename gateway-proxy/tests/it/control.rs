@@ -86,6 +86,11 @@ impl ControlPlane {
         }
     }
 
+    /// Streams that nobody has looked at.
+    pub fn streams_waiting(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Ends at once, without a word to anybody.
     pub fn kill(self) -> SocketAddr {
         self.address

@@ -22,9 +22,24 @@ impl Process {
 
     /// In the folder of one that was there before.
     pub fn again(dir: &Arc<tempfile::TempDir>, control_plane: SocketAddr, args: &[&str]) -> Self {
+        Self::spawn(dir, Self::command(dir, control_plane, args))
+    }
+
+    /// One that takes over from this one.
+    pub fn successor(&self, control_plane: SocketAddr, args: &[&str]) -> Self {
+        Self::again(&self.dir, control_plane, &[args, &["--take-over"]].concat())
+    }
+
+    /// With what a test has changed of its command.
+    pub fn spawn(dir: &Arc<tempfile::TempDir>, mut command: Command) -> Self {
         let _ = fs::remove_file(dir.path().join("ready.json"));
+        Self { child: command.spawn().expect("starts"), dir: Arc::clone(dir) }
+    }
+
+    pub fn command(dir: &Arc<tempfile::TempDir>, control_plane: SocketAddr, args: &[&str]) -> Command {
         let said = fs::File::options().create(true).append(true).open(dir.path().join("said"));
-        let child = Command::new(env!("CARGO_BIN_EXE_hotswap-gateway"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hotswap-gateway"));
+        command
             .current_dir(dir.path())
             // A flag of a test stands before these.
             .envs([
@@ -35,9 +50,12 @@ impl Process {
             .args(["--ready-file", "ready.json", "--access-log-file", "access.log", "--access-log", "all"])
             .args(["--control-plane", &format!("http://{control_plane}")])
             .args(args)
-            .stderr(said.expect("a file"))
-            .spawn();
-        Self { child: child.expect("starts"), dir: Arc::clone(dir) }
+            .stderr(said.expect("a file"));
+        command
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
@@ -51,6 +69,13 @@ impl Process {
 
     /// Where it listens: for traffic, and for the admin page.
     pub async fn ready(&self) -> (SocketAddr, SocketAddr) {
+        let ready = self.told().await;
+        let at = |key: &str| ready[key].as_str().and_then(|a| a.parse().ok()).expect("address");
+        (at("listen"), at("admin_listen"))
+    }
+
+    /// What it tells once it is ready.
+    pub async fn told(&self) -> serde_json::Value {
         let text = in_time("the ready file", async {
             loop {
                 match fs::read_to_string(self.file("ready.json")) {
@@ -60,9 +85,7 @@ impl Process {
             }
         })
         .await;
-        let ready: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        let at = |key: &str| ready[key].as_str().and_then(|a| a.parse().ok()).expect("address");
-        (at("listen"), at("admin_listen"))
+        serde_json::from_str(&text).expect("JSON")
     }
 
     pub fn signal(&self, name: &str) {

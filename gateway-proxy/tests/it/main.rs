@@ -36,6 +36,7 @@ mod rollouts_watch;
 mod shadows;
 mod support;
 mod swaps;
+mod take_over;
 mod tls;
 mod tokens;
 mod traffic;

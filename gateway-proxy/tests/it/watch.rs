@@ -41,7 +41,7 @@ impl Watching {
         let (config, metrics) = (plane.config().clone(), plane.metrics().control.clone());
         let ids = SequentialIds::default();
         let discovery = Discovery::new(&options(&all), &ids, config, metrics, readiness.clone());
-        let run = discovery.expect("valid").run(stop.clone());
+        let run = discovery.expect("valid").run(stop.clone(), stop.clone());
         spawn(run);
         Self { gateway, readiness, stop }
     }

@@ -11,10 +11,11 @@ use hotswap_h1::body::Around;
 use hotswap_h1::read::HeadLimits;
 use tokio::net::TcpStream;
 
+use super::client;
+use super::enter::{self, Entering};
 use super::link::Link;
 use super::socket::Socket;
 use super::splice::Pipe;
-use super::{client, enter};
 use crate::engine::entry::Entered;
 use crate::engine::serve::Engine;
 use crate::engine::shared::Shared;
@@ -131,10 +132,16 @@ impl Engine for Core {
         match &way.kind {
             EntryKind::Plain { to_https } if !behind => {
                 let entered = Entered::plain(*to_https);
-                tokio::task::spawn_local(client::serve(core, Socket::Plain(stream), peer, entered));
+                let entering = Entering::new(&core);
+                tokio::task::spawn_local(async move {
+                    let client = client::serve(core, Socket::Plain(stream), peer, entered);
+                    drop(entering);
+                    client.await;
+                });
             }
             kind => {
-                tokio::task::spawn_local(enter::serve(core, stream, peer, (kind.clone(), behind)));
+                let entering = Entering::new(&core);
+                tokio::task::spawn_local(enter::serve(entering, stream, peer, (kind.clone(), behind)));
             }
         }
     }

@@ -26,7 +26,15 @@ use crate::tls::{ClientTls, ShownCertificate};
 const LOOK: usize = 512;
 
 /// A connection that is no client's yet. At a drain it is waited for.
-struct Entering(Rc<Core>);
+pub(super) struct Entering(Rc<Core>);
+
+impl Entering {
+    /// One more, from its accept on: its task may run late.
+    pub(super) fn new(core: &Rc<Core>) -> Self {
+        core.entering();
+        Self(Rc::clone(core))
+    }
+}
 
 impl Drop for Entering {
     fn drop(&mut self) {
@@ -37,13 +45,12 @@ impl Drop for Entering {
 /// Serves a connection to its end, with what comes before its first request; `behind`: with a header of the PROXY
 /// protocol.
 pub(super) async fn serve(
-    core: Rc<Core>,
+    entering: Entering,
     mut tcp: TcpStream,
     peer: SocketAddr,
     (kind, behind): (EntryKind, bool),
 ) {
-    core.entering();
-    let entering = Entering(Rc::clone(&core));
+    let core = Rc::clone(&entering.0);
     let mut source = None;
     if behind {
         let limit = Duration::from_millis(core.limits.client_head_ms);

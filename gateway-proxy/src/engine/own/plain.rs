@@ -22,6 +22,7 @@ use super::socket::Socket;
 use super::upload::Fault;
 use super::wire::{self, Rest};
 use crate::engine::linger;
+use crate::engine::order::Drain;
 
 impl Front for Socket {
     const IN_TURN: bool = true;
@@ -151,7 +152,7 @@ impl Client<Socket> {
             let mut input = core.input.borrow_mut();
             let n = match wire::poll_fill(&mut self.socket, cx, &mut input) {
                 // Nothing of a request has come, and none is taken any more.
-                Poll::Pending if self.early.is_empty() && core.is_draining() => {
+                Poll::Pending if self.early.is_empty() && core.drain() == Drain::Stopping => {
                     return Poll::Ready(Step::End);
                 }
                 Poll::Pending => return Poll::Pending,

@@ -15,6 +15,7 @@ use super::link::Link;
 use super::socket::Socket;
 use super::wire::{self, Rest};
 use crate::engine::limits::Limit;
+use crate::engine::order::Drain;
 use crate::engine::timers::TICK_MS;
 use crate::metrics::Count;
 use crate::reason::Reason;
@@ -26,8 +27,8 @@ pub(super) struct Relay {
     up: Way,
     /// From the backend to the client.
     down: Way,
-    /// The gateway stops, and the time that is left is set.
-    last: bool,
+    /// The time that is left is set for this.
+    drain: Drain,
 }
 
 /// One direction.
@@ -50,7 +51,7 @@ impl Relay {
     pub(super) fn new(core: Rc<Core>) -> Self {
         core.metrics.upgrades.add(1);
         core.metrics.upgraded.add(1);
-        Self { core, up: Way::default(), down: Way::default(), last: false }
+        Self { core, up: Way::default(), down: Way::default(), drain: Drain::No }
     }
 }
 
@@ -179,7 +180,7 @@ impl Client<Socket> {
         let up = relay.up.pass(cx, (near, far), &mut exchange.upload.late, &core, &core.metrics.upgraded_in);
         let down = relay.down.pass(cx, (far, near), &mut self.late, &core, &core.metrics.upgraded_out);
         let over = relay.up.is_over() && relay.down.is_over();
-        let begins_to_stop = core.is_draining() && !std::mem::replace(&mut relay.last, core.is_draining());
+        let ends_anew = std::mem::replace(&mut relay.drain, core.drain()) != core.drain();
         let failed = match (up, down) {
             (Err(Failed::From), _) | (_, Err(Failed::To)) => Some(Reason::ClientGone),
             (Err(Failed::To), _) | (_, Err(Failed::From)) => Some(Reason::BackendCut),
@@ -197,9 +198,9 @@ impl Client<Socket> {
             self.track.close();
             return Poll::Ready(Step::End);
         }
-        if begins_to_stop {
+        if ends_anew {
             // A little before the core goes, so that both sides get an orderly end.
-            let deadline = u64::try_from(core.limits.drain_deadline.as_millis()).unwrap_or(u64::MAX);
+            let deadline = u64::try_from(core.drain_deadline().as_millis()).unwrap_or(u64::MAX);
             self.track.stop_within(deadline.saturating_sub((deadline / 8).max(4 * TICK_MS)));
         }
         Poll::Pending

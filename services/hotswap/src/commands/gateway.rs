@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 
+use hotswap_gateway::GatewayOptions;
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::cli::Gateway;
@@ -12,7 +13,9 @@ pub(super) async fn run(args: &Gateway) -> Result<(), Failure> {
         stop_with_stdin()?;
     }
     let log = args.log.options("info");
-    hotswap_gateway::run(args.gateway.clone(), &log, &args.log.trace).await.map_err(Failure::from)
+    // Whoever holds standard input would lose sight of a process that took over.
+    let gateway = GatewayOptions { is_kept: args.exit_on_stdin_close, ..args.gateway.clone() };
+    hotswap_gateway::run(gateway, &log, &args.log.trace).await.map_err(Failure::from)
 }
 
 /// Stops this process, in order, when its standard input ends. The supervising process holds the other end

@@ -75,6 +75,21 @@ fn a_gateway_that_dies_is_started_again_on_the_same_port() {
     eventually("blue again", answers);
 }
 
+#[test]
+fn a_gateway_that_the_suite_keeps_is_not_taken_over_from_and_no_signal_ends_it() {
+    let folder = folder();
+    let suite = Server::suite(folder.path());
+    let gateway = suite.address("gateway");
+    let kept = children_of(suite.pid());
+    let signalled = std::process::Command::new("kill").args(["-USR2", &kept[0]]).status().expect("kill runs");
+    assert!(signalled.success());
+    let asked = ["gateway", "--take-over", "--gateway-data-dir", "data/gateway"];
+    let said: Said = hotswap(folder.path()).args(asked).output().expect("runs").into();
+    assert!(said.fails(1).contains("it is kept by another process, as by hotswap up"));
+    assert!(TcpStream::connect(gateway).is_ok());
+    assert_eq!(children_of(suite.pid()), kept);
+}
+
 /// Processes that any thread of a process started.
 fn children_of(pid: u32) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("runs");

@@ -1,0 +1,39 @@
+//! One gateway takes over from another, as processes.
+
+mod cores;
+mod load;
+mod refused;
+mod signals;
+mod talk;
+mod watching;
+
+use std::net::SocketAddr;
+
+use crate::control::*;
+use crate::gateway_process::*;
+
+/// A gateway that serves revision 1, which leads to `backend`, safe on disk, and its stream.
+async fn serving(control: &mut ControlPlane, backend: SocketAddr, args: &[&str]) -> (Process, Stream) {
+    let process = Process::start(control.address, args);
+    let (mut stream, _) = control.stream().await;
+    let (_, admin) = process.ready().await;
+    let nonce = stream.say(both(1, 1, backend)).await;
+    stream.acknowledged(&nonce).await;
+    counts(admin, "gateway_state_revision 1").await;
+    (process, stream)
+}
+
+/// The stream of one that has taken over with revision 1, which is told that this is what there is.
+async fn confirmed(control: &mut ControlPlane) -> Stream {
+    let (mut stream, hello) = control.stream().await;
+    assert_eq!(hello.have, token(1));
+    stream.say(bookmark(1, &[("pools/p", 1), ("routes/r", 1)])).await;
+    stream
+}
+
+/// Which generation the admin page is of, and which process.
+async fn generation(admin: SocketAddr) -> (u64, u64) {
+    let (_, text) = page(admin, "/config?format=json").await;
+    let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    (told["generation"].as_u64().expect("a number"), told["pid"].as_u64().expect("a number"))
+}
