@@ -35,6 +35,10 @@ the difference of two servers that took turns. Gets are 10,000 in a turn, 8 at a
 on SQLite, one after another, each committed to disk with its event in the audit log and its record as a rollout that was \
 live at once. What these two add is measured in the store, where a write without them is possible.";
 
+const TRAFFIC: &str = "ns for the decision about one request on one core, and the edit of its answer's head, by one feature \
+of its route: median of 9 rounds, with the smallest and the largest in parentheses. What stands above \"none\" is the \
+feature's own. No sockets, and no other core that counts at the same time.";
+
 /// A program that measures.
 pub(super) struct Program<'a> {
     pub(super) package: &'a str,
@@ -64,6 +68,15 @@ pub(crate) async fn overhead(root: &Path, rounds: u32, out: &Path) -> Result<()>
     let command = format!("cargo xtask bench overhead --rounds {rounds}");
     let title = "What stands before a use case, and what it costs";
     report::publish(&table(title, &command, &facts.lines(), &lines, OVERHEAD)?, out)
+}
+
+/// Runs `traffic`.
+pub(crate) async fn traffic(root: &Path, out: &Path) -> Result<()> {
+    let facts = Facts::gather().await?;
+    let features = Program { package: "hotswap-gateway", example: "traffic", args: &[] };
+    let lines = measured(root, &features).await?;
+    let (title, command) = ("What the traffic features of a route cost", "cargo xtask bench traffic");
+    report::publish(&table(title, command, &facts.lines(), &lines, TRAFFIC)?, out)
 }
 
 /// What a program prints.

@@ -111,6 +111,7 @@ async fn converse(mut stream: TcpStream, answers: Arc<Answers>) -> std::io::Resu
             Kind::Large => &answers.large,
             Kind::Missing => &answers.missing,
             Kind::Refused => &answers.refused,
+            Kind::Chat => return chat(stream).await,
         };
         let have = filled - end;
         if have <= request.body {
@@ -136,6 +137,21 @@ async fn converse(mut stream: TcpStream, answers: Arc<Answers>) -> std::io::Resu
     }
 }
 
+/// Switches, and sends back what comes. The bench sends nothing ahead of the switch.
+async fn chat(mut stream: TcpStream) -> std::io::Result<()> {
+    stream
+        .write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .await?;
+    let mut buffer = vec![0; 32 * 1024];
+    loop {
+        let n = stream.read(&mut buffer).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        stream.write_all(buffer.get(..n).unwrap_or_default()).await?;
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Kind {
     Small,
@@ -144,6 +160,8 @@ enum Kind {
     Missing,
     /// A body of unknown length. No peer sends one here, so it is not read, but must not pass unseen.
     Refused,
+    /// A switch to another protocol.
+    Chat,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -165,6 +183,7 @@ fn parse(head: &[u8]) -> Request {
     let kind = match path {
         _ if post || path.ends_with(b"/1k") => Kind::Small,
         _ if path.ends_with(b"/100k") => Kind::Large,
+        _ if path.ends_with(b"/chat") => Kind::Chat,
         _ => Kind::Missing,
     };
     let mut request = Request { kind, body: 0, close: false };
@@ -197,6 +216,7 @@ mod tests {
     fn the_end_of_the_path_decides() {
         assert_eq!(parse(b"GET /r57/1k HTTP/1.1\r\nHost: a\r\n\r\n"), request(Kind::Small, 0, false));
         assert_eq!(parse(b"GET /r57/100k HTTP/1.1\r\n\r\n"), request(Kind::Large, 0, false));
+        assert_eq!(parse(b"GET /r57/chat HTTP/1.1\r\n\r\n"), request(Kind::Chat, 0, false));
         assert_eq!(parse(b"GET /r57/10k HTTP/1.1\r\n\r\n"), request(Kind::Missing, 0, false));
     }
 

@@ -84,6 +84,12 @@ enum Area {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// What the traffic features of a route cost a request, off and on.
+    Traffic {
+        /// The file for the table. Default: docs/bench/traffic.md.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// The judge of rollouts beside a plain threshold and a rank test, on the same simulated rollouts.
     Judge {
         /// The file for the tables. Default: docs/bench/judge.md.
@@ -207,6 +213,11 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
                 let out = out.unwrap_or_else(|| root.join("docs/bench/audit.md"));
                 until_interrupted(audit::run(&root, &out)).await
             }
+            Area::Traffic { out } => {
+                let root = crate::root()?;
+                let out = out.unwrap_or_else(|| root.join("docs/bench/traffic.md"));
+                until_interrupted(audit::traffic(&root, &out)).await
+            }
             Area::Picks { out } => {
                 let root = crate::root()?;
                 let out = out.unwrap_or_else(|| root.join("docs/bench/picks.md"));
@@ -239,8 +250,14 @@ async fn gateway(args: GatewayArgs) -> Result<()> {
     plan.leave_proxy_core()?;
     let backend = backend::start(&tools, dir.path(), plan.cores).await?;
     let table = RouteTable { prefix: args.routes, ..Default::default() };
-    let scenario =
-        Scenario { dir: dir.path(), tools: &tools, upstream: backend.address, table, cores: plan.cores };
+    let scenario = Scenario {
+        dir: dir.path(),
+        tools: &tools,
+        upstream: backend.address,
+        table,
+        cores: plan.cores,
+        tls: None,
+    };
     let (contestants, absent) = start_all(&dedup(&args.peers), &scenario).await?;
     let series = measure::all(&plan, &tools, dir.path(), &contestants).await?;
     let (command, mut load) = (command_line(&args), wrk::version(&tools));

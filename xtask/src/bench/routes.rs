@@ -38,8 +38,14 @@ pub(crate) async fn run(args: RoutesArgs) -> Result<()> {
     for (kind, table) in tables(&args) {
         let label = format!("{}-{kind}", table.len());
         say(&format!("starting hotswap with {} routes ({kind})", table.len()));
-        let scenario =
-            Scenario { dir: dir.path(), tools: &tools, upstream: backend.address, table, cores: plan.cores };
+        let scenario = Scenario {
+            dir: dir.path(),
+            tools: &tools,
+            upstream: backend.address,
+            table,
+            cores: plan.cores,
+            tls: None,
+        };
         let peers::Started { contestant, seeded, .. } = peers::start_hotswap(&scenario, &label, None).await?;
         say(&format!("live after {:.1} s", seeded.as_secs_f64()));
         contestants.push(contestant);

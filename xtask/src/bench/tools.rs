@@ -54,6 +54,17 @@ pub(crate) async fn build(root: &Path, package: &str, features: &[&str]) -> Resu
     executable(&output(command).await?, package).with_context(|| format!("cargo built no {package}"))
 }
 
+/// Builds an example of a package with optimisation, and tells where it is.
+pub(crate) async fn build_example(root: &Path, package: &str, example: &str) -> Result<PathBuf> {
+    say(&format!("building {example} of {package} (release)"));
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command.current_dir(root);
+    command.args(["build", "--release", "--package", package, "--example", example]);
+    command.args(["--message-format", "json-render-diagnostics"]);
+    executable(&output(command).await?, example).with_context(|| format!("cargo built no {example}"))
+}
+
 /// The binary among the messages of cargo, one JSON object a line.
 fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     let values = messages.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok());

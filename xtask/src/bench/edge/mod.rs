@@ -5,6 +5,7 @@ mod changes;
 mod failures;
 mod idle;
 mod load;
+mod protocols;
 mod steady;
 mod strategies;
 
@@ -33,6 +34,10 @@ pub(crate) enum Part {
     Failures,
     /// Each strategy, with one slow backend.
     Strategies,
+    /// Handshakes of TLS, whole and taken up again, bulk over TLS, messages of WebSockets.
+    Protocols,
+    /// Memory of an idle connection with TLS, with HTTP/2, with both.
+    IdleProtocols,
 }
 
 #[derive(clap::Args)]
@@ -95,6 +100,8 @@ pub(crate) async fn run(args: EdgeArgs) -> Result<()> {
             Part::Changes => changes::run(&bench).await?,
             Part::Failures => failures::run(&bench).await?,
             Part::Strategies => strategies::run(&bench).await?,
+            Part::Protocols => protocols::run(&bench, &root).await?,
+            Part::IdleProtocols => protocols::idle(&bench, &root).await?,
         };
         write!(text, "\n{section}")?;
     }
@@ -111,13 +118,21 @@ impl Bench<'_> {
 
     fn scenario<'b>(&'b self, dir: &'b std::path::Path, backend: &backend::Backend) -> Scenario<'b> {
         let table = RouteTable { prefix: 100, ..Default::default() };
-        Scenario { dir, tools: self.tools, upstream: backend.address, table, cores: self.plan.cores }
+        Scenario {
+            dir,
+            tools: self.tools,
+            upstream: backend.address,
+            table,
+            cores: self.plan.cores,
+            tls: None,
+        }
     }
 }
 
 fn command_line(args: &EdgeArgs) -> String {
     let names: Vec<_> = args.peers.iter().map(ToString::to_string).collect();
-    let parts: Vec<_> = args.parts.iter().map(|p| format!("{p:?}").to_lowercase()).collect();
+    let parts: Vec<_> = args.parts.iter().filter_map(clap::ValueEnum::to_possible_value).collect();
+    let parts: Vec<_> = parts.iter().map(clap::builder::PossibleValue::get_name).collect();
     format!(
         "cargo xtask bench edge {} --parts {} --peers {} --idle {} --changes {}",
         args.run.flags(),

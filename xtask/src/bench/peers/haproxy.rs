@@ -18,22 +18,34 @@ use super::{Contestant, Peer, Scenario, ready, version};
 pub(super) async fn start(scenario: &Scenario<'_>, peer: Peer) -> Result<Contestant> {
     let haproxy = tools::debian("haproxy", "haproxy").await.context("it can't be installed")?;
     let version = version(&haproxy, "-v", "HAProxy version ").await?;
-    let (address, http2) = (free_address()?, free_address()?);
+    let (address, http2, tls) = (free_address()?, free_address()?, free_address()?);
     let (map, file) = (scenario.dir.join(format!("{peer}.map")), scenario.dir.join(format!("{peer}.cfg")));
     let mut lines = String::new();
     for route in scenario.table.routes() {
         writeln!(lines, "{}/ bench", route.request())?;
     }
     fs::write(&map, lines)?;
-    fs::write(&file, config([address, http2], scenario.upstream, &map, peer == Peer::HaproxySplice))?;
+    let secure = scenario
+        .tls
+        .map(|dir| format!("bind {tls} ssl crt {}/both.pem alpn h2,http/1.1", dir.display()))
+        .unwrap_or_default();
+    let splice = peer == Peer::HaproxySplice;
+    fs::write(&file, config([address, http2], &secure, scenario.upstream, &map, splice))?;
     let mut command = Command::new(haproxy);
     command.arg("-db").arg("-f").arg(&file);
     let group = Group::spawn(&mut command, scenario.cores.proxy, scenario.dir, &peer.to_string())?;
     let contestant = ready(peer, version, address, scenario, group).await?;
-    Ok(Contestant { http2: Some(http2), ..contestant })
+    let tls = scenario.tls.map(|_| tls);
+    Ok(Contestant { http2: Some(http2), tls, ..contestant })
 }
 
-fn config([address, http2]: [SocketAddr; 2], upstream: SocketAddr, map: &Path, splice: bool) -> String {
+fn config(
+    [address, http2]: [SocketAddr; 2],
+    secure: &str,
+    upstream: SocketAddr,
+    map: &Path,
+    splice: bool,
+) -> String {
     let splice = if splice { "option splice-request\n  option splice-response" } else { "" };
     format!(
         "global
@@ -45,6 +57,7 @@ defaults
   timeout connect 2s
   timeout client 60s
   timeout server 60s
+  timeout tunnel 60s
   option http-keep-alive
   option forwardfor
   http-reuse always
@@ -52,6 +65,7 @@ defaults
 frontend in
   bind {address}
   bind {http2} proto h2
+  {secure}
   http-request set-header X-Forwarded-Proto http
   use_backend %[path,map_beg({map},none)]
 backend bench

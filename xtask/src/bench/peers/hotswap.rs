@@ -81,6 +81,7 @@ struct Suite {
     /// The control plane.
     control: SocketAddr,
     gateway: SocketAddr,
+    tls: Option<SocketAddr>,
     token: PathBuf,
 }
 
@@ -107,8 +108,8 @@ pub(crate) async fn start(scenario: &Scenario<'_>, label: &str, engine: Option<&
         suite: suite.group.pid(),
         gateway: pid,
     };
-    let http2 = Some(address);
-    let contestant = Contestant { label, version, address, http2, pid, prefixes, _group: suite.group };
+    let (http2, tls) = (Some(address), suite.tls);
+    let contestant = Contestant { label, version, address, http2, tls, pid, prefixes, _group: suite.group };
     Ok(Started { contestant, seeded, control })
 }
 
@@ -132,12 +133,19 @@ async fn up(scenario: &Scenario<'_>, binary: &Path, label: &str, engine: Option<
         // The gateway is a process below it, and an option of the gateway's alone.
         command.env("HOTSWAP_GATEWAY_ENGINE", engine);
     }
+    let tls = scenario.tls.map(|dir| Ok::<_, anyhow::Error>((dir, free_address()?))).transpose()?;
+    if let Some((dir, address)) = tls {
+        let dir = dir.display();
+        command.env("HOTSWAP_GATEWAY_TLS_LISTEN", address.to_string());
+        command.env("HOTSWAP_GATEWAY_TLS_CERTIFICATE", format!("{dir}/cert.pem:{dir}/key.pem"));
+    }
     let mut group = Group::spawn(&mut command, scenario.cores.load, scenario.dir, label)?;
     let token = data.join("admin.token");
     // Any answer will do, a 404 too: the gateway serves before it has a route.
     let answers = || async { token.exists() && probe::ask(gateway, "/", b"").await.is_ok() };
     group.until("answering", START_LIMIT, answers).await?;
-    Ok(Suite { group, binary: binary.to_owned(), control, gateway, token })
+    let tls = tls.map(|(_, address)| address);
+    Ok(Suite { group, binary: binary.to_owned(), control, gateway, tls, token })
 }
 
 /// The pool and all routes, by one `hotswap apply`.

@@ -71,6 +71,8 @@ pub(crate) struct Scenario<'a> {
     pub(crate) table: RouteTable,
     /// Where to run.
     pub(crate) cores: Cores,
+    /// The folder with cert.pem, key.pem and both.pem of those who take TLS, and let WebSockets pass.
+    pub(crate) tls: Option<&'a Path>,
 }
 
 /// One that is up and configured, for as long as this lives.
@@ -83,6 +85,8 @@ pub(crate) struct Contestant {
     pub(crate) address: SocketAddr,
     /// Where it takes HTTP/2 without TLS, where it does.
     pub(crate) http2: Option<SocketAddr>,
+    /// Where it takes TLS, where it does.
+    pub(crate) tls: Option<SocketAddr>,
     /// The process whose CPU time counts, with those below it.
     pub(crate) pid: u32,
     /// Beginnings of the request paths to send.
@@ -138,7 +142,7 @@ async fn ready(
     let path = format!("{}/1k", prefixes.first().map_or("", String::as_str));
     group.until("answering", START_LIMIT, || probe::is_ok(address, &path)).await?;
     let (label, pid) = (peer.to_string(), group.pid());
-    Ok(Contestant { label, version, address, http2: None, pid, prefixes, _group: group })
+    Ok(Contestant { label, version, address, http2: None, tls: None, pid, prefixes, _group: group })
 }
 
 /// Asks a program for its version: the word that follows `mark` in what it prints.

@@ -15,22 +15,40 @@ use super::{Contestant, Peer, Scenario, ready, version};
 pub(super) async fn start(scenario: &Scenario<'_>) -> Result<Contestant> {
     let nginx = tools::debian("nginx", "nginx").await.context("it can't be installed")?;
     let version = version(&nginx, "-v", "nginx/").await?;
-    let (address, http2) = (free_address()?, free_address()?);
+    let (address, http2, tls) = (free_address()?, free_address()?, free_address()?);
     let prefix = scenario.dir.join("nginx");
     fs::create_dir_all(&prefix)?;
-    fs::write(prefix.join("nginx.conf"), config(address, http2, scenario)?)?;
+    fs::write(prefix.join("nginx.conf"), config([address, http2, tls], scenario)?)?;
     let mut command = Command::new(nginx);
     command.arg("-p").arg(&prefix).args(["-c", "nginx.conf", "-e", "stderr"]);
     let group = Group::spawn(&mut command, scenario.cores.proxy, scenario.dir, "nginx")?;
     let contestant = ready(Peer::Nginx, version, address, scenario, group).await?;
-    Ok(Contestant { http2: Some(http2), ..contestant })
+    let tls = scenario.tls.map(|_| tls);
+    Ok(Contestant { http2: Some(http2), tls, ..contestant })
 }
+
+/// As its manual has it for WebSockets.
+const UPGRADES: &str = "map $http_upgrade $passed { default upgrade; '' ''; }
+  proxy_set_header Upgrade $http_upgrade;
+  proxy_set_header Connection $passed;";
 
 /// `keepalive_requests` is lifted on both sides, since no other contestant closes a connection after 1,000. The
 /// buffers hold a whole response of 100 KB, so that nothing goes to disk.
-fn config(address: SocketAddr, http2: SocketAddr, scenario: &Scenario<'_>) -> Result<String> {
+fn config([address, http2, tls]: [SocketAddr; 3], scenario: &Scenario<'_>) -> Result<String> {
     // Root's workers would else drop to a user that can't write into the run's folder.
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+    let (mut upgrades, mut secure) = ("proxy_set_header Connection \"\";", String::new());
+    if let Some(dir) = scenario.tls {
+        upgrades = UPGRADES;
+        let dir = dir.display();
+        secure = format!(
+            "listen {tls} ssl http2;
+    ssl_certificate {dir}/cert.pem;
+    ssl_certificate_key {dir}/key.pem;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:tls:10m;"
+        );
+    }
     let mut locations = String::new();
     for route in scenario.table.routes() {
         writeln!(locations, "    location {}/ {{ proxy_pass http://bench; }}", route.request())?;
@@ -53,7 +71,7 @@ http {{
   keepalive_timeout 75s;
   keepalive_requests 1000000000;
   proxy_http_version 1.1;
-  proxy_set_header Connection \"\";
+  {upgrades}
   proxy_set_header Host $host;
   proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
   proxy_set_header X-Forwarded-Proto $scheme;
@@ -68,6 +86,7 @@ http {{
   server {{
     listen {address};
     listen {http2} http2;
+    {secure}
 {locations}    location / {{ return 404; }}
   }}
 }}
