@@ -14,7 +14,7 @@ use crate::access_log::AccessLogMode;
 use crate::balance::client::TrustedProxies;
 use crate::engine::{EngineKind, Http2Limits, Limits};
 use crate::security::SecurityOptions;
-use crate::tls::ClientTlsOptions;
+use crate::tls::{BackendTlsOptions, ClientTlsOptions};
 
 /// The smallest head limit: hyper's buffer begins with as much.
 const MIN_HEAD_BYTES: usize = 8 * 1024;
@@ -59,6 +59,10 @@ pub struct GatewayOptions {
     /// TLS towards clients.
     #[command(flatten)]
     pub client_tls: ClientTlsOptions,
+
+    /// TLS to backends.
+    #[command(flatten)]
+    pub backend_tls: BackendTlsOptions,
 
     /// File with the token for the control plane. It is read anew for each connection.
     #[arg(long, env = "HOTSWAP_TOKEN_FILE", value_name = "FILE")]

@@ -17,7 +17,7 @@ use crate::handover::{Inherited, Purpose, Sockets};
 use crate::health;
 use crate::metrics::GatewayMetrics;
 use crate::options::GatewayOptions;
-use crate::tls::{ClientTls, needs_own};
+use crate::tls::{BackendFiles, ClientTls, needs_own};
 
 /// The sockets of a data plane that does not run yet. Who connects waits; nobody is turned away.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub struct Bound {
     listeners: Vec<TcpListener>,
     /// With TLS.
     secure: Option<(ClientTls, Vec<TcpListener>)>,
+    backend_tls: BackendFiles,
     limits: Limits,
 }
 
@@ -34,6 +35,7 @@ pub struct Bound {
 pub struct DataPlane {
     listen: SocketAddr,
     secure: Option<(ClientTls, SocketAddr)>,
+    backend_tls: BackendFiles,
     config: Live,
     metrics: GatewayMetrics,
     order: watch::Sender<Order>,
@@ -55,6 +57,7 @@ impl Bound {
         if !options.proxy_protocol_from.is_empty() {
             needs_own(options.gateway_engine, "--proxy-protocol-from")?;
         }
+        let backend_tls = BackendFiles::load(&options.backend_tls)?;
         let tls = ClientTls::load(&options.client_tls, options.gateway_engine)?;
         let count = options.workers();
         let had = inherited.take(options.gateway_listen, Purpose::Plain);
@@ -66,7 +69,7 @@ impl Bound {
                 self::listeners(tls.address(), had, count, ("gateway with TLS", "--gateway-tls-listen"))?;
             Ok::<_, StartError>((tls, bound))
         };
-        Ok(Self { listen, listeners, secure: tls.map(&mut bind).transpose()?, limits })
+        Ok(Self { listen, listeners, secure: tls.map(&mut bind).transpose()?, backend_tls, limits })
     }
 
     /// The sockets once more, to be handed over.
@@ -79,6 +82,11 @@ impl Bound {
     /// TLS towards clients.
     pub fn tls(&self) -> Option<&ClientTls> {
         self.secure.as_ref().map(|(tls, _)| tls)
+    }
+
+    /// TLS to backends.
+    pub fn backend_tls(&self) -> &BackendFiles {
+        &self.backend_tls
     }
 
     /// The limits towards clients.
@@ -149,7 +157,7 @@ impl DataPlane {
         metrics: GatewayMetrics,
         traces: Option<&RequestTraces>,
     ) -> Result<Self, StartError> {
-        let Bound { listen, listeners, secure, limits } = bound;
+        let Bound { listen, listeners, secure, backend_tls, limits } = bound;
         config.is_served_at(listen);
         let count = metrics.cores.len();
         let (tls, secure) = secure.unzip();
@@ -161,7 +169,15 @@ impl DataPlane {
         let (order, _) = watch::channel(Order::Wait);
         let secured = tls.clone().zip(tls_at);
         let threads = Vec::with_capacity(count + 2);
-        let mut plane = Self { listen, secure: secured, config, metrics, order, threads };
+        let mut plane = Self {
+            listen,
+            secure: secured,
+            backend_tls: backend_tls.clone(),
+            config,
+            metrics,
+            order,
+            threads,
+        };
         let entries = entries(options, shared_out(listeners, count), tls.zip(secure), tls_at);
         let trusted = Arc::new(options.trusted());
         let (up, ups) = mpsc::channel();
@@ -172,6 +188,7 @@ impl DataPlane {
                 entries,
                 config: plane.config.clone(),
                 limits,
+                backend_tls: backend_tls.clone(),
                 trusted: Arc::clone(&trusted),
                 metrics,
                 log: log.clone(),
@@ -204,9 +221,9 @@ impl DataPlane {
 
     fn start_checks(&mut self) -> Result<(), StartError> {
         let (states, order) = (self.config.states(), self.order.subscribe());
-        let control = Arc::clone(&self.metrics.control);
+        let (control, files) = (Arc::clone(&self.metrics.control), self.backend_tls.clone());
         let checks = move || {
-            if let Err(error) = health::run(states, order, control) {
+            if let Err(error) = health::run(states, order, control, files) {
                 tracing::error!(%error, "no backend is checked");
             }
         };
@@ -228,6 +245,11 @@ impl DataPlane {
     /// TLS towards clients.
     pub fn tls(&self) -> Option<&ClientTls> {
         self.secure.as_ref().map(|(tls, _)| tls)
+    }
+
+    /// TLS to backends.
+    pub fn backend_tls(&self) -> &BackendFiles {
+        &self.backend_tls
     }
 
     /// What it counts.

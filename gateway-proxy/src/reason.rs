@@ -117,6 +117,9 @@ reasons! {
     /// No connection to the backend could be opened.
     ConnectFailed = "CONNECT_FAILED", StatusCode::BAD_GATEWAY, "the backend can't be reached",
         "Look at whether the backend runs and listens at the address in the pool.";
+    /// No session of TLS with the backend came about.
+    BackendTls = "BACKEND_TLS", StatusCode::BAD_GATEWAY, "the backend's TLS can't be used",
+        "Compare `tls` of the pool with the backend's certificate, and with what the gateway has in `--backend-tls-dir`; its log and its page `/pools` say what is wrong.";
     /// The backend closed the connection before the head of its response.
     BackendClosed = "BACKEND_CLOSED", StatusCode::BAD_GATEWAY, "the backend closed the connection",
         "Look into the backend's log; where it closes idle connections early, let it wait longer.";
@@ -170,7 +173,7 @@ impl Reason {
     /// What an exchange that ended so says of its backend.
     pub const fn outcome(self) -> Outcome {
         match self {
-            Self::ConnectFailed | Self::ConnectTimeout => Outcome::Unreachable,
+            Self::ConnectFailed | Self::ConnectTimeout | Self::BackendTls => Outcome::Unreachable,
             Self::BackendClosed
             | Self::BackendProtocol
             | Self::BackendCut

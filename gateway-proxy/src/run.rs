@@ -99,6 +99,7 @@ async fn serve(
     if let Some(over) = over {
         supervisor.spawn("take-over", TaskKind::Background, over.until_watching(Arc::clone(&control)));
     }
+    plane.backend_tls().follow(supervisor);
     if let Some(tls) = client_tls {
         tls.follow(supervisor, &control);
     }
@@ -143,7 +144,8 @@ fn assemble(
     let giver = giver(options, generation, (&bound, &socket), (&kept, &config), inherited.channel.take());
     let client_tls = bound.tls().cloned();
     let registry = registry(&metrics, &config, client_tls.as_ref(), traces)?;
-    let told = Gateway::new(options, bound.limits(), client_tls.clone(), Arc::clone(&control), generation);
+    let tls_told = (client_tls.clone(), bound.backend_tls().clone());
+    let told = Gateway::new(options, bound.limits(), tls_told, Arc::clone(&control), generation);
     let page = Page { socket, tls, registry, pages: pages(&config, told) };
     tell_limits(&bound.limits());
     let plane = DataPlane::prepare(bound, options, config, metrics, traces.requests().as_ref())?;

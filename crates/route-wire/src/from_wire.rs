@@ -3,9 +3,9 @@
 use hotswap_api::route::v1 as wire;
 use hotswap_core::Violations;
 use hotswap_matcher::{
-    BackendDraft, BackendProtocol, BackendState, BackendsDraft, ForwardDraft, HeaderDraft, HeaderEditsDraft,
-    HeaderMatchDraft, LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft, QueryMatchDraft,
-    RedirectDraft, RewriteDraft, RouteDraft, TimeoutsDraft, ValueMatchDraft,
+    BackendDraft, BackendProtocol, BackendState, BackendTlsDraft, BackendsDraft, ForwardDraft, HeaderDraft,
+    HeaderEditsDraft, HeaderMatchDraft, LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft,
+    QueryMatchDraft, RedirectDraft, RewriteDraft, RouteDraft, TimeoutsDraft, ValueMatchDraft,
 };
 
 use crate::{balancing, resilience, traffic};
@@ -50,6 +50,7 @@ pub fn pool_from_wire(pool: &wire::Pool) -> Result<PoolDraft, Violations> {
         health_check: pool.health_check.as_ref().map(health_check).transpose()?,
         circuit_breaker: pool.circuit_breaker.as_ref().map(resilience::circuit_breaker),
         outlier_ejection: pool.outlier_ejection.as_ref().map(resilience::outlier_ejection),
+        tls: pool.tls.as_ref().map(tls_from_wire),
         protocol: protocol(pool.protocol, "protocol")?,
     })
 }
@@ -143,6 +144,7 @@ fn inline(i: &wire::InlineBackends) -> Result<BackendsDraft, Violations> {
         health_check: i.health_check.as_ref().map(health_check).transpose()?,
         circuit_breaker: i.circuit_breaker.as_ref().map(resilience::circuit_breaker),
         outlier_ejection: i.outlier_ejection.as_ref().map(resilience::outlier_ejection),
+        tls: i.tls.as_ref().map(tls_from_wire),
         protocol: protocol(i.protocol, "forward.inline.protocol")?,
     })
 }
@@ -208,5 +210,14 @@ fn edits(e: &wire::HeaderEdits) -> HeaderEditsDraft {
         remove: e.remove.clone(),
         set: e.set.iter().map(header).collect(),
         add: e.add.iter().map(header).collect(),
+    }
+}
+
+fn tls_from_wire(tls: &wire::BackendTls) -> BackendTlsDraft {
+    BackendTlsDraft {
+        server_name: tls.server_name.clone(),
+        ca: tls.ca.clone(),
+        client_certificate: tls.client_certificate.clone(),
+        skip_verification: tls.skip_verification,
     }
 }

@@ -39,6 +39,15 @@ fn full_check() -> wire::HealthCheck {
     }
 }
 
+fn full_tls() -> wire::BackendTls {
+    wire::BackendTls {
+        server_name: "n.example".into(),
+        ca: "corp".into(),
+        client_certificate: "edge".into(),
+        skip_verification: true,
+    }
+}
+
 fn full_traffic() -> wire::Traffic {
     let texts = |t: &str| vec![t.to_owned()];
     wire::Traffic {
@@ -111,6 +120,7 @@ fn full_route() -> wire::Route {
                 health_check: Some(full_check()),
                 circuit_breaker: Some(wire::CircuitBreaker::default()),
                 outlier_ejection: Some(wire::OutlierEjection::default()),
+                tls: Some(full_tls()),
                 protocol: wire::BackendProtocol::Http2.into(),
             })),
             rewrite: Some(wire::Rewrite {

@@ -2,9 +2,9 @@
 
 use hotswap_api::route::v1 as wire;
 use hotswap_matcher::{
-    BackendDraft, BackendProtocol, BackendState, ForwardDraft, HeaderDraft, HeaderEditsDraft,
-    HeaderMatchDraft, LoadBalancing, LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft,
-    QueryMatchDraft, RedirectDraft, RouteDraft, ValueMatchDraft,
+    BackendDraft, BackendProtocol, BackendState, BackendTls, BackendTlsDraft, ForwardDraft, HeaderDraft,
+    HeaderEditsDraft, HeaderMatchDraft, LoadBalancing, LoadBalancingDraft, MatchDraft, PathMatchDraft,
+    PoolDraft, QueryMatchDraft, RedirectDraft, RouteDraft, ValueMatchDraft,
 };
 
 use crate::{balancing, resilience, traffic};
@@ -44,6 +44,7 @@ pub fn pool_to_wire(name: &str, draft: &PoolDraft) -> wire::Pool {
         health_check: draft.health_check.as_ref().map(resilience::health_check_to_wire),
         circuit_breaker: draft.circuit_breaker.as_ref().map(resilience::circuit_breaker_to_wire),
         outlier_ejection: draft.outlier_ejection.as_ref().map(resilience::outlier_ejection_to_wire),
+        tls: draft.tls.as_ref().map(tls_to_wire),
         protocol: protocol(draft.protocol),
         ..wire::Pool::default()
     }
@@ -112,6 +113,7 @@ fn forward(f: &ForwardDraft) -> wire::Forward {
             health_check: i.health_check.as_ref().map(resilience::health_check_to_wire),
             circuit_breaker: i.circuit_breaker.as_ref().map(resilience::circuit_breaker_to_wire),
             outlier_ejection: i.outlier_ejection.as_ref().map(resilience::outlier_ejection_to_wire),
+            tls: i.tls.as_ref().map(tls_to_wire),
             protocol: protocol(i.protocol),
         })),
         (None, None) => None,
@@ -194,5 +196,25 @@ fn edits(e: &HeaderEditsDraft) -> wire::HeaderEdits {
         remove: e.remove.clone(),
         set: e.set.iter().map(header).collect(),
         add: e.add.iter().map(header).collect(),
+    }
+}
+
+/// How backends are reached with TLS, as the contract has it.
+pub fn backend_tls_to_wire(tls: &BackendTls) -> wire::BackendTls {
+    let text = |of: &Option<String>| of.clone().unwrap_or_default();
+    wire::BackendTls {
+        server_name: text(&tls.server_name),
+        ca: text(&tls.ca),
+        client_certificate: text(&tls.client_certificate),
+        skip_verification: !tls.verify,
+    }
+}
+
+fn tls_to_wire(tls: &BackendTlsDraft) -> wire::BackendTls {
+    wire::BackendTls {
+        server_name: tls.server_name.clone(),
+        ca: tls.ca.clone(),
+        client_certificate: tls.client_certificate.clone(),
+        skip_verification: tls.skip_verification,
     }
 }

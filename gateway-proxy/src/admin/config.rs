@@ -10,7 +10,7 @@ use crate::config::Live;
 use crate::engine::Limits;
 use crate::metrics::ControlMetrics;
 use crate::options::GatewayOptions;
-use crate::tls::{ClientTls, InForce};
+use crate::tls::{BackendFiles, ClientTls, InForce};
 
 /// What the page knows of the gateway beside its configuration.
 #[derive(Clone, Debug)]
@@ -22,6 +22,7 @@ pub struct Gateway {
     planes: Vec<String>,
     limits: Limits,
     tls: Option<ClientTls>,
+    backend_tls: BackendFiles,
     control: Arc<ControlMetrics>,
 }
 
@@ -47,6 +48,8 @@ pub(super) struct Standing {
     limits: Told,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<Tls>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend_tls: Option<BackendTls>,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,6 +89,16 @@ struct Tls {
     trouble: String,
 }
 
+/// TLS to backends.
+#[derive(Debug, Serialize)]
+struct BackendTls {
+    folder: String,
+    /// What the gateway can show.
+    certificates: Vec<Certificate>,
+    /// Why the folder can't be used; empty: it can.
+    trouble: String,
+}
+
 #[derive(Debug, Serialize)]
 struct Certificate {
     file: String,
@@ -113,7 +126,7 @@ impl Gateway {
     pub fn new(
         options: &GatewayOptions,
         limits: Limits,
-        tls: Option<ClientTls>,
+        (tls, backend_tls): (Option<ClientTls>, BackendFiles),
         control: Arc<ControlMetrics>,
         generation: u64,
     ) -> Self {
@@ -125,8 +138,23 @@ impl Gateway {
             planes: options.control_plane.clone(),
             limits,
             tls,
+            backend_tls,
             control,
         }
+    }
+
+    /// TLS to backends.
+    pub(super) fn backend_tls(&self) -> &BackendFiles {
+        &self.backend_tls
+    }
+
+    fn told_backend_tls(&self) -> Option<BackendTls> {
+        let files = &self.backend_tls;
+        files.folder().map(|folder| BackendTls {
+            folder: folder.display().to_string(),
+            certificates: files.certificates().into_iter().map(Certificate::from).collect(),
+            trouble: files.trouble(),
+        })
     }
 
     pub(super) fn standing(&self, config: &Live) -> Standing {
@@ -168,6 +196,7 @@ impl Gateway {
                 certificates: tls.certificates().into_iter().map(Certificate::from).collect(),
                 trouble: control.tls_trouble(),
             }),
+            backend_tls: self.told_backend_tls(),
         }
     }
 }
@@ -208,6 +237,13 @@ pub(super) fn text(s: &Standing) -> String {
     }
     if let Some(tls) = s.tls.as_ref().filter(|tls| !tls.trouble.is_empty()) {
         lines.push(("Certificates stay", tls.trouble.clone()));
+    }
+    if let Some(tls) = &s.backend_tls {
+        lines.push(("TLS to backends", tls.folder.clone()));
+        lines.extend(tls.certificates.iter().map(|certificate| ("Shows", certificate.line())));
+        if !tls.trouble.is_empty() {
+            lines.push(("Backends' files stay", tls.trouble.clone()));
+        }
     }
     fields(&lines)
 }

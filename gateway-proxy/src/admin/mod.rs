@@ -6,7 +6,7 @@
 //! | `/` | which pages there are | |
 //! | `/config` | revision and digest, the control plane, the limits | |
 //! | `/routes` | the routes in force | `name`, `host`, `after`, `limit` |
-//! | `/pools` | the pools in force, their strategies, how many backends take requests, their breakers | `name`, `after`, `limit` |
+//! | `/pools` | the pools in force, their strategies, how many backends take requests, their breakers, their TLS | `name`, `after`, `limit` |
 //! | `/backends` | every backend and how it stands | `pool` |
 //! | `/rollouts` | the rollouts under way, who gets their candidates, what was counted of both arms | |
 
@@ -32,12 +32,15 @@ const MOST: usize = 1_000;
 pub fn pages(config: &Live, gateway: Gateway) -> Vec<Page> {
     let live = || config.clone();
     let (routes, pools, backends) = (live(), live(), live());
+    let files = gateway.backend_tls().clone();
     let (all, under_way) = (live(), live());
     vec![
         Page::new("/", |asked| Ok(index(asked))),
         Page::new("/config", move |asked| written(asked, &gateway.standing(&all), config::text)),
         Page::new("/routes", move |asked| written(asked, &routes::page(&routes.now(), asked)?, routes::text)),
-        Page::new("/pools", move |asked| written(asked, &pools::page(&pools.now(), asked)?, pools::text)),
+        Page::new("/pools", move |asked| {
+            written(asked, &pools::page(&pools.now(), &files, asked)?, pools::text)
+        }),
         Page::new("/backends", move |asked| {
             let states = backends.states().borrow().clone();
             written(asked, &backends::page(&states, asked)?, |all| backends::text(all))

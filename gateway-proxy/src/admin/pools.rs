@@ -9,6 +9,10 @@ use super::Part;
 use super::text::table;
 use crate::backend_state::{BreakerState, clock};
 use crate::config::{Compiled, PoolEntry};
+use crate::tls::BackendFiles;
+
+/// Backends of a pool whose trouble is told, at most.
+const TROUBLES: usize = 10;
 
 /// A pool.
 #[derive(Debug, Serialize)]
@@ -24,6 +28,33 @@ pub(super) struct Pool {
     /// Its breakers; `None`: it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     breakers: Option<Breakers>,
+    /// How its backends are reached with TLS; `None`: without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<Tls>,
+}
+
+/// TLS to backends.
+#[derive(Debug, Serialize)]
+struct Tls {
+    /// `None`: the host of each address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_name: Option<String>,
+    /// `None`: those whom the machine trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca: Option<String>,
+    /// `None`: nothing is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<String>,
+    verified: bool,
+    /// Of the backends that could not be reached with it the last time; the first 10.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    trouble: Vec<Trouble>,
+}
+
+#[derive(Debug, Serialize)]
+struct Trouble {
+    backend: String,
+    error: String,
 }
 
 /// How many breakers are where.
@@ -35,13 +66,28 @@ struct Breakers {
 }
 
 /// The pools that are asked for: of a `name`, or a part of one.
-pub(super) fn page(config: &Compiled, asked: &Asked) -> Result<Part<Pool>, String> {
+pub(super) fn page(config: &Compiled, files: &BackendFiles, asked: &Asked) -> Result<Part<Pool>, String> {
     let name = asked.get("name").unwrap_or_default();
     let wanted = config.pools().filter(|pool| pool.name().contains(name));
-    Part::of(asked, wanted.map(|pool| (pool.name(), pool.as_ref())).collect(), |_, pool| of(pool))
+    Part::of(asked, wanted.map(|pool| (pool.name(), pool.as_ref())).collect(), |_, pool| of(pool, files))
 }
 
-fn of(pool: &PoolEntry) -> Pool {
+fn tls_of(pool: &PoolEntry, files: &BackendFiles) -> Option<Tls> {
+    let tls = pool.tls()?;
+    let trouble = pool.backends().backends.iter().filter_map(|backend| {
+        let error = files.trouble_with(&backend.address)?;
+        Some(Trouble { backend: backend.address.to_string(), error })
+    });
+    Some(Tls {
+        server_name: tls.server_name.clone(),
+        ca: tls.ca.clone(),
+        client_certificate: tls.client_certificate.clone(),
+        verified: tls.verify,
+        trouble: trouble.take(TROUBLES).collect(),
+    })
+}
+
+fn of(pool: &PoolEntry, files: &BackendFiles) -> Pool {
     let now = clock::now_ms();
     let backends = pool.backends();
     let strategy = load_balancing_to_wire(&backends.balancing.strategy).as_str_name();
@@ -66,6 +112,7 @@ fn of(pool: &PoolEntry) -> Pool {
         usable,
         active,
         breakers,
+        tls: tls_of(pool, files),
     }
 }
 
@@ -74,10 +121,23 @@ pub(super) fn text(page: &Part<Pool>) -> String {
         None => "none".to_owned(),
         Some(b) => format!("{} closed, {} open, {} half-open", b.closed, b.open, b.half_open),
     };
+    let tls = |p: &Pool| match &p.tls {
+        None => "no",
+        Some(tls) if !tls.trouble.is_empty() => "fails",
+        Some(tls) if tls.verified => "yes",
+        Some(_) => "not verified",
+    };
     let row = |p: &Pool| {
         let takes = format!("{} of {}", p.usable, p.backends);
-        vec![p.name.clone(), p.strategy.replace('_', " "), takes, p.active.to_string(), breakers(p)]
+        let strategy = p.strategy.replace('_', " ");
+        vec![p.name.clone(), strategy, takes, p.active.to_string(), breakers(p), tls(p).to_owned()]
     };
     let rows: Vec<_> = page.entries.iter().map(row).collect();
-    table(&["POOL", "STRATEGY", "TAKE REQUESTS", "ACTIVE", "BREAKERS"], &rows) + &page.rest("/pools")
+    let mut text = table(&["POOL", "STRATEGY", "TAKE REQUESTS", "ACTIVE", "BREAKERS", "TLS"], &rows);
+    for pool in &page.entries {
+        for Trouble { backend, error } in pool.tls.iter().flat_map(|tls| &tls.trouble) {
+            text.push_str(&format!("{}, {backend}: TLS: {error}\n", pool.name));
+        }
+    }
+    text + &page.rest("/pools")
 }

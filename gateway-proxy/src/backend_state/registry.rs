@@ -102,7 +102,7 @@ impl States {
         let shared = by_address(same.into_iter());
         let mut known = by_address(pool.own.as_deref().into_iter());
         known.extend(&shared);
-        let held = live.map(|l| l.members.iter().map(|m| (m.address(), m.hold())).collect());
+        let held = live.map(|l| l.members.iter().map(|m| (m.address().as_str(), m.hold())).collect());
         let quota = old.as_ref().map_or_else(Arc::default, |p| Arc::clone(&p.quota));
         let budget = old.as_ref().map_or_else(Arc::default, |p| Arc::clone(&p.budget));
         let beside = PoolStates::new(backends, &known, quota, budget, &held.unwrap_or_default());
@@ -207,7 +207,7 @@ impl PoolStates {
         known: &HashMap<&Address, &Arc<BackendState>>,
         quota: Arc<Quota>,
         budget: Arc<Budget>,
-        held: &HashMap<&Address, Hold>,
+        held: &HashMap<&str, Hold>,
     ) -> Self {
         let state = |address: &Address| {
             let new = || Arc::new(BackendState::new(address, &quota));
@@ -218,7 +218,7 @@ impl PoolStates {
         let holds: Vec<Hold> = backends
             .backends
             .iter()
-            .map(|b| held.get(&b.address).copied().unwrap_or_else(|| hold(b.state)))
+            .map(|b| held.get(b.address.as_str()).copied().unwrap_or_else(|| hold(b.state)))
             .collect();
         for (member, hold) in members.iter().zip(&holds) {
             member.configure(&backends.resilience, *hold);

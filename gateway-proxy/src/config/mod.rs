@@ -15,7 +15,9 @@ mod shelf;
 use std::sync::Arc;
 
 use hotswap_core::{RouteName, SetDigest};
-use hotswap_matcher::{Action, Arm, Backends, Forward, HeaderEdits, Redirect, RouteSpec, RouteTable, Routed};
+use hotswap_matcher::{
+    Action, Arm, BackendTls, Backends, Forward, HeaderEdits, Redirect, RouteSpec, RouteTable, Routed,
+};
 use http::HeaderValue;
 
 use crate::backend_state::{PoolStates, States};
@@ -159,6 +161,11 @@ impl PoolEntry {
     /// Its backends; there may be none.
     pub fn backends(&self) -> &Backends {
         &self.backends
+    }
+
+    /// How its backends are reached with TLS; `None`: without.
+    pub fn tls(&self) -> Option<&Arc<BackendTls>> {
+        self.backends.backends.first()?.address.tls()
     }
 
     /// The ids of its backends in sticky cookies; `None`: it sets none.

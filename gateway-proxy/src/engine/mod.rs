@@ -50,6 +50,7 @@ use crate::access_log::AccessLog;
 use crate::balance::client::TrustedProxies;
 use crate::config::Live;
 use crate::metrics::CoreMetrics;
+use crate::tls::BackendFiles;
 
 /// Limits towards clients.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +131,8 @@ pub struct CoreSetup {
     pub config: Live,
     /// Limits towards clients.
     pub limits: Limits,
+    /// TLS to backends.
+    pub backend_tls: BackendFiles,
     /// Whose word on the client's address counts.
     pub trusted: Arc<TrustedProxies>,
     /// What it counts.

@@ -4,7 +4,6 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,19 +14,19 @@ use hotswap_h1::write::Coding;
 use hotswap_h1::{Head, Known};
 use hotswap_matcher::{Address, Arm, BackendProtocol};
 use http::Request;
-use http::uri::Scheme;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::dial;
 use super::entry::Entered;
 use super::once;
-use super::own::{Asked, prepare, request_to};
+use super::own::{Asked, Socket, prepare, request_to};
 use super::shared::{Config, Peer, Shared};
 use crate::backend_state::{InFlight, Outcome};
 use crate::balance::wish::Sender;
 use crate::decide::{Caller, Decision, LocalReply, Plan, decide};
 use crate::reason::Reason;
 use crate::rollout::{Drawn, Forced};
+use crate::tls::BackendFiles;
 use crate::upstream::{Reusable, Upstream};
 
 /// Copies of one core that are under way at most.
@@ -68,7 +67,8 @@ enum Sent {
 struct Outgoing {
     sent: Sent,
     to_head: bool,
-    address: Arc<str>,
+    address: Address,
+    files: BackendFiles,
     connect_timeout: Duration,
     limit: Duration,
     in_flight: InFlight,
@@ -85,7 +85,7 @@ impl Sent {
                 Self::Bytes(bytes)
             }
             BackendProtocol::Http2 => {
-                let request = request_to(head, path, Scheme::HTTP).ok()?;
+                let request = request_to(head, path, dial::scheme(address)).ok()?;
                 Self::Apart(Box::new(request), Bytes::copy_from_slice(body))
             }
         })
@@ -215,7 +215,8 @@ impl<C: Reusable + 'static> Shared<C> {
         Ok(Outgoing {
             sent,
             to_head: head.method() == "HEAD",
-            address: plan.backend.text().clone(),
+            address: plan.backend.address().clone(),
+            files: self.backend_tls.clone(),
             connect_timeout: plan.connect_timeout,
             limit,
             in_flight: plan.in_flight,
@@ -236,9 +237,9 @@ fn frame(head: &mut Head, body: usize) {
 
 /// Sends a copy, and drops what comes. Whether it failed, and how long it took from its first byte on.
 async fn exchange(outgoing: Outgoing) -> (bool, Duration) {
-    let Outgoing { sent, to_head, address, connect_timeout, limit, in_flight } = outgoing;
+    let Outgoing { sent, to_head, address, files, connect_timeout, limit, in_flight } = outgoing;
     let now = crate::backend_state::clock::now_ms;
-    let opened = tokio::time::timeout(connect_timeout, dial::open(&address)).await;
+    let opened = tokio::time::timeout(connect_timeout, dial::reach(&address, &files)).await;
     let began = Instant::now();
     let Ok(Ok(mut stream)) = opened else {
         in_flight.report(Outcome::Unreachable, now());
@@ -248,6 +249,7 @@ async fn exchange(outgoing: Outgoing) -> (bool, Duration) {
         match sent {
             Sent::Bytes(bytes) => {
                 stream.write_all(&bytes).await.map_err(|_| Reason::BackendClosed)?;
+                stream.flush().await.map_err(|_| Reason::BackendClosed)?;
                 answer(&mut stream, to_head).await
             }
             Sent::Apart(request, body) => {
@@ -263,7 +265,7 @@ async fn exchange(outgoing: Outgoing) -> (bool, Duration) {
 }
 
 /// Reads a response to its end; its status.
-async fn answer(stream: &mut tokio::net::TcpStream, to_head: bool) -> Result<u16, Reason> {
+async fn answer(stream: &mut Socket, to_head: bool) -> Result<u16, Reason> {
     let (mut came, mut head) = (Vec::new(), Head::default());
     let (status, mut body) = loop {
         match read::response(&came, LIMITS, &mut head).map_err(|_| Reason::BackendProtocol)? {

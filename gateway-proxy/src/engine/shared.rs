@@ -24,6 +24,7 @@ use crate::dice::Dice;
 use crate::metrics::CoreMetrics;
 use crate::reason::Reason;
 use crate::rollout::{Arms, Forced, ForcedPeers};
+use crate::tls::BackendFiles;
 use crate::trace::{Recording, Stages};
 use crate::upstream::{Reusable, Upstream, Upstreams};
 
@@ -39,6 +40,7 @@ pub(super) struct Shared<C: Reusable> {
     pub(super) metrics: Arc<CoreMetrics>,
     pub(super) log: AccessLog,
     pub(super) limits: Limits,
+    pub(super) backend_tls: BackendFiles,
     pub(super) trusted: Arc<TrustedProxies>,
     pub(super) upstreams: RefCell<Upstreams<C>>,
     pub(super) targets: RefCell<Targets<Rc<Upstream<C>>>>,
@@ -89,6 +91,7 @@ impl<C: Reusable> Shared<C> {
             metrics: Arc::clone(&setup.metrics),
             log: setup.log.clone(),
             limits: setup.limits,
+            backend_tls: setup.backend_tls.clone(),
             trusted: Arc::clone(&setup.trusted),
             upstreams: RefCell::default(),
             targets: RefCell::new(Targets::new(setup.index)),

@@ -18,7 +18,9 @@ use hotswap_api::route::v1 as wire;
 use hotswap_api::route::v1::backend_outlook::Obstacle;
 use hotswap_core::Violations;
 use hotswap_matcher::{Backend, LoadBalancing, RequestHead as _, explain};
-use hotswap_route_wire::{Described, NEAR_MISSES, explanation_to_wire, load_balancing_to_wire};
+use hotswap_route_wire::{
+    Described, NEAR_MISSES, backend_tls_to_wire, explanation_to_wire, load_balancing_to_wire,
+};
 
 pub use cores::{Cores, Question};
 
@@ -135,6 +137,7 @@ async fn choose(
         told.pool = pool.name().to_owned();
     }
     told.load_balancing = load_balancing_to_wire(&pool.backends().balancing.strategy).into();
+    told.backend_tls = pool.tls().map(|tls| backend_tls_to_wire(tls));
     let chosen = cores.ask(slot, pool, wish.unwrap_or_default()).await;
     told.cores = count(chosen.len());
     let now = clock::now_ms();

@@ -21,6 +21,7 @@ use crate::backend_state::{BackendState, States};
 use crate::dice::Dice;
 use crate::engine::Order;
 use crate::metrics::ControlMetrics;
+use crate::tls::BackendFiles;
 
 /// A backend's first check comes within this part of its interval, so that not all come at once.
 const FIRST_WITHIN: u32 = 10;
@@ -33,10 +34,11 @@ pub(crate) fn run(
     states: watch::Receiver<States>,
     order: watch::Receiver<Order>,
     metrics: Arc<ControlMetrics>,
+    files: BackendFiles,
 ) -> std::io::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let checkers = Checkers { running: HashMap::new(), dice: Dice::new(), metrics };
+    let checkers = Checkers { running: HashMap::new(), dice: Dice::new(), metrics, files };
     runtime.block_on(checkers.follow(states, order));
     Ok(())
 }
@@ -47,6 +49,7 @@ struct Checkers {
     running: HashMap<*const BackendState, Checker>,
     dice: Dice,
     metrics: Arc<ControlMetrics>,
+    files: BackendFiles,
 }
 
 struct Checker {
@@ -96,6 +99,7 @@ impl Checkers {
             settings.clone(),
             self.dice.split(),
             Arc::clone(&self.metrics),
+            self.files.clone(),
         );
         // Ended by what it is about: the pool, the settings, or the runtime.
         let task = tokio::task::spawn_local(check).abort_handle();
@@ -109,11 +113,13 @@ async fn check(
     settings: HealthCheck,
     mut dice: Dice,
     metrics: Arc<ControlMetrics>,
+    files: BackendFiles,
 ) {
     let address = state.address().clone();
     tokio::time::sleep(dice.up_to(settings.interval / FIRST_WITHIN)).await;
     loop {
-        let found = tokio::time::timeout(settings.timeout, probe::run(&address, &settings.probe)).await;
+        let found =
+            tokio::time::timeout(settings.timeout, probe::run(&address, &settings.probe, &files)).await;
         let found = found.unwrap_or(Err(probe::Failed::Timeout));
         let count = if found.is_ok() { &metrics.checks_ok } else { &metrics.checks_failed };
         count.fetch_add(1, Ordering::Relaxed);

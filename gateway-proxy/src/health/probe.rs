@@ -5,10 +5,10 @@ use std::io;
 use bytes::Bytes;
 use hotswap_matcher::{Address, BackendProtocol, Probe};
 use http::Request;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::engine::{dial, once};
+use crate::tls::BackendFiles;
 
 /// What is read of a response at most: only its first line counts.
 const MOST: usize = 1_024;
@@ -22,6 +22,9 @@ pub(crate) enum Failed {
     /// Connecting, writing or reading failed.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// There is no connection.
+    #[error("{0}")]
+    Unreachable(#[from] dial::Unreachable),
     /// The connection or the stream of HTTP/2 failed.
     #[error("{0}")]
     Http2(#[from] h2::Error),
@@ -40,9 +43,13 @@ pub(crate) enum Failed {
 }
 
 /// Checks a backend once.
-pub(super) async fn run(address: &Address, probe: &Probe) -> Result<(), Failed> {
-    let mut stream = dial::open(address.as_str()).await?;
-    let Probe::Http { path, host, expected } = probe else { return Ok(()) };
+pub(super) async fn run(address: &Address, probe: &Probe, files: &BackendFiles) -> Result<(), Failed> {
+    let mut stream = dial::reach(address, files).await?;
+    let Probe::Http { path, host, expected } = probe else {
+        // With TLS the backend hears that nothing follows.
+        let _ = stream.shutdown().await;
+        return Ok(());
+    };
     let host = host.as_deref().unwrap_or(address.as_str());
     let status = match address.protocol() {
         BackendProtocol::Http1 => {
@@ -53,7 +60,7 @@ pub(super) async fn run(address: &Address, probe: &Probe) -> Result<(), Failed> 
             ask(&mut stream, &request).await?
         }
         BackendProtocol::Http2 => {
-            let request = Request::get(format!("http://{host}{path}"));
+            let request = Request::get(format!("{}://{host}{path}", dial::scheme(address)));
             let request = request.header("user-agent", AGENT).header("accept", "*/*").body(())?;
             once::ask(stream, request, Bytes::new()).await?.as_u16()
         }
@@ -63,8 +70,12 @@ pub(super) async fn run(address: &Address, probe: &Probe) -> Result<(), Failed> 
 }
 
 /// Sends a request, and reads the status of what comes.
-pub(crate) async fn ask(stream: &mut TcpStream, request: &str) -> Result<u16, Failed> {
+pub(crate) async fn ask<S>(stream: &mut S, request: &str) -> Result<u16, Failed>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut head = Vec::with_capacity(MOST);
     let line = loop {
         if let Some(end) = memchr::memchr(b'\n', &head) {

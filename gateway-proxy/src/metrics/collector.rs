@@ -47,7 +47,7 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
         (Some(*class), sum)
     });
     let reasons = Reason::ALL.iter().map(|reason| {
-        let of = |core: &CoreMetrics| core.failed.of(*reason).map_or(0, Count::get);
+        let of = |core: &CoreMetrics| core.failed.get(*reason).map_or(0, Count::get);
         (Some(reason.code()), m.cores.iter().map(|core| of(core)).sum())
     });
     let connects =
@@ -87,6 +87,12 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
         (Some("timed_out"), m.sum(|c| &c.tls_timed_out)),
     ];
     all.push(counter(declared::HANDSHAKES, handshakes));
+    let handshakes = vec![
+        (Some("full"), m.sum(|c| &c.backend_tls_full)),
+        (Some("resumed"), m.sum(|c| &c.backend_tls_resumed)),
+        (Some("failed"), m.sum(|c| &c.backend_tls_failed)),
+    ];
+    all.push(counter(declared::BACKEND_HANDSHAKES, handshakes));
     all.push(one(declared::PROXY_HEADERS_REFUSED, |c| &c.proxy_headers_refused));
     all.extend(of_control(&m.control));
     all

@@ -114,6 +114,12 @@ metrics! {
         name: "result",
         values: "`full`; `resumed`: a session was taken up again; `failed`; `timed_out`",
     }]);
+    BACKEND_HANDSHAKES = MetricDef::counter(
+        "gateway_upstream_tls_handshakes_total",
+        "handshakes",
+        "Handshakes of TLS with backends for requests, by what came of them.",
+    )
+    .by(&[LabelDef { name: "result", values: "`full`; `resumed`: a session was taken up again; `failed`" }]);
     PROXY_HEADERS_REFUSED = MetricDef::counter(
         "gateway_proxy_headers_refused_total",
         "connections",

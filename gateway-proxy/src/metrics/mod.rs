@@ -62,7 +62,7 @@ impl Default for PerReason {
 }
 
 impl PerReason {
-    fn of(&self, reason: Reason) -> Option<&Count> {
+    fn get(&self, reason: Reason) -> Option<&Count> {
         self.0.get(reason as usize)
     }
 }
@@ -118,6 +118,12 @@ pub struct CoreMetrics {
     pub tls_failed: Count,
     /// Handshakes that took too long.
     pub tls_timed_out: Count,
+    /// Handshakes of TLS with backends, from the beginning.
+    pub backend_tls_full: Count,
+    /// Sessions of TLS with backends that were taken up again.
+    pub backend_tls_resumed: Count,
+    /// Handshakes with backends that came to nothing.
+    pub backend_tls_failed: Count,
     /// Copies sent to candidates.
     pub copies: Count,
     /// Copies that were dropped: too many were under way, or the body was too large.
@@ -152,7 +158,7 @@ impl CoreMetrics {
         if let Some(count) = self.classes.get(class) {
             count.add(1);
         }
-        if let Some(count) = reason.and_then(|r| self.failed.of(r)) {
+        if let Some(count) = reason.and_then(|r| self.failed.get(r)) {
             count.add(1);
         }
         self.requests.add(took);

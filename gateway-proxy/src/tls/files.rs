@@ -92,7 +92,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PairOption>, TlsError> {
 }
 
 /// What is in a folder, by name; nothing hidden, which leaves out what a mounted secret is swapped with.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, TlsError> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, TlsError> {
     let failed = |source| TlsError::File { path: folder.to_owned(), source };
     let mut all = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {

@@ -1,5 +1,5 @@
 //! TLS towards clients: certificates from files, chosen by name, read again while the gateway runs; sessions that are
-//! taken up again; and what is known of a client by its own certificate.
+//! taken up again; and what is known of a client by its own certificate. TLS to backends stands in `backend`.
 //!
 //! ```text
 //!   pairs of files ─► Contents ─► Names ─┐
@@ -7,6 +7,7 @@
 //!        every 5 s: changed? ──► the next handshakes use the new ones; what does not fit leaves the old in force
 //! ```
 
+mod backend;
 mod files;
 mod names;
 mod options;
@@ -31,6 +32,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
+pub use backend::{BackendFiles, BackendTlsOptions};
+pub(crate) use backend::{HTTP2, is_refusal, why};
 pub(crate) use options::needs_own;
 pub use options::{ClientTlsOptions, PairOption, TlsVersion};
 pub(crate) use shown::ShownCertificate;

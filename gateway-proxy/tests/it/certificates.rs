@@ -43,9 +43,21 @@ impl Authority {
     }
 
     pub fn issue_in(&self, folder: &Path, file: &str, names: &[&str]) -> Files {
+        self.issue_with(folder, file, names, |_| {})
+    }
+
+    /// The same, with a change to what the certificate says.
+    pub fn issue_with(
+        &self,
+        folder: &Path,
+        file: &str,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Files {
         let names: Vec<_> = names.iter().map(|n| (*n).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, file);
+        change(&mut params);
         let key = KeyPair::generate().expect("a key");
         let cert = params.signed_by(&key, &self.issuer).expect("signed");
         let files =

@@ -38,6 +38,7 @@ mod support;
 mod swaps;
 mod take_over;
 mod tls;
+mod tls_backends;
 mod tokens;
 mod traffic;
 mod upgrades;

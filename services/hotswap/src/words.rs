@@ -4,9 +4,9 @@ mod traffic;
 
 use hotswap_api::rollout::v1::Standing;
 use hotswap_api::route::v1::{
-    BackendProtocol, Balancing, CircuitBreaker, Forward, HashKey, HeaderEdits, HealthCheck, HealthCheckKind,
-    OutlierEjection, Pool, ProxyRefusal, Redirect, Retry, Rewrite, Route, RouteMatch, Timeouts, forward,
-    hash_key, header_match, query_match, rewrite, route,
+    BackendProtocol, BackendTls, Balancing, CircuitBreaker, Forward, HashKey, HeaderEdits, HealthCheck,
+    HealthCheckKind, OutlierEjection, Pool, ProxyRefusal, Redirect, Retry, Rewrite, Route, RouteMatch,
+    Timeouts, forward, hash_key, header_match, query_match, rewrite, route,
 };
 use prost_types::Timestamp;
 
@@ -46,6 +46,7 @@ pub(crate) fn pool(pool: &Pool) -> Lines {
     lines.push(("Backends", or(&backends, "none: requests are answered with 503")));
     protocol(pool.protocol, &mut lines);
     lines.push(("Connect limit", vec![limit(pool.connect_timeout_ms, 2_000)]));
+    lines.extend(pool.tls.iter().map(|tls| ("TLS", vec![backend_tls(tls)])));
     lines.push(("Health check", vec![pool.health_check.as_ref().map_or("none".into(), health)]));
     lines.push(("Breaker", vec![pool.circuit_breaker.as_ref().map_or("none".into(), breaker)]));
     lines.push(("Ejection", vec![pool.outlier_ejection.as_ref().map_or("none".into(), ejection)]));
@@ -195,6 +196,7 @@ fn forward_lines(forward: &Forward, lines: &mut Lines) {
             balancing(inline.balancing.as_ref(), lines);
             protocol(inline.protocol, lines);
             lines.push(("Connect limit", vec![limit(inline.connect_timeout_ms, 2_000)]));
+            lines.extend(inline.tls.iter().map(|tls| ("TLS", vec![backend_tls(tls)])));
         }
     }
     if let Some(rewrite) = &forward.rewrite {
@@ -209,6 +211,21 @@ fn forward_lines(forward: &Forward, lines: &mut Lines) {
     if !forward.upgrades.is_empty() {
         lines.push(("Upgrades", vec![forward.upgrades.join(", ")]));
     }
+}
+
+/// How backends are reached with TLS, as "ledger.internal, ca corp, shows edge".
+pub(crate) fn backend_tls(tls: &BackendTls) -> String {
+    let name = if tls.server_name.is_empty() { "the host of each address" } else { &tls.server_name };
+    let vouched = match (tls.skip_verification, tls.ca.as_str()) {
+        (true, _) => "not verified".to_owned(),
+        (false, "") => "ca of the gateway's machine".to_owned(),
+        (false, ca) => format!("ca {ca}"),
+    };
+    let shown = match tls.client_certificate.as_str() {
+        "" => String::new(),
+        shown => format!(", shows {shown}"),
+    };
+    format!("{name}, {vouched}{shown}")
 }
 
 fn rewrite_lines(rewrite: &Rewrite) -> Vec<String> {

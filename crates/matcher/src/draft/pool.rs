@@ -33,6 +33,9 @@ pub struct PoolDraft {
     /// Takes out what fails requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outlier_ejection: Option<OutlierEjectionDraft>,
+    /// How they are reached with TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<BackendTlsDraft>,
     /// What its backends speak.
     #[serde(skip_serializing_if = "is_default")]
     pub protocol: BackendProtocol,
@@ -66,9 +69,26 @@ pub struct BackendsDraft {
     /// Takes out what fails requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outlier_ejection: Option<OutlierEjectionDraft>,
+    /// How they are reached with TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<BackendTlsDraft>,
     /// What its backends speak.
     #[serde(skip_serializing_if = "is_default")]
     pub protocol: BackendProtocol,
+}
+
+/// How backends are reached with TLS, unchecked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackendTlsDraft {
+    /// The name that a backend must bear; empty: the host of its address.
+    pub server_name: String,
+    /// Who may vouch for it, by name; empty: those whom the machine trusts.
+    pub ca: String,
+    /// What is shown to it, by name; empty: nothing.
+    pub client_certificate: String,
+    /// Nothing is verified.
+    pub skip_verification: bool,
 }
 
 /// What backends speak.

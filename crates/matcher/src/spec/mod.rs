@@ -10,6 +10,7 @@ mod network;
 mod pool;
 mod resilience;
 mod route;
+mod tls;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub use network::{Network, Networks};
 pub use pool::{Address, Backend, Backends, PoolSpec};
 pub use resilience::{CircuitBreaker, FailureRate, HealthCheck, OutlierEjection, Probe, Resilience, Retry};
 pub use route::RouteSpec;
+pub use tls::BackendTls;
 pub use traffic::{
     Access, AccessLog, AccessLogMode, Concurrency, Cors, Fault, Jwt, KeySet, Named, Origins, RateKey,
     RateLimit, RequestLimits, TrafficSpec,

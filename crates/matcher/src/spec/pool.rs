@@ -10,17 +10,21 @@ use hotswap_core::Violations;
 use super::balancing::Balancing;
 use super::condition::parse_each;
 use super::resilience::Resilience;
+use super::tls::{BackendTls, bare};
 use super::{check_host, check_meta};
 use crate::draft::{
-    BackendDraft, BackendProtocol, BackendState, BackendsDraft, BalancingDraft, LoadBalancingDraft, PoolDraft,
+    BackendDraft, BackendProtocol, BackendState, BackendTlsDraft, BackendsDraft, BalancingDraft,
+    LoadBalancingDraft, PoolDraft,
 };
 
 const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 2_000;
 
-/// "host:port", the host a name or an address, in lower case; and how it is reached.
+/// "host:port", the host a name or an address, in lower case; and how it is reached: what is reached otherwise is
+/// another backend, with connections and health of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
     text: String,
+    tls: Option<Arc<BackendTls>>,
     protocol: BackendProtocol,
 }
 
@@ -32,12 +36,22 @@ impl Address {
         if !port_ok || check_host(host).is_err() {
             return Err(bad.into());
         }
-        Ok(Self { text: text.to_ascii_lowercase(), protocol: BackendProtocol::default() })
+        Ok(Self { text: text.to_ascii_lowercase(), protocol: BackendProtocol::default(), tls: None })
     }
 
     /// The text, as "10.0.0.7:8080".
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The host, without brackets.
+    pub fn host(&self) -> &str {
+        bare(self.text.rsplit_once(':').map_or(&*self.text, |(host, _)| host))
+    }
+
+    /// How it is reached with TLS; `None`: without.
+    pub fn tls(&self) -> Option<&Arc<BackendTls>> {
+        self.tls.as_ref()
     }
 
     /// What is spoken there.
@@ -98,16 +112,23 @@ impl Backends {
             draft.outlier_ejection.as_ref(),
         );
         let strategy = (draft.load_balancing, draft.balancing.as_ref());
+        let tls = tls(&mut v, draft.tls.as_ref());
         let backends = parse_backends(v, &draft.backends, strategy, draft.connect_timeout_ms)?;
-        Ok(Self { resilience, ..backends }.reached_by(draft.protocol))
+        Ok(Self { resilience, ..backends }.reached_by(tls, draft.protocol))
+    }
+
+    fn reached_by(mut self, tls: Option<Arc<BackendTls>>, protocol: BackendProtocol) -> Self {
+        for Backend { address, .. } in &mut self.backends {
+            address.tls.clone_from(&tls);
+            address.protocol = protocol;
+        }
+        self
     }
 }
 
-impl Backends {
-    fn reached_by(mut self, protocol: BackendProtocol) -> Self {
-        self.backends.iter_mut().for_each(|backend| backend.address.protocol = protocol);
-        self
-    }
+fn tls(v: &mut Violations, draft: Option<&BackendTlsDraft>) -> Option<Arc<BackendTls>> {
+    let parsed = draft.map(BackendTls::parse).transpose();
+    parsed.map_err(|e| v.nest("tls", e)).ok().flatten().map(Arc::new)
 }
 
 /// A validated pool.
@@ -128,8 +149,9 @@ impl PoolSpec {
             draft.outlier_ejection.as_ref(),
         );
         let strategy = (draft.load_balancing, draft.balancing.as_ref());
+        let tls = tls(&mut v, draft.tls.as_ref());
         let backends = parse_backends(v, &draft.backends, strategy, draft.connect_timeout_ms)?;
-        Ok(Self { backends: Backends { resilience, ..backends }.reached_by(draft.protocol) })
+        Ok(Self { backends: Backends { resilience, ..backends }.reached_by(tls, draft.protocol) })
     }
 
     /// Its backends; there may be none.

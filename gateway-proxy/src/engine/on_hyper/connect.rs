@@ -48,7 +48,7 @@ impl Lease {
 
     /// A new one.
     pub(super) async fn open(backend: &Backend, core: &Rc<Core>, timeout: Duration) -> Result<Self, Reason> {
-        if backend.address().protocol() == BackendProtocol::Http2 {
+        if backend.address().tls().is_some() || backend.address().protocol() == BackendProtocol::Http2 {
             return Err(Reason::PoolUnsupported);
         }
         let opened = match tokio::time::timeout(timeout, connect(backend, core)).await {

@@ -2,13 +2,12 @@
 //! stream.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use hotswap_matcher::BackendProtocol;
-use tokio::net::TcpStream;
+use rustls::HandshakeKind;
 
 use super::core::{Backend, Core};
 use super::link::Link;
@@ -36,11 +35,12 @@ pub(super) fn open(backend: &Backend, core: &Rc<Core>, timeout: Duration) -> Ope
 
 /// Opens a connection, under a limit of its own.
 pub(super) async fn dial(backend: &Backend, core: &Core, timeout: Duration) -> Result<Socket, Reason> {
-    let opened = match tokio::time::timeout(timeout, connect(backend.text())).await {
-        Ok(Ok(stream)) => Ok(Socket::Plain(stream)),
+    let reached = dial::reach(backend.address(), &core.backend_tls);
+    let opened = match tokio::time::timeout(timeout, reached).await {
+        Ok(Ok(socket)) => Ok(socket),
         Ok(Err(error)) => {
             tracing::debug!(backend = %backend.text(), %error, "connect failed");
-            Err(Reason::ConnectFailed)
+            Err(error.reason())
         }
         Err(_) => Err(Reason::ConnectTimeout),
     };
@@ -48,11 +48,13 @@ pub(super) async fn dial(backend: &Backend, core: &Core, timeout: Duration) -> R
         Ok(_) => core.metrics.connects.add(1),
         Err(_) => core.metrics.connect_failures.add(1),
     }
+    match &opened {
+        Ok(Socket::Tls(secure)) => match secure.session().handshake_kind() {
+            Some(HandshakeKind::Resumed) => core.metrics.backend_tls_resumed.add(1),
+            _ => core.metrics.backend_tls_full.add(1),
+        },
+        Err(Reason::BackendTls) => core.metrics.backend_tls_failed.add(1),
+        Ok(Socket::Plain(_)) | Err(_) => {}
+    }
     opened
-}
-
-async fn connect(address: &str) -> io::Result<TcpStream> {
-    let stream = dial::open(address).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }

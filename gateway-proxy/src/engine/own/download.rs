@@ -1,5 +1,6 @@
 //! The response's way: from the backend to the client.
 
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -20,6 +21,7 @@ use super::splice;
 use super::wire::{self, Rest};
 use crate::engine::retry::{self, Tries};
 use crate::reason::Reason;
+use crate::tls;
 
 /// Limits of a response's head.
 pub(super) const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, headers: 100 };
@@ -138,6 +140,9 @@ impl<F: Front> Client<F> {
             let input = input.get_mut(..room).unwrap_or_default();
             let n = match ready!(wire::poll_fill(socket, cx, input)) {
                 Ok(n @ 1..) => n,
+                Err(error) if self.is_refused(&error) => {
+                    return Poll::Ready(Down::Failed(Reason::BackendTls));
+                }
                 ended => return Poll::Ready(self.backend_ended(cx, &core, ended.is_ok())),
             };
             let came = input.get_mut(..n).unwrap_or_default();
@@ -213,6 +218,21 @@ impl<F: Front> Client<F> {
         }
         self.track.passed(moved);
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether the backend turns the gateway's certificate down, or the lack of one: it may say so only after the
+    /// handshake, and has then looked at no request.
+    fn is_refused(&self, error: &io::Error) -> bool {
+        let Some(exchange) = self.exchange.as_ref().filter(|e| !e.again && !e.download.is_seen()) else {
+            return false;
+        };
+        let refused = tls::is_refusal(error);
+        if refused {
+            let (core, address) = (&self.track.core, exchange.backend.address());
+            core.metrics.backend_tls_failed.add(1);
+            core.backend_tls.tell(address, Some(&tls::why(error, address.as_str())));
+        }
+        refused
     }
 
     /// Writes what the client has not taken yet, before more is read for it.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use hotswap_h1::Head;
 use hotswap_h1::framing::Framing;
-use http::uri::Scheme;
 use tokio::time::Sleep;
 
 use super::backend::{self, Opening};
@@ -23,6 +22,7 @@ use super::reply::Reply;
 use super::track::Track;
 use super::upload::{Fault, Upload};
 use crate::decide::Plan;
+use crate::engine::dial;
 use crate::engine::retry::{self, Tries};
 use crate::engine::shadow::Copied;
 use crate::reason::Reason;
@@ -172,7 +172,8 @@ impl Exchange {
         if let (Link::Stream(stream), Some(head)) = (&mut link, head) {
             let upload = &self.upload;
             let over = !has_more && upload.is_read() && upload.late.is_empty() && upload.trailers.is_empty();
-            let request = heads::request_to(head, self.path.as_deref(), Scheme::HTTP);
+            let scheme = dial::scheme(self.backend.address());
+            let request = heads::request_to(head, self.path.as_deref(), scheme);
             stream.begin(request.map_err(|_| Lost::Malformed)?, over)?;
         }
         self.link = Some(link);

@@ -58,3 +58,5 @@ mod wire;
 pub(super) use self::begin::{Asked, prepare};
 pub(super) use self::core::Core;
 pub(super) use self::http2::heads::request_to;
+pub(super) use self::secure::Secure;
+pub(crate) use self::socket::Socket;

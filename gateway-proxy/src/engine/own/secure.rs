@@ -11,6 +11,8 @@
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Read as _, Write};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use rustls::Connection;
@@ -34,7 +36,7 @@ thread_local! {
 
 /// A socket with a session of TLS on it.
 #[derive(Debug)]
-pub(in crate::engine) struct Secure {
+pub(crate) struct Secure {
     tcp: TcpStream,
     session: Connection,
     /// Bytes that the session has decrypted, and nobody has read.
@@ -45,18 +47,35 @@ pub(in crate::engine) struct Secure {
     ended: bool,
     /// Bytes that the socket has taken.
     sent: u64,
+    /// Once it is true, other files are in force than those that the session was agreed on with.
+    retired: Option<Arc<AtomicBool>>,
 }
 
 impl Secure {
     /// A session that begins.
-    pub(super) fn new(tcp: TcpStream, mut session: Connection) -> Self {
+    pub(in crate::engine) fn new(tcp: TcpStream, mut session: Connection) -> Self {
         // A turn writes into a session that has nothing to send, so what a turn has is the limit.
         session.set_buffer_limit(None);
-        Self { tcp, session, unread: 0, backlog: Vec::new(), ended: false, sent: 0 }
+        Self { tcp, session, unread: 0, backlog: Vec::new(), ended: false, sent: 0, retired: None }
+    }
+
+    /// It is not used again once this is true.
+    pub(in crate::engine) fn retire_with(&mut self, retired: Arc<AtomicBool>) {
+        self.retired = Some(retired);
+    }
+
+    /// Becomes true when it is not to be used again.
+    pub(super) fn retired(&self) -> Option<&Arc<AtomicBool>> {
+        self.retired.as_ref()
+    }
+
+    /// Whether it is not to be used again.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.as_ref().is_some_and(|retired| retired.load(Ordering::Relaxed))
     }
 
     /// The session, for what the handshake agreed on.
-    pub(super) fn session(&self) -> &Connection {
+    pub(in crate::engine) fn session(&self) -> &Connection {
         &self.session
     }
 
@@ -66,7 +85,7 @@ impl Secure {
     }
 
     /// Waits until both sides agree.
-    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(in crate::engine) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.poll_flush(cx))?;
             if !self.session.is_handshaking() {

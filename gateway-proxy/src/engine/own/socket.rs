@@ -11,7 +11,7 @@ use super::secure::Secure;
 
 /// A client's socket, or a backend's. What is plain costs a look at which of both it is, and nothing more.
 #[derive(Debug)]
-pub(in crate::engine) enum Socket {
+pub(crate) enum Socket {
     /// As it is.
     Plain(TcpStream),
     /// With TLS on it.
@@ -63,13 +63,15 @@ impl Socket {
     }
 
     /// Whether nothing is on its way out, nothing has come, and it has not ended: both would show as something to
-    /// read. Mostly this is a look
-    /// at what the runtime knows, and no call of the kernel.
+    /// read; and whether it is to be used again. Mostly this is a look at what the runtime knows, and no call of the
+    /// kernel.
     pub(super) fn is_quiet(&self) -> bool {
         let nothing = |tcp: &TcpStream| matches!(tcp.try_read(&mut [0]), Err(e) if is_wait(&e));
         match self {
             Self::Plain(tcp) => nothing(tcp),
-            Self::Tls(secure) => secure.is_flushed() && secure.holds_nothing() && nothing(secure.tcp()),
+            Self::Tls(secure) => {
+                secure.is_flushed() && secure.holds_nothing() && !secure.is_retired() && nothing(secure.tcp())
+            }
         }
     }
 

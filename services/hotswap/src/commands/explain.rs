@@ -86,6 +86,7 @@ fn words(request: &ExplainRequestRequest, told: &ExplainRequestResponse, view: V
     if !told.route.is_empty() {
         let strategy = if request.proxy.is_empty() { String::new() } else { strategy(told) };
         lines.extend([("Pool", or(&told.pool, "none")), ("Strategy", vec![strategy])]);
+        lines.push(("TLS", told.backend_tls.iter().map(crate::words::backend_tls).collect()));
         lines.push(("Backend", or(&told.backend_address, &turns(request, told))));
     }
     lines.push(("Traffic", told.traffic.iter().map(outlook).collect()));

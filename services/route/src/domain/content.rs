@@ -2,9 +2,9 @@
 
 use hotswap_core::{Comparison, PoolName, ResourceName, RouteName, Violations};
 use hotswap_matcher::{
-    AccessDraft, AccessLogDraft, BackendProtocol, BackendState, BackendsDraft, BalancingDraft,
-    CircuitBreakerDraft, ConcurrencyDraft, CorsDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft,
-    ForwardDraft, HashKeyDraft, HeaderEditsDraft, HeaderRulesDraft, HealthCheckDraft, JwtDraft,
+    AccessDraft, AccessLogDraft, BackendProtocol, BackendState, BackendTlsDraft, BackendsDraft,
+    BalancingDraft, CircuitBreakerDraft, ConcurrencyDraft, CorsDraft, FaultAbortDraft, FaultDelayDraft,
+    FaultDraft, ForwardDraft, HashKeyDraft, HeaderEditsDraft, HeaderRulesDraft, HealthCheckDraft, JwtDraft,
     OutlierEjectionDraft, PoolDraft, PoolSpec, RateLimitDraft, RedirectDraft, RequestLimitsDraft, RetryDraft,
     RewriteDraft, RouteDraft, RouteSpec, StickyCookieDraft, TimeoutsDraft, TrafficDraft,
 };
@@ -75,6 +75,7 @@ impl Content for RouteDraft {
                     health_check: Some(HealthCheckDraft::default()),
                     circuit_breaker: Some(CircuitBreakerDraft::default()),
                     outlier_ejection: Some(OutlierEjectionDraft::default()),
+                    tls: Some(BackendTlsDraft::default()),
                     protocol: BackendProtocol::Http2,
                     ..BackendsDraft::default()
                 }),
@@ -132,6 +133,7 @@ impl Content for PoolDraft {
             outlier_ejection: Some(OutlierEjectionDraft::default()),
             protocol: BackendProtocol::Http2,
             balancing: Some(balancing_shape()),
+            tls: Some(BackendTlsDraft::default()),
             ..Self::default()
         }
     }

@@ -75,9 +75,31 @@ pub struct Pool {
     /// Takes backends out for a while that fail the requests of clients. Absent: none is taken out.
     #[prost(message, optional, tag = "17")]
     pub outlier_ejection: ::core::option::Option<OutlierEjection>,
+    /// How its backends are reached with TLS, by requests and checks alike. Absent: without.
+    #[prost(message, optional, tag = "18")]
+    pub tls: ::core::option::Option<BackendTls>,
     /// What its backends speak. Default: BACKEND_PROTOCOL_HTTP1.
     #[prost(enumeration = "BackendProtocol", tag = "19")]
     pub protocol: i32,
+}
+/// How backends are reached with TLS. Certificates and keys are files of the gateways, which find them under these names
+/// in the folder of their option --backend-tls-dir; nothing of a key passes through here.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackendTls {
+    /// The name that a backend is asked for (SNI) and that its certificate must bear. Empty: the host of its address.
+    #[prost(string, tag = "1")]
+    pub server_name: ::prost::alloc::string::String,
+    /// Who may vouch for it: the name of a file with their certificates (PEM), written as {pool}: "corp" is corp.pem,
+    /// corp.crt or corp/ca.crt. Empty: those whom the gateway's machine trusts.
+    #[prost(string, tag = "2")]
+    pub ca: ::prost::alloc::string::String,
+    /// What the gateway shows of itself: the name of a certificate and its key (PEM), written as {pool}: "edge" is edge.pem
+    /// or edge.crt with edge.key, or edge/tls.crt with edge/tls.key. Empty: nothing.
+    #[prost(string, tag = "3")]
+    pub client_certificate: ::prost::alloc::string::String,
+    /// true: any certificate will do, so that whoever is in the way can read and change what passes. Not with ca.
+    #[prost(bool, tag = "4")]
+    pub skip_verification: bool,
 }
 /// One place that answers requests.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1022,6 +1044,8 @@ pub struct InlineBackends {
     #[prost(message, optional, tag = "7")]
     pub outlier_ejection: ::core::option::Option<OutlierEjection>,
     /// As in Pool.
+    #[prost(message, optional, tag = "8")]
+    pub tls: ::core::option::Option<BackendTls>,
     #[prost(enumeration = "BackendProtocol", tag = "9")]
     pub protocol: i32,
 }
@@ -1565,6 +1589,9 @@ pub struct ExplainRequestResponse {
     /// What the traffic features of the route would do, in their order; nothing is taken from a limit. Empty: it has none.
     #[prost(message, repeated, tag = "12")]
     pub traffic: ::prost::alloc::vec::Vec<TrafficOutlook>,
+    /// How the proxy reaches the backends with TLS. Absent: without.
+    #[prost(message, optional, tag = "13")]
+    pub backend_tls: ::core::option::Option<BackendTls>,
 }
 /// What one traffic feature of a route would do with a request now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -3,6 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use super::stream::Stream;
 use crate::engine::own::backend;
 use crate::engine::own::core::{Backend, Core};
 use crate::engine::own::link::Link;
+use crate::engine::own::socket::Socket;
 use crate::reason::Reason;
 use crate::upstream::Upstream;
 
@@ -55,6 +58,8 @@ pub(super) struct State {
     pub(super) is_doubted: Cell<bool>,
     /// The backend has refused a stream: it gets none on this connection until then, in the core's ms.
     rests_until: Cell<u64>,
+    /// Once it is true, other files of TLS are in force: it gets no more streams.
+    retired: Option<Arc<AtomicBool>>,
     /// Whom to wake when that, or the first or last place, changes.
     pub(super) task: RefCell<Option<Waker>>,
 }
@@ -88,14 +93,19 @@ impl Drop for Waiting {
 }
 
 impl State {
-    /// Of a connection to a backend.
-    pub(super) fn new(backend: &Backend) -> Self {
+    /// Of a connection to a backend, on this socket.
+    fn new(backend: &Backend, socket: &Socket) -> Self {
+        let retired = match socket {
+            Socket::Plain(_) => None,
+            Socket::Tls(secure) => secure.retired().cloned(),
+        };
         Self {
             backend: Rc::downgrade(backend),
             taken: Cell::new(0),
             is_heard: Cell::new(false),
             is_doubted: Cell::new(false),
             rests_until: Cell::new(0),
+            retired,
             task: RefCell::default(),
         }
     }
@@ -205,7 +215,11 @@ impl Line {
             guess(usual)
         };
         let most = most.min(STREAMS);
-        self.state.taken.get() < most && !self.state.is_doubted.get() && self.state.rests_until.get() <= now
+        let retired = self.state.retired.as_ref().is_some_and(|retired| retired.load(Ordering::Relaxed));
+        !retired
+            && self.state.taken.get() < most
+            && !self.state.is_doubted.get()
+            && self.state.rests_until.get() <= now
     }
 }
 
@@ -238,14 +252,17 @@ pub(in crate::engine::own) async fn wait(
 /// Opens a connection, and serves it to its end.
 async fn open(backend: Backend, core: Rc<Core>, timeout: Duration, opening: Rc<Opening>) {
     let opened = backend::dial(&backend, &core, timeout).await;
-    let state = Rc::new(State::new(&backend));
     let opened = match opened {
-        Ok(socket) => connection::begin(socket, &core, &state).await,
+        Ok(socket) => {
+            let state = Rc::new(State::new(&backend, &socket));
+            let begun = connection::begin(socket, &core, &state).await;
+            begun.map(|(send, connection)| (send, state, connection))
+        }
         Err(reason) => Err(reason),
     };
     let lines = backend.many();
     let served = match opened {
-        Ok((send, connection)) => {
+        Ok((send, state, connection)) => {
             lines.open.borrow_mut().push(Line { send, state });
             Some(connection)
         }

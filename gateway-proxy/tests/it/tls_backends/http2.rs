@@ -1,0 +1,85 @@
+//! HTTP/2 to backends with TLS.
+
+use hotswap_matcher::{BackendProtocol, HealthCheckDraft};
+
+use super::*;
+
+/// Answers with the scheme of the request, and what it was asked for by.
+async fn speak(stream: TlsStream<TcpStream>) {
+    let name = stream.get_ref().1.server_name().unwrap_or("-").to_owned();
+    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let text = format!("{} {name}", request.uri().scheme_str().unwrap_or("-"));
+        if let Ok(mut send) = respond.send_response(http::Response::new(()), false) {
+            let _ = send.send_data(text.into(), true);
+        }
+    }
+}
+
+fn http2(pool: &mut PoolDraft) {
+    pool.protocol = BackendProtocol::Http2;
+}
+
+fn with_alpn(files: &Files, protocols: &[&[u8]]) -> ServerConfig {
+    let mut config = server(files);
+    config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
+    config
+}
+
+#[tokio::test]
+async fn a_backend_that_agrees_to_it_is_asked_by_https() {
+    let authority = Authority::new();
+    let folder = folder_with(&authority);
+    let files = authority.issue("shop", &["shop.internal"]);
+    let backend = Secured::each(with_alpn(&files, &[b"http/1.1", b"h2"]), speak).await;
+    let gateway = gateway(folder.path(), &[backend.address], by("corp", "shop.internal"), http2);
+    for _ in 0..3 {
+        assert_eq!(gateway.ask(GET).await.text(), "https shop.internal");
+    }
+    assert_eq!(backend.full(), 1, "on one connection");
+    gateway.counts("gateway_upstream_tls_handshakes_total{result=\"full\"} 1").await;
+
+    // The authority is written anew: the same one, and yet another file.
+    let mut again = std::fs::read(authority.ca()).expect("read");
+    again.push(b'\n');
+    std::fs::write(folder.path().join("corp.pem"), again).expect("written");
+    assert!(files_of(&gateway).reload().expect("sound"));
+    assert_eq!(gateway.ask(GET).await.text(), "https shop.internal");
+    assert_eq!((backend.full(), backend.resumed()), (2, 0), "what was open gets no more streams");
+}
+
+#[tokio::test]
+async fn a_backend_that_does_not_agree_to_it_is_not_reached() {
+    let authority = Authority::new();
+    let folder = folder_with(&authority);
+    let files = authority.issue("shop", &["shop.internal"]);
+    for (protocols, why) in
+        [(&[&b"http/1.1"[..]][..], "NoApplicationProtocol"), (&[][..], "did not agree to speak HTTP/2")]
+    {
+        let backend = Secured::telling(with_alpn(&files, protocols)).await;
+        let gateway = gateway(folder.path(), &[backend.address], by("corp", "shop.internal"), http2);
+        refused(&gateway, why).await;
+    }
+}
+
+#[tokio::test]
+async fn checks_speak_it_too() {
+    let authority = Authority::new();
+    let folder = folder_with(&authority);
+    let files = authority.issue("shop", &["shop.internal"]);
+    let backend = Secured::each(with_alpn(&files, &[b"h2"]), speak).await;
+    let checked = |pool: &mut PoolDraft| {
+        http2(pool);
+        pool.health_check =
+            Some(HealthCheckDraft { interval_ms: 100, unhealthy_threshold: 1, ..Default::default() });
+    };
+    let gateway = gateway(folder.path(), &[backend.address], by("corp", "shop.internal"), checked);
+    in_time("checks", async {
+        while backend.full() + backend.resumed() < 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let line = format!("gateway_backend_healthy{{backend=\"{}\",pool=\"pools/p\"}} 1", backend.address);
+    gateway.counts(&line).await;
+}
