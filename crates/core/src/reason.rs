@@ -164,8 +164,9 @@ reasons! {
         "The resource was changed since it was read; `etag` in the metadata is its etag now.",
         "Read it again, look at what has changed, and write on top of that.";
     PoolInUse = "POOL_IN_USE", FailedPrecondition,
-        "Routes send to the pool; `routes` in the metadata names up to 10.",
-        "Move or delete these routes first.";
+        "Routes send to the pool, or a rollout may yet bring back a revision that does; `routes` in the metadata names up \
+         to 10.",
+        "Move or delete these routes first, and wait for the end of their rollouts.";
     ProxyNotConnected = "PROXY_NOT_CONNECTED", FailedPrecondition,
         "The proxy that the request names is not connected to any replica of the control plane.",
         "Look at the gateway and its `--control-plane`; `hotswap fleet` tells since when it is away.";
@@ -182,8 +183,9 @@ reasons! {
         "No revision of the resource is live, so nothing carries its traffic while a rollout exposes another one.",
         "Write it live once; later revisions can be rolled out.";
     BaselineMoved = "BASELINE_MOVED", Aborted,
-        "The revision that the rollout was to start from is not the live one; `live` in the metadata is.",
-        "Look at what is live now, and ask again.";
+        "The revision that the rollout was to start from, or that the draft was made from, is not the live one; \
+         `live_revision` in the metadata is.",
+        "Look at what is live now; draft it again, or name the live revision as the baseline to undo what came between.";
     RolloutActive = "ROLLOUT_ACTIVE", FailedPrecondition,
         "A rollout of the resource is under way; `rollout` in the metadata names it.",
         "Wait until it has ended, or promote it or roll it back.";

@@ -32,6 +32,21 @@ pub enum Error {
         /// The subject.
         subject: String,
     },
+    /// The draft was made from another revision than what is live.
+    #[error(
+        "revision {draft} of {subject} was drafted from revision {base}, and {live} is live: draft it again, or name \
+         {live} as the baseline to undo what came between"
+    )]
+    DraftOutdated {
+        /// The subject.
+        subject: String,
+        /// The draft.
+        draft: i64,
+        /// What it was made from.
+        base: i64,
+        /// What is live.
+        live: i64,
+    },
     /// The baseline asked for is not what is live.
     #[error("{subject} is at revision {live}, not at the baseline asked for")]
     BaselineMoved {
@@ -121,7 +136,7 @@ impl Error {
             Self::NotFound { .. } => Reason::NotFound,
             Self::RevisionNotFound { .. } => Reason::RevisionNotFound,
             Self::NothingLive { .. } => Reason::NothingLive,
-            Self::BaselineMoved { .. } => Reason::BaselineMoved,
+            Self::BaselineMoved { .. } | Self::DraftOutdated { .. } => Reason::BaselineMoved,
             Self::Active { .. } => Reason::RolloutActive,
             Self::Frozen { .. } => Reason::RolloutsFrozen,
             Self::LiveNotAllowed { .. } => Reason::LiveNotAllowed,

@@ -151,7 +151,7 @@ impl RolloutMetrics {
         let result = match result {
             None => "interrupted",
             Some(ActResult::Done) => "done",
-            Some(ActResult::Retry { .. }) => "retry",
+            Some(ActResult::Retry { .. } | ActResult::Lagging { .. }) => "retry",
             Some(ActResult::Refused(_)) => "refused",
         };
         self.act.with_label_values(&[act, result]).observe(seconds);

@@ -31,6 +31,11 @@ pub trait Subjects: Send + Sync + 'static {
     /// The revision that carries the traffic; `None`: there is none, as of a resource that has but drafts.
     fn live<'a>(&'a self, tx: &'a mut Tx, subject: &'a str) -> Answer<'a, Option<Revision>>;
 
+    /// The live revision that a draft was made from; `None`: the revision is no draft, or it is not known.
+    fn base<'a>(&'a self, _: &'a mut Tx, _: &'a str, _: Revision) -> Answer<'a, Option<Revision>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// The content of a revision and who wrote it. `None`: the resource has no such revision, or was deleted.
     fn content<'a>(
         &'a self,

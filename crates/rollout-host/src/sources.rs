@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use hotswap_core::Timestamp;
-use hotswap_rollout::judge::{Counts, Reading};
+use hotswap_rollout::judge::Reading;
 use hotswap_rollout::{CountSource, MetricSource, PrometheusQueries, Rollout, Watch};
 use hotswap_store::{Db, StoreError};
 
@@ -70,15 +70,7 @@ impl<M: MetricSource> Sources<M> {
             Ok(reports) => reports,
             Err(error) => return Reading::Broken(error.to_string()),
         };
-        match sum(&reports, watch.epoch) {
-            None => Reading::NoData,
-            Some((baseline, candidate)) => Reading::Counts(Counts {
-                candidate,
-                baseline,
-                share: None,
-                timed: watch.slow_over_us.is_some(),
-            }),
-        }
+        sum(&reports, watch).map_or(Reading::NoData, Reading::Counts)
     }
 }
 

@@ -106,6 +106,11 @@ pub enum Event {
         /// What the target said.
         detail: String,
     },
+    /// The way back goes on without those who lag.
+    LeftBehind {
+        /// What the target said.
+        detail: String,
+    },
     /// The target can't take it back; it is tried on.
     RollbackStuck {
         /// What it said.
@@ -147,7 +152,8 @@ impl Event {
             | Self::Judged { .. }
             | Self::Drifted { .. }
             | Self::Lowered { .. }
-            | Self::Hastened { .. } => false,
+            | Self::Hastened { .. }
+            | Self::LeftBehind { .. } => false,
         }
     }
 }
@@ -175,6 +181,7 @@ impl fmt::Display for Event {
             Self::RollbackBegan { reason, from } => write!(f, "rolling back from {from}: {reason}"),
             Self::Lowered { to } => write!(f, "lowered to {to}"),
             Self::Hastened { detail } => write!(f, "the way back goes on at once: {detail}"),
+            Self::LeftBehind { detail } => write!(f, "nobody is waited for any longer: {detail}"),
             Self::RollbackStuck { detail } => write!(f, "the rollback is stuck and tried on: {detail}"),
             Self::Frozen { reason } => {
                 write!(f, "frozen: it can't be taken back, and it should be: {reason}")

@@ -38,6 +38,13 @@ pub enum ActResult {
         /// Why.
         detail: String,
     },
+    /// It stands as it should, and some have not taken it yet: again after a while.
+    Lagging {
+        /// How long.
+        after: Millis,
+        /// Who lags.
+        detail: String,
+    },
     /// No, and not later either.
     Refused(String),
 }

@@ -1,12 +1,12 @@
 //! A plan: what was asked for, checked against what the target can do, as a list of steps.
 
-use hotswap_core::Violations;
+use hotswap_core::{Timestamp, Violations};
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{Level, check_levels};
-use crate::judge::{JudgeConfig, JudgeDraft};
+use crate::judge::{Evidence, JudgeConfig, JudgeDraft};
 use crate::strategy::{Act, Step, StrategyDraft, compile};
-use crate::{Exposure, Millis, Powers, Share};
+use crate::{Millis, Powers, Share};
 
 /// How a candidate goes away again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,18 @@ pub struct Plan {
     act_deadline: Millis,
     /// From this step on there is no way back.
     final_from: Option<usize>,
+    /// What holds its authors to its steps.
+    #[serde(default)]
+    guard: Option<Guard>,
+}
+
+/// A policy that holds those who wrote a change to the steps that it asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Guard {
+    /// Which, and what it asks for.
+    pub(crate) by: String,
+    /// Bakes and verdicts are among it.
+    pub(crate) waits: bool,
 }
 
 impl Plan {
@@ -86,9 +98,13 @@ impl Plan {
                 Vec::new()
             }
         };
-        let judged = steps.iter().filter(|s| **s == Step::Judge).count();
+        let count = |is: fn(&Step) -> bool| {
+            u32::try_from(steps.iter().filter(|step| is(step)).count()).unwrap_or(u32::MAX)
+        };
+        let exposures = count(|step| matches!(step, Step::Act(Act::Expose(e)) if e.has_baseline()));
+        let judged = count(|step| *step == Step::Judge);
         let judge = draft.judge.as_ref().and_then(|judge| {
-            let parsed = JudgeConfig::parse(judge, u32::try_from(judged).unwrap_or(u32::MAX));
+            let parsed = JudgeConfig::parse(judge, exposures, judged);
             parsed.map_err(|faults| v.nest("judge", faults)).ok()
         });
         if let Err(faults) = check_levels(&draft.approvals) {
@@ -110,7 +126,17 @@ impl Plan {
             deadline: draft.deadline_ms,
             act_deadline: draft.act_deadline_ms,
             final_from,
+            guard: None,
         })
+    }
+
+    pub(crate) fn guarded(self, guard: Guard) -> Self {
+        Self { guard: Some(guard), ..self }
+    }
+
+    /// What holds its authors to its steps.
+    pub(crate) fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
     }
 
     /// The strategy's name, for people.
@@ -126,6 +152,14 @@ impl Plan {
     /// What judges it.
     pub fn judge(&self) -> Option<&JudgeConfig> {
         self.judge.as_ref()
+    }
+
+    /// What is seen of the exposure that a step sets begins so; `None`: nothing judges it.
+    pub fn begin_evidence(&self, epoch: u32, since: Timestamp) -> Option<Evidence> {
+        let step = self.steps.get(usize::try_from(epoch).unwrap_or(usize::MAX));
+        let alone = matches!(step, Some(Step::Act(Act::Expose(exposure))) if !exposure.has_baseline());
+        let begin = if alone { Evidence::begin_alone } else { Evidence::begin };
+        self.judge.as_ref().map(|_| begin(epoch, since))
     }
 
     /// How it goes away again.
@@ -161,10 +195,13 @@ impl Plan {
         })
     }
 
-    /// Whether somebody keeps the baseline for a while.
+    /// Whether many keep the baseline for a while: who gets it first is a cohort, or at most half.
     pub(crate) fn is_gradual(&self) -> bool {
-        let exposes = |step: &Step| matches!(step, Step::Act(Act::Expose(e)) if *e != Exposure::Full);
-        self.steps.iter().any(exposes)
+        let first = self.steps.iter().find_map(|step| match step {
+            Step::Act(Act::Expose(exposure)) if exposure.reaches_somebody() => Some(exposure),
+            _ => None,
+        });
+        first.is_some_and(|exposure| exposure.share().is_none_or(|share| share <= Share::HALF))
     }
 }
 
@@ -221,6 +258,19 @@ mod tests {
         let plan = Plan::parse(&draft, Powers::ALL).expect("valid");
         let commit = plan.steps().len() - 1;
         assert_eq!((plan.is_final(commit - 1), plan.is_final(commit)), (false, true));
+    }
+
+    #[test]
+    fn the_chance_of_a_false_rollback_is_split_among_all_exposures_that_are_judged() {
+        let alpha = |strategy| {
+            let plan = Plan::parse(&PlanDraft::new(strategy), Powers::ALL).expect("valid");
+            plan.judge().expect("a judge").alpha()
+        };
+        // Errors and slow requests share it, too.
+        let near = |got: f64, expected: f64| assert!((got - expected).abs() < 1e-9, "{got} {expected}");
+        near(alpha(StrategyDraft::Canary { steps: vec![] }), 0.01 / 2.0 / 2.0);
+        near(alpha(StrategyDraft::Rolling { batches: 20, bake_ms: Millis(0) }), 0.01 / 19.0 / 2.0);
+        near(alpha(StrategyDraft::Direct), 0.01 / 2.0);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Share(u16);
 impl Share {
     /// Nothing.
     pub const NONE: Self = Self(0);
+    /// Every second request.
+    pub(crate) const HALF: Self = Self(5_000);
     /// Everything.
     pub const ALL: Self = Self(10_000);
 

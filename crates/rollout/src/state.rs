@@ -88,6 +88,9 @@ pub struct Pending<A> {
     pub since: Timestamp,
     /// Not asked for again before.
     pub retry_at: Timestamp,
+    /// What the target said when it was to be asked again.
+    #[serde(default)]
+    pub said: String,
     /// A pause or the global switch holds it up: it is not asked for, and its time does not run.
     #[serde(default)]
     pub held: bool,
@@ -99,7 +102,8 @@ pub struct Pending<A> {
 impl<A> Pending<A> {
     /// An act that was not asked for yet.
     pub fn new(act: A, ticket: u64, now: Timestamp) -> Self {
-        Self { act, ticket, attempt: 1, since: now, retry_at: now, held: false, found: false }
+        let said = String::new();
+        Self { act, ticket, attempt: 1, since: now, retry_at: now, said, held: false, found: false }
     }
 }
 

@@ -24,6 +24,7 @@ macro_rules! schema {
             step!($folder, 11, "0011_add_candidates"),
             step!($folder, 12, "0012_index_due_rollouts"),
             step!($folder, 13, "0013_drop_rollout_measurements"),
+            step!($folder, 15, "0015_complete_rollouts"),
         ]
     };
 }

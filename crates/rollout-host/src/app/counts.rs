@@ -2,8 +2,8 @@
 
 use hotswap_auth::OpContext;
 use hotswap_core::Violations;
-use hotswap_rollout::CountSource;
-use hotswap_rollout::judge::{Arm, Tally};
+use hotswap_rollout::judge::{Arm, Counts, Tally};
+use hotswap_rollout::{CountSource, Watch};
 
 use super::{Rollouts, found, parse_name};
 use crate::Error;
@@ -28,6 +28,9 @@ pub struct Report {
     pub candidate: Arm,
     /// The baseline's p95 in microseconds; `None`: not known.
     pub baseline_p95_us: Option<u64>,
+    /// What was slow where it was counted: more than so many microseconds, as the last answer said. `None`: not known, so
+    /// nothing was counted as slow.
+    pub slow_over_us: Option<u64>,
 }
 
 /// What a reporter needs for its next report.
@@ -42,7 +45,8 @@ pub struct Counting {
 }
 
 impl Rollouts {
-    /// Takes what a client counted. Counts of another step are passed over, and so are fewer than it reported before.
+    /// Takes what a client counted. Counts of another step are passed over, and so are fewer than it reported before by the
+    /// same measure of what is slow, and all where the rollout has ended.
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::NotFound`], [`Error::NothingCounted`], [`Error::Store`].
@@ -61,8 +65,13 @@ impl Rollouts {
             counting: watch.is_some(),
             slow_over_us: watch.and_then(|watch| watch.slow_over_us),
         };
+        if view.record.state.is_ended() {
+            return Ok(counting);
+        }
         let before = store::counts_of(&mut tx, id, &input.reporter).await?;
-        let stale = before.as_ref().is_some_and(|b| b.epoch == input.step && is_less(input, b));
+        let stale = before.as_ref().is_some_and(|b| {
+            b.epoch == input.step && b.slow_over_us == input.slow_over_us && is_less(input, b)
+        });
         let wants_p95 = input.baseline_p95_us.is_some() && before.as_ref().is_none_or(|b| b.p95_us.is_none());
         if stale || (watch.is_none_or(|watch| watch.epoch != input.step) && !wants_p95) {
             return Ok(counting);
@@ -74,16 +83,19 @@ impl Rollouts {
     }
 }
 
-/// The sum of what all reporters counted at a step; `None`: nobody did.
-pub(crate) fn sum(reports: &[Reported], epoch: u32) -> Option<(Arm, Arm)> {
-    let mut of_step = reports.iter().filter(|r| r.epoch == epoch).peekable();
-    of_step.peek()?;
-    let (mut baseline, mut candidate) = (Arm::default(), Arm::default());
-    for report in of_step {
-        add(&mut baseline, &report.baseline);
-        add(&mut candidate, &report.candidate);
+/// The sum of what all reporters counted at a step; `None`: nobody did. What was slow counts only where all of them took
+/// for slow what is: one that did not know it yet has seen no slow request in either arm, which is no sign of health.
+pub(crate) fn sum(reports: &[Reported], watch: &Watch) -> Option<Counts> {
+    let of_step: Vec<_> = reports.iter().filter(|r| r.epoch == watch.epoch).collect();
+    let mut counts = Counts {
+        timed: watch.slow_over_us.is_some() && of_step.iter().all(|r| r.slow_over_us == watch.slow_over_us),
+        ..Counts::default()
+    };
+    for report in &of_step {
+        add(&mut counts.baseline, &report.baseline);
+        add(&mut counts.candidate, &report.candidate);
     }
-    Some((baseline, candidate))
+    (!of_step.is_empty()).then_some(counts)
 }
 
 /// The baseline's p95, each reporter's by the requests that it saw.
@@ -124,6 +136,7 @@ fn reported(input: &Report) -> Reported {
         baseline: input.baseline.clone(),
         candidate: input.candidate.clone(),
         p95_us: input.baseline_p95_us,
+        slow_over_us: input.slow_over_us,
     }
 }
 

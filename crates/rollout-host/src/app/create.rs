@@ -40,7 +40,7 @@ impl Rollouts {
     ///
     /// # Errors
     /// [`Error::Invalid`] with every fault, of what the target can't do and of what the scope's policy asks for too;
-    /// [`Error::Frozen`], [`Error::Active`], [`Error::NothingLive`], [`Error::BaselineMoved`],
+    /// [`Error::Frozen`], [`Error::Active`], [`Error::NothingLive`], [`Error::BaselineMoved`], [`Error::DraftOutdated`],
     /// [`Error::RevisionNotFound`], [`Error::NotFound`] of the subject, [`Error::RequestIdReused`], [`Error::Store`].
     pub async fn create(&self, ctx: &OpContext, input: Create) -> Result<View, Error> {
         let Some(domain) = self.domain_of(&input.subject).cloned() else {
@@ -85,8 +85,9 @@ impl Rollouts {
         let mut v = Violations::new();
         check_reason(&mut v, "reason", &input.reason);
         self.check_source(&mut v, input);
-        let policy = store::policy_for(tx, subject).await?.map(|p| p.policy).unwrap_or_default();
-        let plan = policy.admit(&input.plan, domain.powers(subject)).map_err(|e| v.nest("", e)).ok();
+        let policy = store::policy_for(tx, subject).await?;
+        let (name, policy) = policy.map(|p| (p.name(), p.policy)).unwrap_or_default();
+        let plan = policy.admit(&name, &input.plan, domain.powers(subject)).map_err(|e| v.nest("", e)).ok();
         let sticky = input.sticky.clone().map(StickyKey::parse).transpose();
         let sticky = sticky.map_err(|e| v.nest("sticky", e)).ok();
         let (Some(plan), Some(sticky)) = (plan, sticky) else { return Err(v.into()) };
@@ -204,6 +205,14 @@ async fn standing(tx: &mut Tx, domain: &dyn Subjects, input: &Create) -> Result<
     };
     if input.from.is_some_and(|from| from != live) {
         return Err(Error::BaselineMoved { subject: subject.clone(), live: live.0 });
+    }
+    // What others made live since the draft was made would be taken back with it, and nobody would have said so.
+    if input.from.is_none()
+        && let Some(base) = domain.base(tx, subject, input.to).await?
+        && base != live
+    {
+        let (subject, draft) = (subject.clone(), input.to.0);
+        return Err(Error::DraftOutdated { subject, draft, base: base.0, live: live.0 });
     }
     if input.to == live {
         return Err(Violations::one("candidate_revision", "is live already").into());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hotswap_auth::OpContext;
 use hotswap_core::Timestamp;
 use hotswap_rollout::RolloutId;
+use hotswap_store::{StoreError, Tx};
 
 use super::{Rollouts, parse_name};
 use crate::Error;
@@ -22,6 +23,7 @@ impl Rollouts {
     /// # Errors
     /// [`Error::Store`]; what was dropped by then is, and the rest is the next time.
     pub async fn drop_measurements(&self, kept: Duration) -> Result<usize, Error> {
+        self.drop_counts(kept).await?;
         let mut dropped = 0;
         loop {
             let ids = self.measured_before(kept).await?;
@@ -35,10 +37,17 @@ impl Rollouts {
         }
     }
 
+    /// What clients reported, also for rollouts that were never measured.
+    async fn drop_counts(&self, kept: Duration) -> Result<(), Error> {
+        let mut tx = self.parts.db.write_unscoped().await?;
+        let before = ago(&mut tx, kept).await?;
+        store::drop_counts(&mut tx, before).await?;
+        Ok(tx.commit().await?)
+    }
+
     async fn measured_before(&self, kept: Duration) -> Result<Vec<RolloutId>, Error> {
         let mut tx = self.parts.db.read().await?;
-        let kept = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
-        let before = Timestamp(tx.now().await?.0.saturating_sub(kept));
+        let before = ago(&mut tx, kept).await?;
         Ok(store::measured_before(&mut tx, before, AT_ONCE).await?)
     }
 
@@ -71,4 +80,10 @@ impl Rollouts {
         let found = store::dropped(&mut self.parts.db.read().await?, id).await?;
         found.ok_or_else(|| Error::NotFound { name: id.to_string() })
     }
+}
+
+/// So long ago, by the database's clock.
+async fn ago(tx: &mut Tx, span: Duration) -> Result<Timestamp, StoreError> {
+    let span = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    Ok(Timestamp(tx.now().await?.0.saturating_sub(span)))
 }

@@ -88,6 +88,7 @@ fn of_judge(path: &str, plan: &PlanDraft) -> String {
         "panic.above_bp" => "panic_bps".to_owned(),
         "panic.min_requests" => "panic_min_samples".to_owned(),
         "patience_ms" => "patience".to_owned(),
+        "undecided" => "inconclusive".to_owned(),
         other => {
             let other = other.strip_prefix("method.").unwrap_or(other);
             other.replace("window_ms", "window").replace("level_bp", "level_bps")

@@ -30,6 +30,7 @@ pub(super) fn report(message: wire::ReportCountsRequest) -> Result<Report, Statu
         baseline,
         candidate,
         baseline_p95_us: Some(message.baseline_p95_us).filter(|p95| *p95 > 0),
+        slow_over_us: Some(message.slow_over_us).filter(|over| *over > 0),
     })
 }
 
@@ -65,12 +66,14 @@ mod tests {
             baseline: Some(baseline),
             candidate: Some(wire::ArmCounts::default()),
             baseline_p95_us: 9,
+            slow_over_us: 18,
         };
         let read = report(message).expect("valid");
         assert_eq!((read.name.as_str(), read.reporter.as_str(), read.step), ("rollouts/a", "host-1", 4));
         assert_eq!(read.baseline.all, Tally { requests: 1, errors: 2, slow: 3 });
         assert_eq!(read.baseline.buckets, [Tally { requests: 4, errors: 5, slow: 6 }]);
         assert_eq!((read.candidate, read.baseline_p95_us), (Arm::default(), Some(9)));
+        assert_eq!(read.slow_over_us, Some(18));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(super) fn status(error: Error) -> Status {
             refused().with("name", subject).with("revision", revision.to_string())
         }
         Error::NothingLive { subject } => refused().with("name", subject),
-        Error::BaselineMoved { subject, live } => {
+        Error::BaselineMoved { subject, live } | Error::DraftOutdated { subject, live, .. } => {
             refused().with("name", subject).with("live_revision", live.to_string())
         }
         Error::Active { subject, rollout } => {

@@ -151,9 +151,13 @@ pub(crate) async fn drop_measurements(tx: &mut Tx, id: RolloutId, limit: u64) ->
     tx.execute(sql::DROP_MEASUREMENTS, &[key(id), number(limit).into()]).await
 }
 
-/// Notes that nothing is left of what was measured; what clients reported goes with it.
+/// Drops what clients reported for rollouts that ended before a time.
+pub(crate) async fn drop_counts(tx: &mut Tx, before: Timestamp) -> Result<(), StoreError> {
+    tx.execute(sql::DROP_COUNTS_OF_ENDED, &[before.into()]).await.map(drop)
+}
+
+/// Notes that nothing is left of what was measured.
 pub(crate) async fn note_dropped(tx: &mut Tx, id: RolloutId, now: Timestamp) -> Result<(), StoreError> {
-    tx.execute(sql::DROP_COUNTS, &[key(id)]).await?;
     tx.execute(sql::NOTE_DROPPED, &[key(id), now.into()]).await.map(drop)
 }
 
@@ -326,6 +330,7 @@ pub(crate) async fn put_counts(
         row::to_json(&r.baseline, row::COUNTS, "baseline")?.into(),
         row::to_json(&r.candidate, row::COUNTS, "candidate")?.into(),
         r.p95_us.map(number).into(),
+        r.slow_over_us.map(number).into(),
         now.into(),
     ];
     tx.execute(sql::PUT_COUNTS, &values).await?;

@@ -188,15 +188,19 @@ pub(crate) struct Reported {
     pub(crate) baseline: Arm,
     pub(crate) candidate: Arm,
     pub(crate) p95_us: Option<u64>,
+    /// What was slow where it was counted; `None`: it was not known.
+    pub(crate) slow_over_us: Option<u64>,
 }
 
 pub(super) fn reported(row: &Row, rollout: &str) -> Result<Reported, StoreError> {
     let damaged = |column| StoreError::inconsistent(COUNTS, column, rollout);
+    let micros = |column| row.opt_int(column)?.map(u64::try_from).transpose().map_err(|_| damaged(column));
     Ok(Reported {
         reporter: row.text("reporter")?,
         epoch: u32::try_from(row.int("epoch")?).map_err(|_| damaged("epoch"))?,
         baseline: from_json(row, COUNTS, "baseline", rollout)?,
         candidate: from_json(row, COUNTS, "candidate", rollout)?,
-        p95_us: row.opt_int("p95_us")?.map(u64::try_from).transpose().map_err(|_| damaged("p95_us"))?,
+        p95_us: micros("p95_us")?,
+        slow_over_us: micros("slow_over_us")?,
     })
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use hotswap_audit::{Caller, Chain, Entry, Outcome};
 use hotswap_core::{Reason, Revision, Timestamp};
-use hotswap_rollout::judge::{Finding, Verdict};
+use hotswap_rollout::judge::{Evidence, Finding, Verdict};
 use hotswap_rollout::{Answered, Effects, Event, Facts, Record, State, Stored};
 use hotswap_store::{Row, StoreError, Tx};
 use serde_json::json;
@@ -120,6 +120,13 @@ fn author(event: &Event) -> Option<&str> {
     }
 }
 
+fn evidence(state: &State) -> Option<&Evidence> {
+    match state {
+        State::Running(running) => running.evidence.as_ref(),
+        State::Waiting(_) | State::Undoing(_) | State::Frozen(_) | State::Ended(_) => None,
+    }
+}
+
 /// Another attempt and another look are no transitions.
 fn is_transition(event: &Event) -> bool {
     !matches!(event, Event::Retried { .. } | Event::ApprovalReminded)
@@ -159,7 +166,9 @@ impl Turn<'_> {
         if let State::Running(running) = &self.record.state {
             before.step = running.step;
         }
-        if let Some(Finding { verdict, words, .. }) = &self.effects.finding {
+        // Where nothing can be compared, what was found before it stays the verdict.
+        let alone = evidence(&self.record.state).is_some_and(Evidence::is_alone);
+        if let (Some(Finding { verdict, words, .. }), false) = (&self.effects.finding, alone) {
             before.verdict = Some((*verdict, words.clone()));
         }
         if let Some(measurement) = &self.facts.measurement {

@@ -122,7 +122,6 @@ pub(crate) const MEASURED_BEFORE: &str = "SELECT id FROM rollouts WHERE ended_at
      AND measured_at IS NOT NULL AND measurements_dropped_at IS NULL AND ended_at <= $1 ORDER BY ended_at LIMIT $2";
 pub(crate) const DROP_MEASUREMENTS: &str = "DELETE FROM rollout_measurements WHERE rollout_id = $1 AND at IN \
      (SELECT at FROM rollout_measurements WHERE rollout_id = $1 ORDER BY at LIMIT $2)";
-pub(crate) const DROP_COUNTS: &str = "DELETE FROM rollout_counts WHERE rollout_id = $1";
 pub(crate) const NOTE_DROPPED: &str = "UPDATE rollouts SET measurements_dropped_at = $2 \
      WHERE id = $1 AND measurements_dropped_at IS NULL";
 pub(crate) const DROPPED: &str = "SELECT measurements_dropped_at FROM rollouts WHERE id = $1";
@@ -155,13 +154,19 @@ pub(crate) const SET_FREEZE: &str = "INSERT INTO rollout_freeze (id, frozen, rea
      VALUES (1, $1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET frozen = excluded.frozen, \
      reason = excluded.reason, actor = excluded.actor, changed_at = excluded.changed_at";
 
-pub(crate) const COUNTS: &str = "SELECT reporter, epoch, baseline, candidate, p95_us FROM rollout_counts WHERE rollout_id = $1 ORDER BY reporter";
-pub(crate) const COUNTS_OF: &str = "SELECT reporter, epoch, baseline, candidate, p95_us FROM rollout_counts \
-     WHERE rollout_id = $1 AND reporter = $2";
+pub(crate) const COUNTS: &str = "SELECT reporter, epoch, baseline, candidate, p95_us, slow_over_us \
+     FROM rollout_counts WHERE rollout_id = $1 ORDER BY reporter";
+pub(crate) const COUNTS_OF: &str = "SELECT reporter, epoch, baseline, candidate, p95_us, slow_over_us \
+     FROM rollout_counts WHERE rollout_id = $1 AND reporter = $2";
 pub(crate) const PUT_COUNTS: &str = "INSERT INTO rollout_counts \
-     (rollout_id, reporter, epoch, baseline, candidate, p95_us, reported_at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+     (rollout_id, reporter, epoch, baseline, candidate, p95_us, slow_over_us, reported_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
      ON CONFLICT (rollout_id, reporter) DO UPDATE SET epoch = excluded.epoch, baseline = excluded.baseline, \
-     candidate = excluded.candidate, p95_us = excluded.p95_us, reported_at = excluded.reported_at";
+     candidate = excluded.candidate, p95_us = excluded.p95_us, slow_over_us = excluded.slow_over_us, \
+     reported_at = excluded.reported_at";
+/// Few rollouts have any, so it is looked from here. Whoever reports for one that has ended adds none.
+pub(crate) const DROP_COUNTS_OF_ENDED: &str = "DELETE FROM rollout_counts WHERE rollout_id IN \
+     (SELECT c.rollout_id FROM rollout_counts c JOIN rollouts r ON r.id = c.rollout_id WHERE r.ended_at <= $1)";
 
 /// Every statement, for the test that prepares them.
 #[cfg(test)]
@@ -198,7 +203,6 @@ const ALL: &[&str] = &[
     MEASUREMENTS,
     MEASURED_BEFORE,
     DROP_MEASUREMENTS,
-    DROP_COUNTS,
     NOTE_DROPPED,
     DROPPED,
     POLICY,
@@ -212,6 +216,7 @@ const ALL: &[&str] = &[
     COUNTS,
     COUNTS_OF,
     PUT_COUNTS,
+    DROP_COUNTS_OF_ENDED,
 ];
 
 #[cfg(test)]

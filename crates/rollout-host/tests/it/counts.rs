@@ -1,7 +1,7 @@
 //! Counts that clients report, and verdicts that can be made again.
 
 use hotswap_rollout::judge::{Arm, Evidence, Reading, Tally, Verdict};
-use hotswap_rollout::{CountSource, Exposure, Millis};
+use hotswap_rollout::{Approvers, CountSource, Exposure, Level, Millis, PlanDraft};
 use hotswap_rollout_host::{Create, Error, Page, Report};
 
 use crate::harness::{Home, Place, canary, counts, create, ctx};
@@ -18,6 +18,7 @@ fn report(name: &str, reporter: &str, step: u32, errors: u64) -> Report {
         baseline: arm(4_500, 45),
         candidate: arm(500, errors),
         baseline_p95_us: Some(20_000),
+        slow_over_us: None,
     }
 }
 
@@ -60,6 +61,70 @@ async fn a_rollout_is_judged_by_what_clients_report() {
 }
 
 #[tokio::test]
+async fn what_was_counted_before_slow_was_known_says_nothing_of_slow_requests() {
+    let place = Place::new();
+    let home = Home::with_table(&place).await;
+    let view = home.rollouts.create(&ctx("ann"), reported()).await.expect("created");
+    home.settle().await;
+    let send = |r: Report| {
+        let rollouts = home.rollouts.clone();
+        async move { rollouts.report_counts(&ctx("app"), &r).await.expect("taken") }
+    };
+    let timed = || async {
+        home.pass(Millis(1_000));
+        home.settle().await;
+        let (page, ctx) = (Page::default(), ctx("eve"));
+        let newest = home.rollouts.measurements(&ctx, &view.name(), &page).await.expect("some").0.remove(0);
+        let Reading::Counts(counts) = newest.measurement.reading else { panic!("no counts") };
+        counts.timed
+    };
+    send(report(&view.name(), "a", 1, 5)).await;
+    assert!(!timed().await);
+    let counting = send(report(&view.name(), "a", 1, 5)).await;
+    assert_eq!(counting.slow_over_us, Some(40_000));
+    assert!(!timed().await, "the same report, and what is slow is known by now");
+    let known = |reporter| Report { slow_over_us: Some(40_000), ..report(&view.name(), reporter, 1, 5) };
+    // It counts anew from when it knew, so it has less.
+    send(Report { candidate: arm(400, 4), baseline: arm(4_000, 40), ..known("a") }).await;
+    assert!(timed().await);
+    send(report(&view.name(), "b", 1, 5)).await;
+    assert!(!timed().await, "one of two does not know it");
+    send(known("b")).await;
+    assert!(timed().await);
+}
+
+#[tokio::test]
+async fn reports_for_what_has_ended_leave_nothing() {
+    let place = Place::new();
+    let home = Home::with_table(&place).await;
+    // It waits for approval, so it is never measured.
+    let level = Level { approvers: Approvers::Role("admin".into()), quorum: 1 };
+    let plan = PlanDraft { approvals: vec![level], ..canary() };
+    let input = Create { plan, ..reported() };
+    let view = home.rollouts.create(&ctx("ann"), input).await.expect("created");
+    let back = hotswap_rollout::Order::Rollback { why: String::new(), instant: true };
+    let send = async |reporter| {
+        let report = report(&view.name(), reporter, 1, 5);
+        home.rollouts.report_counts(&ctx("app"), &report).await.expect("answered")
+    };
+    send("early").await;
+    home.say("bob", &view, back).await.expect("taken");
+    home.settle().await;
+    assert_eq!(home.word(&view).await, "not_started");
+    assert!(!send("late").await.counting);
+    let reporters = async || {
+        let mut tx = home.db.read().await.expect("a transaction");
+        let rows = tx.fetch_all("SELECT reporter FROM rollout_counts", &[]).await.expect("rows");
+        rows.iter().map(|row| row.text("reporter").expect("text")).collect::<Vec<_>>()
+    };
+    assert_eq!(reporters().await, ["early"]);
+    // What was reported for it goes all the same.
+    home.pass(Millis(1));
+    assert_eq!(home.rollouts.drop_measurements(std::time::Duration::ZERO).await.expect("looked"), 0);
+    assert!(reporters().await.is_empty());
+}
+
+#[tokio::test]
 async fn counts_that_nobody_asks_for_are_refused() {
     let place = Place::new();
     let home = Home::with_table(&place).await;
@@ -99,9 +164,8 @@ async fn a_stored_rollout_judged_again_gives_the_same_verdicts() {
     let judge = view.rollout.plan.judge().expect("a judge");
     let mut evidence: Option<Evidence> = None;
     for m in stored.iter().rev() {
-        let fresh = || Evidence::begin(m.measurement.epoch, m.since);
         if evidence.as_ref().is_none_or(|e| e.epoch() != m.measurement.epoch) {
-            evidence = Some(fresh());
+            evidence = view.rollout.plan.begin_evidence(m.measurement.epoch, m.since);
         }
         let found = evidence.as_mut().expect("begun").take(judge, &m.measurement).expect("newer");
         assert_eq!((found.verdict, &found.words), (m.finding.verdict, &m.finding.words));

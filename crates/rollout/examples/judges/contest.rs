@@ -97,7 +97,8 @@ impl Contest {
 
     fn some(&self, seeds: Range<u64>) -> Vec<Results> {
         let mut results: Vec<Results> = self.judges.iter().map(|_| Results::default()).collect();
-        let configs: Vec<_> = self.judges.iter().filter_map(|j| JudgeConfig::parse(&j.0, 1).ok()).collect();
+        let configs: Vec<_> =
+            self.judges.iter().filter_map(|j| JudgeConfig::parse(&j.0, 1, 1).ok()).collect();
         for seed in seeds {
             let mut evidence: Vec<_> =
                 configs.iter().map(|_| (Evidence::begin(0, Timestamp(0)), None)).collect();

@@ -147,6 +147,16 @@ impl Turn<'_> {
         if !waits && !paused && !full {
             return Err("nothing waits to be promoted: the step is being done".to_owned());
         }
+        if let Some(guard) = self.plan.guard()
+            && running.content.authors.contains(&command.actor.principal)
+        {
+            let passes =
+                matches!(running.position, Position::Baking { .. } | Position::Judging { .. }) && guard.waits;
+            if full || passes {
+                let by = &guard.by;
+                return Err(format!("{by} holds those who wrote the change to its steps; somebody else may"));
+            }
+        }
         self.tell(Event::Promoted { by: command.actor.principal.clone(), full });
         running.paused = None;
         running.hurry |= full;

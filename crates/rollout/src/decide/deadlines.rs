@@ -45,7 +45,8 @@ impl Turn<'_> {
 
     fn is_over(&self, ticket: u64) -> bool {
         let over = |outcome: &ActOutcome| {
-            outcome.ticket == ticket && !matches!(outcome.result, ActResult::Retry { .. })
+            outcome.ticket == ticket
+                && !matches!(outcome.result, ActResult::Retry { .. } | ActResult::Lagging { .. })
         };
         self.facts.outcome.as_ref().is_some_and(over)
     }

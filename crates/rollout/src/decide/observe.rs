@@ -4,7 +4,7 @@ use super::undo::LONGEST_WAIT;
 use super::{Abort, Turn};
 use crate::Event;
 use crate::facts::{ActOutcome, ActResult};
-use crate::judge::{Evidence, Finding, Verdict};
+use crate::judge::{Finding, Verdict};
 use crate::state::{Outcome, Pending, Position, Reason, Running, State};
 use crate::strategy::Act;
 
@@ -49,7 +49,7 @@ impl Turn<'_> {
         let before = evidence.verdict();
         let finding = evidence.take(judge, measurement)?;
         let abort = if running.forced { None } else { turns_round(&finding) };
-        if finding.verdict != before {
+        if finding.verdict != before && (abort.is_some() || !evidence.is_alone()) {
             self.tell(Event::Judged { words: finding.words.clone() });
         }
         self.out.finding = Some(finding);
@@ -59,8 +59,12 @@ impl Turn<'_> {
     fn acted(&mut self, mut running: Running, mut pending: Pending<Act>, outcome: ActOutcome) -> State {
         match outcome.result {
             ActResult::Done => self.act_done(running, pending.act),
-            ActResult::Retry { after, detail } => {
-                self.tell(Event::Retried { what: pending.act.to_string(), detail });
+            ActResult::Retry { after, detail } | ActResult::Lagging { after, detail } => {
+                // An attempt that says what the one before said is nothing new.
+                if pending.said != detail {
+                    pending.said.clone_from(&detail);
+                    self.tell(Event::Retried { what: pending.act.to_string(), detail });
+                }
                 pending.attempt = pending.attempt.saturating_add(1);
                 pending.retry_at = after.min(LONGEST_WAIT).after(self.now);
                 running.position = Position::Acting(pending);
@@ -87,7 +91,7 @@ impl Turn<'_> {
             Act::Expose(exposure) => {
                 running.hurry &= exposure != crate::Exposure::Full;
                 let epoch = u32::try_from(step).unwrap_or(u32::MAX);
-                running.evidence = self.plan.judge().map(|_| Evidence::begin(epoch, self.now));
+                running.evidence = self.plan.begin_evidence(epoch, self.now);
                 running.exposure = exposure;
             }
             Act::Stage | Act::Check(_) => {}

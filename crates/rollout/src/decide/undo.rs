@@ -8,6 +8,8 @@ use crate::{Event, Exposure, Millis};
 
 /// After so many failed attempts somebody is called.
 const STUCK_AFTER: u32 = 5;
+/// Who lags on the way back is waited for at most so long, an act.
+const FOR_LAGGARDS: Millis = Millis::minutes(10);
 /// A refused act is tried again after this.
 const AFTER_REFUSAL: Millis = Millis(10_000);
 /// The longest wait between two attempts, forward or back.
@@ -38,6 +40,14 @@ impl Turn<'_> {
                     self.try_undo_again(&mut undoing, position, *after, detail, false);
                     State::Undoing(undoing)
                 }
+                ActResult::Lagging { detail, .. } if self.has_waited(&position) => {
+                    self.tell(Event::LeftBehind { detail: detail.clone() });
+                    self.undo_done(undoing, position.act)
+                }
+                ActResult::Lagging { after, detail } => {
+                    self.try_undo_again(&mut undoing, position, *after, detail, false);
+                    State::Undoing(undoing)
+                }
                 ActResult::Refused(detail) => {
                     self.try_undo_again(&mut undoing, position, AFTER_REFUSAL, detail, true);
                     State::Undoing(undoing)
@@ -45,6 +55,13 @@ impl Turn<'_> {
             },
             _ => State::Undoing(undoing),
         }
+    }
+
+    /// Whether those who lag had their time. What they get when they come is the way back; waiting on would leave the
+    /// subject to a rollout that never ends.
+    fn has_waited(&self, pending: &Pending<UndoAct>) -> bool {
+        let time = self.plan.act_deadline().min(FOR_LAGGARDS);
+        time.after(pending.since) <= self.now
     }
 
     fn undo_done(&mut self, mut undoing: Undoing, act: UndoAct) -> State {

@@ -142,16 +142,20 @@ impl Default for JudgeDraft {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JudgeConfig {
     pub(crate) draft: JudgeDraft,
-    /// Among so many judged steps the chances are split.
+    /// Among so many steps that wait for a pass the chance of a false one is split.
     pub(crate) judged_steps: u32,
+    /// Among so many exposures the chance of a rollback without cause is split: each is judged anew, from its beginning to
+    /// its end, whether a step waits for that or not.
+    #[serde(default)]
+    pub(crate) judged_exposures: u32,
 }
 
 impl JudgeConfig {
-    /// Checks a draft.
+    /// Checks a draft: for so many exposures that have a baseline beside them, and steps that wait for a pass.
     ///
     /// # Errors
     /// Every fault, each with its field.
-    pub fn parse(draft: &JudgeDraft, judged_steps: u32) -> Result<Self, Violations> {
+    pub fn parse(draft: &JudgeDraft, exposures: u32, judged_steps: u32) -> Result<Self, Violations> {
         let mut v = Violations::new();
         draft.errors.check(&mut v, "errors");
         if let Some(slow) = draft.slow {
@@ -180,7 +184,8 @@ impl JudgeConfig {
         }
         check_method(&mut v, draft.method);
         v.into_result()?;
-        Ok(Self { draft: draft.clone(), judged_steps: judged_steps.max(1) })
+        let (judged_steps, judged_exposures) = (judged_steps.max(1), exposures.max(1));
+        Ok(Self { draft: draft.clone(), judged_steps, judged_exposures })
     }
 
     /// What was asked for.
@@ -205,7 +210,8 @@ impl JudgeConfig {
 
     /// Chance of a wrong fail of one test: a rollout's, over its tests.
     pub(crate) fn alpha(&self) -> f64 {
-        f64::from(self.draft.false_rollback_bp) / 10_000.0 / f64::from(self.judged_steps) / self.measures()
+        let exposures = f64::from(self.judged_exposures.max(self.judged_steps));
+        f64::from(self.draft.false_rollback_bp) / 10_000.0 / exposures / self.measures()
     }
 
     /// Chance of a wrong pass of one test. All measures must pass, so the chance is split among steps alone.

@@ -21,6 +21,9 @@ const MINUTE: Millis = Millis(60_000);
 pub struct Evidence {
     epoch: u32,
     since: Timestamp,
+    /// Nobody has the baseline beside it.
+    #[serde(default)]
+    alone: bool,
     verdict: Verdict,
     words: String,
     /// The newest measurement.
@@ -38,6 +41,7 @@ impl Evidence {
         Self {
             epoch,
             since,
+            alone: false,
             verdict: Verdict::NoData,
             words: "nothing was measured yet".into(),
             at: None,
@@ -45,6 +49,12 @@ impl Evidence {
             calm: Counts::default(),
             windows: Windows::default(),
         }
+    }
+
+    /// The same of an exposure that leaves nobody with the baseline: there is nothing to compare with at the same time, so
+    /// only a panic is a verdict.
+    pub fn begin_alone(epoch: u32, since: Timestamp) -> Self {
+        Self { alone: true, ..Self::begin(epoch, since) }
     }
 
     /// Of which exposure.
@@ -55,6 +65,11 @@ impl Evidence {
     /// When the exposure took hold.
     pub fn since(&self) -> Timestamp {
         self.since
+    }
+
+    /// Whether nobody has the baseline beside it: then nothing but a panic is a verdict on the candidate.
+    pub fn is_alone(&self) -> bool {
+        self.alone
     }
 
     /// What the judge says now.
@@ -88,6 +103,9 @@ impl Evidence {
             return without_figures(Verdict::Panic, words);
         }
         let (candidate, baseline) = (counts.candidate.all.requests, counts.baseline.all.requests);
+        if self.alone && candidate > 0 {
+            return without_figures(Verdict::Inconclusive, words::alone(counts.candidate.all));
+        }
         if candidate == 0 || baseline == 0 {
             return without_figures(Verdict::NoData, words::one_arm(candidate, baseline));
         }

@@ -31,6 +31,14 @@ pub(crate) fn untimed() -> String {
     "slow requests are not counted yet: the baseline's p95 is not known".into()
 }
 
+pub(crate) fn alone(candidate: Tally) -> String {
+    format!(
+        "everybody has the candidate, so nothing beside it can be compared with, and only a panic counts: {} of {} \
+         requests failed",
+        candidate.errors, candidate.requests
+    )
+}
+
 pub(crate) fn panic(candidate: Tally, share: f64, beside: f64) -> String {
     format!(
         "panic: {} of the candidate's last {} requests failed ({}), with {} of the baseline's",

@@ -6,7 +6,7 @@ use hotswap_rollout::judge::{
 };
 
 fn config(draft: &JudgeDraft) -> JudgeConfig {
-    JudgeConfig::parse(draft, 1).expect("a judge")
+    JudgeConfig::parse(draft, 1, 1).expect("a judge")
 }
 
 fn tally(requests: u64, errors: u64, slow: u64) -> Tally {
@@ -201,7 +201,7 @@ fn evidence_survives_its_stored_form_in_the_midst() {
 fn faults_of_a_method_are_named() {
     let method =
         Method::MannWhitney { window_ms: Millis(1), min_windows: 2, tolerance_percent: 25, level_bp: 0 };
-    let faults = JudgeConfig::parse(&JudgeDraft { method, ..usual() }, 1).expect_err("faults");
+    let faults = JudgeConfig::parse(&JudgeDraft { method, ..usual() }, 1, 1).expect_err("faults");
     let fields: Vec<_> = faults.iter().map(|v| v.field.as_str()).collect();
     let names = ["window_ms", "min_windows", "level_bp"];
     assert_eq!(fields, names.map(|name| format!("method.mann_whitney.{name}")));

@@ -78,9 +78,11 @@ fn orders() -> impl Strategy<Value = Order> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let retry = ActResult::Retry { after: Millis(5), detail: String::new() };
+    let lagging = ActResult::Lagging { after: Millis(5), detail: String::new() };
     let outcome = prop_oneof![
         6 => Just(Some(ActResult::Done)),
         1 => Just(Some(retry)),
+        1 => Just(Some(lagging)),
         1 => Just(Some(ActResult::Refused("no".into()))),
         2 => Just(None),
     ];
@@ -176,7 +178,8 @@ impl Run {
 
     /// What the world does between two decisions.
     fn goes_on(&mut self, step: &Step) -> Result<(), TestCaseError> {
-        if step.outcome == Some(ActResult::Done) && !step.stale {
+        let stands = matches!(step.outcome, Some(ActResult::Done | ActResult::Lagging { .. }));
+        if stands && !step.stale {
             self.asked.clone().map_or(Ok(()), |asked| self.is_done(&asked))?;
         } else if step.reached && !matches!(step.outcome, Some(ActResult::Refused(_))) {
             self.request.clone().map_or(Ok(()), |request| self.is_done(&request))?;

@@ -164,6 +164,22 @@ fn a_candidate_that_dies_late_is_found_by_its_last_minute() {
 }
 
 #[test]
+fn with_everybody_on_it_a_candidate_is_not_compared_with_what_was_before_and_a_panic_still_counts() {
+    let mut world = at_half(&draft());
+    world.measure(healthy());
+    world.pass(Millis::minutes(5));
+    world.settle();
+    assert_eq!((&world.out, world.step().as_str()), (&Exposure::Full, "baking for 5 min"));
+    // Worse than the baseline was a while ago: so might the baseline be by now.
+    world.measure(counts(1_000, 200));
+    assert_eq!(world.word(), "running");
+    world.measure(counts(1_100, 300));
+    assert_eq!(world.word(), "rolling_back");
+    while world.do_requested() {}
+    assert!(world.tale().starts_with("rolled back: panic"), "{}", world.tale());
+}
+
+#[test]
 fn a_second_rollback_makes_the_first_one_instant() {
     let mut world = at_half(&gradual());
     world.say("bob", rollback());
@@ -272,6 +288,48 @@ fn a_way_back_that_fails_is_tried_on_and_somebody_is_called() {
     assert_eq!(world.word(), "rollback_stuck");
     while world.do_requested() {}
     assert_eq!((world.word(), &world.out), ("rolled_back", &Exposure::None));
+}
+
+#[test]
+fn a_way_back_leaves_those_behind_that_never_take_it() {
+    let mut world = baking_at_a_tenth(&draft());
+    world.say("bob", rollback());
+    let lagging =
+        || ActResult::Lagging { after: Millis(200), detail: "proxies/dead must still take it".into() };
+    for act in [Act::Expose(Exposure::None), Act::Withdraw] {
+        let began = world.now;
+        loop {
+            assert_eq!(world.last.request.as_ref().map(|r| &r.act), Some(&act));
+            world.answer(lagging());
+            if Millis::minutes(10).after(began) <= world.now {
+                break;
+            }
+            world.pass(Millis::minutes(1));
+            world.turn(Facts::default());
+        }
+        let said = "nobody is waited for any longer: proxies/dead must still take it";
+        assert!(world.log.iter().any(|event| event.to_string() == said));
+    }
+    assert_eq!(world.word(), "rolled_back");
+
+    // What does not stand yet is tried on for ever.
+    let mut world = baking_at_a_tenth(&draft());
+    world.say("bob", rollback());
+    for _ in 0..100 {
+        world.answer(ActResult::Retry { after: Millis(200), detail: "the store is away".into() });
+        world.pass(Millis::minutes(1));
+        world.turn(Facts::default());
+    }
+    assert_eq!(world.word(), "rollback_stuck");
+}
+
+#[test]
+fn forward_nobody_is_left_behind() {
+    let mut world = World::new(&draft());
+    world.turn(Facts::default());
+    world.pass(Millis::minutes(10));
+    world.answer(ActResult::Lagging { after: Millis(200), detail: "proxies/dead must still take it".into() });
+    assert_eq!(world.word(), "rolling_back");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use hotswap_rollout::judge::{JudgeDraft, Reading, Undecided};
 use hotswap_rollout::{
     Act, ActResult, Answered, CanaryStepDraft, Check, CohortDraft, CohortKey, Event, Exposure, Facts, Millis,
-    Order, PlanDraft, RollbackDraft, ShadowEnd, SmokeTest, State, StrategyDraft,
+    Order, PlanDraft, Powers, RollbackDraft, RolloutPolicy, ShadowEnd, SmokeTest, State, StrategyDraft,
 };
 
 use crate::world::{World, baking_at_a_tenth, draft, healthy, pause, promote, rollback, share};
@@ -187,6 +187,33 @@ fn the_global_switch_holds_everything_but_the_way_back() {
     assert_eq!(world.word(), "rolled_back");
 }
 
+#[test]
+fn who_wrote_a_change_does_not_pass_over_what_a_policy_asks_for() {
+    let policy = RolloutPolicy { judged: true, min_bake_ms: Millis::minutes(1), ..RolloutPolicy::default() };
+    let world = || {
+        let mut world = World::new(&draft());
+        world.plan = policy.admit("rolloutPolicies/p", &draft(), Powers::ALL).expect("admitted");
+        world.settle();
+        world
+    };
+    let all_the_way = Order::Promote { step: None, full: true };
+    let mut baking = world();
+    let refused = Answered::Refused(
+        "rolloutPolicies/p (judged, min_bake) holds those who wrote the change to its steps; somebody else may"
+            .into(),
+    );
+    for order in [all_the_way.clone(), promote()] {
+        assert_eq!(baking.say("ann", order), refused, "the bake");
+    }
+    baking.pass(Millis::minutes(5));
+    baking.settle();
+    assert_eq!((baking.step().as_str(), baking.say("ann", promote())), ("waiting for the judge", refused));
+    assert_eq!(baking.say("bob", promote()), Answered::Done);
+    assert_eq!(world().say("bob", all_the_way.clone()), Answered::Done);
+    // Where no policy asks for anything, authors do as they like.
+    assert_eq!(baking_at_a_tenth(&draft()).say("ann", all_the_way), Answered::Done);
+}
+
 /// A world that intends to expose half, and whose driver died before it asked for it.
 fn about_to_expose_half() -> World {
     let mut world = baking_at_a_tenth(&draft());
@@ -278,6 +305,19 @@ fn an_act_that_can_be_tried_again_is() {
     world.turn(Facts::default());
     let again = world.last.request.clone().expect("staging again");
     assert_eq!((again.act, again.ticket, again.attempt), (first.act, first.ticket, 2));
+}
+
+#[test]
+fn of_attempts_that_say_the_same_the_first_alone_is_told() {
+    let mut world = World::new(&draft());
+    world.turn(Facts::default());
+    let told = |world: &World| world.log.iter().filter(|e| matches!(e, Event::Retried { .. })).count();
+    for (detail, events) in [("a lags", 1), ("a lags", 1), ("b lags", 2), ("b lags", 2)] {
+        world.answer(ActResult::Retry { after: Millis(200), detail: detail.into() });
+        assert_eq!(told(&world), events, "{detail}");
+        world.pass(Millis(200));
+        world.turn(Facts::default());
+    }
 }
 
 #[test]

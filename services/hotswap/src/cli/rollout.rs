@@ -76,6 +76,9 @@ pub(crate) struct RolloutCreate {
     /// The revision to roll out. Default: the newest, which must be a draft
     #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) candidate: Option<i64>,
+    /// The live revision that it starts from, also where the draft was made from an earlier one
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) baseline: Option<i64>,
     #[command(flatten)]
     pub(crate) strategy: StrategyArgs,
     #[command(flatten)]
@@ -184,7 +187,7 @@ pub(crate) struct RolloutPromote {
     /// To everybody at once; smoke tests are still run
     #[arg(long)]
     pub(crate) full: bool,
-    /// Only while it is at this step, counted from 1
+    /// Only while it is at this step, counted from 1; without it, the one that it is at when this begins
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) step: Option<i32>,
 }

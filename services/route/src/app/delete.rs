@@ -40,7 +40,7 @@ impl App {
         if !etag.admits(&input.etag) {
             return Err(Error::StaleEtag { name: name.to_string(), current: etag.as_str().to_owned() });
         }
-        let users = store::users_of(&mut tx, name.as_str()).await?;
+        let users = self.users_of(&mut tx, name.as_str()).await?;
         if !users.is_empty() {
             return Err(Error::PoolInUse { name: name.to_string(), users });
         }

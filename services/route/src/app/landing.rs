@@ -6,6 +6,7 @@ use hotswap_store::Tx;
 
 use super::{App, Error};
 use crate::domain::{Content, Resource};
+use crate::store;
 use crate::target::DOMAIN;
 
 impl App {
@@ -22,6 +23,19 @@ impl App {
     pub(super) async fn may_go(&self, tx: &mut Tx, name: &str) -> Result<(), Error> {
         self.rollouts.check_delete(tx, name).await?;
         self.is_thawed(tx).await
+    }
+
+    /// Routes that need a pool, up to ten: those that send to it, and those whose rollout may yet bring back a revision
+    /// that does.
+    pub(super) async fn users_of(&self, tx: &mut Tx, pool: &str) -> Result<Vec<String>, Error> {
+        let mut users = store::users_of(tx, pool).await?;
+        for (rollout, name) in store::rollouts::committed_from(tx, pool).await? {
+            let active = self.rollouts.active(tx, &name).await?;
+            if active.is_some_and(|view| view.rollout.id == rollout) && !users.contains(&name) {
+                users.push(name);
+            }
+        }
+        Ok(users)
     }
 
     async fn is_thawed(&self, tx: &mut Tx) -> Result<(), Error> {

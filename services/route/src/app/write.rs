@@ -100,6 +100,8 @@ impl App {
         store::put(&mut tx, &resource, ctx.actor()).await?;
         if options.landing == Landing::Live {
             self.landed(&mut tx, ctx, before.as_ref(), &resource).await?;
+        } else if let Some(before) = &before {
+            store::rebase(&mut tx, resource.full_name(), before.revision, revision).await?;
         }
         if let Some(key) = key {
             tx.keep_request(key, resource.full_name(), resource.revision, self.clock.now()).await?;
@@ -131,7 +133,7 @@ impl App {
             return Ok(draft);
         }
         draft.revision = tx.next_revision(store::SCOPE).await?;
-        store::keep(&mut tx, &draft, ctx.actor()).await?;
+        store::keep(&mut tx, &draft, live.revision, ctx.actor()).await?;
         if let Some(key) = key {
             tx.keep_request(key, draft.full_name(), draft.revision, self.clock.now()).await?;
         }

@@ -57,6 +57,7 @@ fn held_up(reason: Reason, message: String, error: hotswap_rollout_host::Error) 
         | Refusal::RevisionNotFound { .. }
         | Refusal::NothingLive { .. }
         | Refusal::BaselineMoved { .. }
+        | Refusal::DraftOutdated { .. }
         | Refusal::Refused { .. }
         | Refusal::ContentChanged { .. }
         | Refusal::NothingCounted { .. }

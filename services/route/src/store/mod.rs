@@ -45,12 +45,19 @@ pub(crate) async fn users_of(tx: &mut Tx, pool: &str) -> Result<Vec<String>, Sto
 /// Writes a resource and its revision. It takes the place of one of the same name.
 pub(crate) async fn put<C: Content>(tx: &mut Tx, r: &Resource<C>, actor: &str) -> Result<(), StoreError> {
     write(tx, r).await?;
-    note(tx, r, r.updated_at, actor, Some(row::spec(&r.content)?), Some(r.version)).await
+    let spec = Some(row::spec(&r.content)?);
+    note(tx, r, (r.updated_at, actor), spec, Standing::Live(r.version)).await
 }
 
-/// Keeps a revision that is not live.
-pub(crate) async fn keep<C: Content>(tx: &mut Tx, r: &Resource<C>, actor: &str) -> Result<(), StoreError> {
-    note(tx, r, r.updated_at, actor, Some(row::spec(&r.content)?), None).await
+/// Keeps a revision that is not live, made from the live one.
+pub(crate) async fn keep<C: Content>(
+    tx: &mut Tx,
+    r: &Resource<C>,
+    base: Revision,
+    actor: &str,
+) -> Result<(), StoreError> {
+    let spec = Some(row::spec(&r.content)?);
+    note(tx, r, (r.updated_at, actor), spec, Standing::Draft(base)).await
 }
 
 /// Writes a resource whose content has a revision already: what proxies see of it is of its version.
@@ -81,7 +88,7 @@ pub(crate) async fn delete<C: Content>(
     actor: &str,
 ) -> Result<(), StoreError> {
     tx.execute(sql::DELETE, &[r.full_name().into()]).await?;
-    note(tx, &Resource { revision, ..r.clone() }, at, actor, None, Some(revision)).await?;
+    note(tx, &Resource { revision, ..r.clone() }, (at, actor), None, Standing::Live(revision)).await?;
     tx.log_change(SCOPE, revision, r.full_name()).await
 }
 
@@ -90,14 +97,25 @@ pub(crate) async fn land(tx: &mut Tx, name: &str, which: Revision, at: Revision)
     tx.execute(sql::LAND, &[name.into(), which.into(), at.into()]).await.map(drop)
 }
 
+/// How a revision is written.
+enum Standing {
+    /// Live from this revision of the configuration on.
+    Live(Revision),
+    /// As a draft, from this live one.
+    Draft(Revision),
+}
+
 async fn note<C: Content>(
     tx: &mut Tx,
     r: &Resource<C>,
-    at: Timestamp,
-    actor: &str,
+    (at, actor): (Timestamp, &str),
     spec: Option<String>,
-    landed: Option<Revision>,
+    standing: Standing,
 ) -> Result<(), StoreError> {
+    let (landed, base) = match standing {
+        Standing::Live(at) => (Some(at.0), None),
+        Standing::Draft(from) => (None, Some(from.0)),
+    };
     let values = [
         r.full_name().into(),
         r.revision.into(),
@@ -106,7 +124,8 @@ async fn note<C: Content>(
         at.into(),
         actor.into(),
         spec.into(),
-        landed.map(|at| at.0).into(),
+        landed.into(),
+        base.into(),
     ];
     tx.execute(sql::PUT_REVISION, &values).await.map(drop)
 }
@@ -161,6 +180,17 @@ pub(crate) async fn revision<C: Content>(
 pub(crate) async fn live(tx: &mut Tx, name: &str) -> Result<Option<Revision>, StoreError> {
     let row = tx.fetch_opt(sql::LIVE, &[name.into()]).await?;
     row.map(|row| Ok(Revision(row.int("revision")?))).transpose()
+}
+
+/// The live revision that a draft was made from; `None`: it is no draft, or nobody knows.
+pub(crate) async fn base(tx: &mut Tx, name: &str, draft: Revision) -> Result<Option<Revision>, StoreError> {
+    let row = tx.fetch_opt(sql::BASE, &[name.into(), draft.into()]).await?;
+    Ok(row.map(|row| row.opt_int("base")).transpose()?.flatten().map(Revision))
+}
+
+/// Drafts made from a live revision are as good as made from the one behind it.
+pub(crate) async fn rebase(tx: &mut Tx, name: &str, from: Revision, to: Revision) -> Result<(), StoreError> {
+    tx.execute(sql::REBASE, &[name.into(), from.into(), to.into()]).await.map(drop)
 }
 
 /// What somebody wrote as a revision.

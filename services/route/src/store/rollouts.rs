@@ -21,6 +21,8 @@ pub(crate) struct Track {
     pub(crate) version: Revision,
     /// The revision that was live before it.
     pub(crate) baseline: Revision,
+    /// The pool that a commit's way back needs.
+    pub(crate) baseline_pool: Option<String>,
 }
 
 fn key(rollout: RolloutId) -> String {
@@ -37,6 +39,7 @@ pub(crate) async fn tracked(tx: &mut Tx, rollout: RolloutId) -> Result<Option<Tr
             standing: standing.ok_or_else(|| StoreError::inconsistent(ROLLOUTS, "standing", key(rollout)))?,
             version: Revision(row.int("version")?),
             baseline: Revision(row.int("baseline")?),
+            baseline_pool: row.opt_text("baseline_pool")?,
         })
     };
     row.map(track).transpose()
@@ -57,9 +60,21 @@ pub(crate) async fn track(
         track.standing.as_str().into(),
         track.version.into(),
         track.baseline.into(),
+        track.baseline_pool.clone().into(),
         at.into(),
     ];
     tx.execute(sql::TRACK, &values).await.map(drop)
+}
+
+/// Commits whose way back needs a pool: the rollout of each, and of what.
+pub(crate) async fn committed_from(tx: &mut Tx, pool: &str) -> Result<Vec<(RolloutId, String)>, StoreError> {
+    let rows = tx.fetch_all(sql::COMMITTED_FROM, &[pool.into()]).await?;
+    let committed = rows.iter().map(|row| {
+        let (id, name) = (row.text("rollout")?, row.text("name")?);
+        let damaged = |_| StoreError::inconsistent(ROLLOUTS, "rollout", &id);
+        Ok((RolloutId(id.parse().map_err(damaged)?), name))
+    });
+    committed.collect()
 }
 
 /// Forgets rollouts that ended before a time: whoever drove them is long gone.

@@ -33,8 +33,8 @@ pub(crate) const PUT: &str = "INSERT INTO gateway_resources \
      candidate_pool = excluded.candidate_pool";
 pub(crate) const DELETE: &str = "DELETE FROM gateway_resources WHERE name = $1";
 pub(crate) const PUT_REVISION: &str = "INSERT INTO gateway_revisions \
-     (name, revision, uid, created_at, written_at, actor, spec, landed) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+     (name, revision, uid, created_at, written_at, actor, spec, landed, base) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 pub(crate) const REVISIONS: &str =
     revision_columns!("WHERE name = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3");
 pub(crate) const REVISION: &str = revision_columns!("WHERE name = $1 AND revision = $2");
@@ -92,15 +92,23 @@ pub(crate) const PROXIES_AFTER: &str = "SELECT name, replica, connected, instanc
      last_seen_at, backends, features FROM gateway_proxies WHERE revision > $1 ORDER BY name";
 
 pub(crate) const LIVE: &str = "SELECT revision FROM gateway_resources WHERE name = $1";
+pub(crate) const BASE: &str = "SELECT base FROM gateway_revisions WHERE name = $1 AND revision = $2";
+/// What operators did to the live revision is in every draft, too.
+pub(crate) const REBASE: &str = "UPDATE gateway_revisions SET base = $3 WHERE name = $1 AND base = $2";
 pub(crate) const WRITTEN: &str = "SELECT r.uid, r.spec, r.actor FROM gateway_revisions r \
      JOIN gateway_resources g ON g.name = r.name AND g.uid = r.uid \
      WHERE r.name = $1 AND r.revision = $2 AND r.spec IS NOT NULL";
 pub(crate) const TRACKED: &str =
-    "SELECT fence, standing, version, baseline FROM gateway_rollouts WHERE rollout = $1";
+    "SELECT fence, standing, version, baseline, baseline_pool FROM gateway_rollouts WHERE rollout = $1";
 pub(crate) const TRACK: &str = "INSERT INTO gateway_rollouts \
-     (rollout, name, fence, standing, version, baseline, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+     (rollout, name, fence, standing, version, baseline, baseline_pool, updated_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
      ON CONFLICT (rollout) DO UPDATE SET fence = excluded.fence, standing = excluded.standing, \
-     version = excluded.version, baseline = excluded.baseline, updated_at = excluded.updated_at";
+     version = excluded.version, baseline = excluded.baseline, baseline_pool = excluded.baseline_pool, \
+     updated_at = excluded.updated_at";
+/// Commits whose way back needs a pool.
+pub(crate) const COMMITTED_FROM: &str = "SELECT rollout, name FROM gateway_rollouts \
+     WHERE baseline_pool = $1 AND standing = 'committed' ORDER BY name";
 pub(crate) const FORGET: &str =
     "DELETE FROM gateway_rollouts WHERE updated_at < $1 AND standing <> 'resident'";
 pub(crate) const PUT_COUNTS: &str = "INSERT INTO gateway_arm_counts \
@@ -162,6 +170,9 @@ pub(crate) const ALL: &[&str] = &[
     WRITTEN,
     TRACKED,
     TRACK,
+    COMMITTED_FROM,
+    BASE,
+    REBASE,
     FORGET,
     PUT_COUNTS,
     COUNTS,

@@ -58,7 +58,7 @@ impl RouteTarget {
         loop {
             changes.mark_unchanged();
             let result = self.held(demand).await;
-            if !matches!(result, ActResult::Retry { .. }) {
+            if !matches!(result, ActResult::Retry { .. } | ActResult::Lagging { .. }) {
                 return result;
             }
             tokio::select! {
@@ -119,7 +119,9 @@ fn standing(demand: &Demand, hold: &Hold) -> ActResult {
     }
     match hold.lagging.as_slice() {
         [] => ActResult::Done,
-        lagging => wait(format!("{} must still take it", named(lagging))),
+        lagging => {
+            ActResult::Lagging { after: AGAIN, detail: format!("{} must still take it", named(lagging)) }
+        }
     }
 }
 
@@ -178,7 +180,9 @@ mod tests {
     #[test]
     fn of_many_that_lag_the_first_are_named() {
         let hold = Hold { lagging: (0..7).map(|n| format!("p{n}")).collect(), ..Hold::default() };
-        let ActResult::Retry { detail, .. } = standing(&demand(false, false), &hold) else { panic!("waits") };
+        let ActResult::Lagging { detail, .. } = standing(&demand(false, false), &hold) else {
+            panic!("waits")
+        };
         assert!(detail.starts_with("proxies/p0, proxies/p1") && detail.contains("and 2 more"), "{detail}");
     }
 }

@@ -136,7 +136,12 @@ impl RouteTarget {
             (_, None) => before.revision,
         };
         let after = self.write(&mut tx, rollout, next.resource, next.live).await?;
-        let track = Track { fence, standing: next.standing, version: after.version, baseline };
+        let baseline_pool = match next.standing {
+            Tracked::Committed => before.content.pool().map(str::to_owned),
+            Tracked::Resident | Tracked::Withdrawn => None,
+        };
+        let (standing, version) = (next.standing, after.version);
+        let track = Track { fence, standing, version, baseline, baseline_pool };
         rollouts::track(&mut tx, rollout.id, after.full_name(), &track, self.app.clock.now()).await?;
         if next.standing != Tracked::Resident {
             rollouts::drop_counts(&mut tx, rollout.id).await?;
@@ -225,7 +230,8 @@ impl RouteTarget {
             None => return Ok(at),
         };
         if known != Some((fence, standing)) {
-            let fresh = Track { fence, standing, version: at, baseline: found.resource.revision };
+            let baseline = found.resource.revision;
+            let fresh = Track { fence, standing, version: at, baseline, baseline_pool: None };
             let track = found.track.map_or(fresh, |track| Track { fence, standing, ..track });
             let name = found.resource.full_name();
             rollouts::track(&mut tx, rollout.id, name, &track, self.app.clock.now()).await?;

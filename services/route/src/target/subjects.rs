@@ -50,6 +50,15 @@ impl Subjects for RouteSubjects {
         Box::pin(store::live(tx, subject))
     }
 
+    fn base<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        subject: &'a str,
+        revision: Revision,
+    ) -> Answer<'a, Option<Revision>> {
+        Box::pin(store::base(tx, subject, revision))
+    }
+
     fn content<'a>(
         &'a self,
         tx: &'a mut Tx,

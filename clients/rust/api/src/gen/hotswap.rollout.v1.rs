@@ -345,7 +345,8 @@ pub struct Judgement {
     /// Requests that each arm must have had before a verdict is given. 0 takes the default, 20.
     #[prost(uint64, tag = "8")]
     pub min_samples: u64,
-    /// Chance of a rollback without cause over the whole rollout, in basis points: 1 to 2,000. 0 takes the default, 100.
+    /// Chance of a rollback without cause over the whole rollout, split among all exposures that leave somebody with the
+    /// baseline, in basis points: 1 to 2,000. 0 takes the default, 100.
     #[prost(uint32, tag = "9")]
     pub false_rollback_bps: u32,
     /// Chance that a candidate beyond a limit passes, in basis points: 1 to 2,000. 0 takes the default, 100.
@@ -755,10 +756,13 @@ pub struct RolloutPolicy {
     /// Who must approve; they take the place of those that the rollout names. At most 3.
     #[prost(message, repeated, tag = "3")]
     pub approval_levels: ::prost::alloc::vec::Vec<ApprovalLevel>,
-    /// true: the candidate may not go to everybody at once.
+    /// true: the candidate may not go to everybody at once: first to a cohort, or to at most half of the requests. Who wrote
+    /// the change may not promote it all the way; so for `judged`, `min_bake` and `max_first_share_bps`.
     #[prost(bool, tag = "4")]
     pub gradual: bool,
-    /// true: a judge must say pass.
+    /// true: a judge must say pass, with limits of at most 1,000 basis points or 100 %, at least 20 samples, a chance of a
+    /// false promotion of at most 500 basis points, and not `INCONCLUSIVE_PROMOTE`. Who wrote the change may not promote it
+    /// past a bake or the judge; so for `min_bake`.
     #[prost(bool, tag = "5")]
     pub judged: bool,
     /// true: smoke tests must run.
@@ -988,7 +992,7 @@ pub struct PromoteRolloutRequest {
     /// A UUID that makes a repeated call safe for 24 hours.
     #[prost(string, tag = "4")]
     pub request_id: ::prost::alloc::string::String,
-    /// true: to the end at once.
+    /// true: to the end at once. Who wrote the change may not where a policy asks for steps.
     #[prost(bool, tag = "5")]
     pub full: bool,
     /// The step that was seen, from 1: where it has moved on, nothing is done. 0: whichever it is.
@@ -1217,6 +1221,10 @@ pub struct ReportCountsRequest {
     /// The baseline's 95th percentile of latency, in µs. 0: not known.
     #[prost(uint64, tag = "6")]
     pub baseline_p95_us: u64,
+    /// What was counted as slow: what took longer, in µs, as the last answer said. 0: it was not known. Slow requests are
+    /// judged where all reporters counted them by what the rollout takes for slow; where that changes, count anew.
+    #[prost(uint64, tag = "7")]
+    pub slow_over_us: u64,
 }
 /// What the reporter needs for its next report.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -92,7 +92,7 @@ fn content_hash(state: &State) -> String {
 /// The newest verdict: of the exposure under way; else the one that ended it, or the last that was stored.
 fn verdict(view: &View) -> (wire::Verdict, String) {
     let state = &view.record.state;
-    let evidence = running(state).and_then(|running| running.evidence.as_ref());
+    let evidence = running(state).and_then(|running| running.evidence.as_ref()).filter(|e| !e.is_alone());
     let live = evidence.map(|e| (e.verdict(), e.words().to_owned()));
     let ended = || reason(state).and_then(said);
     let found = live.or_else(ended).or_else(|| view.verdict.clone());

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use hotswap_core::{Clock, Ids, SystemClock, SystemIds};
 use hotswap_rollout::judge::Reading;
 use hotswap_rollout::{
-    CanaryStepDraft, MetricSource, Millis, Order, PlanDraft, Rollout, StrategyDraft, Watch,
+    CanaryStepDraft, MetricSource, Millis, Order, PlanDraft, RollbackDraft, Rollout, StrategyDraft, Watch,
 };
-use hotswap_rollout_host::{Driver, DriverOptions, RolloutMetrics, Sources, Subjects, View};
+use hotswap_rollout_host::{Driver, DriverOptions, RolloutMetrics, Rollouts, Sources, Subjects, View};
 use hotswap_runtime::Supervisor;
 use hotswap_store::{Database, Db, PostgresOptions};
 use hotswap_telemetry::Metrics;
@@ -61,7 +61,7 @@ impl Dice {
 pub(crate) enum Kills {
     /// Again and again, until all have ended.
     ByTime,
-    /// One each, when so many acts were done.
+    /// One each, when so many acts were done; and all of them at once, while a rollout is on its way back.
     AtActs(Vec<i64>),
 }
 
@@ -91,10 +91,11 @@ fn plan(kind: &str) -> PlanDraft {
     let canary = || StrategyDraft::Canary { steps: vec![step(1_000), step(5_000), step(10_000)] };
     match kind {
         "direct" => PlanDraft::new(StrategyDraft::Direct),
-        // It waits for a person, who rolls it back.
+        // It waits for a person, who rolls it back, step by step.
         "back" => {
             let gated = CanaryStepDraft { gate: true, ..step(1_000) };
-            PlanDraft::new(StrategyDraft::Canary { steps: vec![gated] })
+            let rollback = RollbackDraft::Gradual { steps: 4, every_ms: Millis(300) };
+            PlanDraft { rollback, ..PlanDraft::new(StrategyDraft::Canary { steps: vec![gated] }) }
         }
         _ => PlanDraft::new(canary()),
     }
@@ -131,6 +132,11 @@ impl<S> Drop for Replicas<S> {
     }
 }
 
+async fn is_at_its_gate(rollouts: &Rollouts, name: &str) -> bool {
+    let view = rollouts.get(&ctx("bob"), name).await.expect("it is there");
+    view.record.state.word() == "waiting_for_promotion"
+}
+
 /// Creates rollouts of all kinds, in turn; commands to take some back are on their way.
 async fn begin(home: &Home, rollouts: u64) -> (Vec<View>, JoinSet<()>) {
     let mut views = Vec::new();
@@ -143,8 +149,14 @@ async fn begin(home: &Home, rollouts: u64) -> (Vec<View>, JoinSet<()>) {
     for view in views.iter().filter(|v| v.rollout.subject.contains("back")) {
         let mut input = command(view, Order::Rollback { why: "no".into(), instant: false });
         input.request_id = Some(view.rollout.id.0);
-        let rollouts = home.rollouts.clone();
-        said.spawn(async move { rollouts.send(&ctx("bob"), input).await.map(drop).expect("taken") });
+        let (rollouts, name) = (home.rollouts.clone(), view.name());
+        said.spawn(async move {
+            // Once it is out: before that there would be nothing to take back.
+            while !is_at_its_gate(&rollouts, &name).await {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            rollouts.send(&ctx("bob"), input).await.map(drop).expect("taken");
+        });
     }
     (views, said)
 }
@@ -165,8 +177,13 @@ pub(crate) async fn contest(
         Kills::AtActs(marks) => marks.clone(),
     };
     marks.sort_unstable_by(|a, b| b.cmp(a));
+    let mut back_unharmed = matches!(kills, Kills::AtActs(_));
     while verdict::active(home).await > 0 {
         assert!(began.elapsed() < LIMIT, "they do not end: {:?}", verdict::left(home).await);
+        if back_unharmed && verdict::going_back(home).await > 0 {
+            (0..REPLICAS).for_each(|each| replicas.kill(each));
+            back_unharmed = false;
+        }
         let due = match (&kills, marks.last()) {
             (Kills::ByTime, _) => {
                 tokio::time::sleep(Duration::from_millis(200 + dice.below(1_000))).await;
@@ -189,6 +206,7 @@ pub(crate) async fn contest(
     }
     let killed = replicas.kills;
     drop(replicas);
+    assert!(!back_unharmed, "none was killed on a way back");
     assert!(marks.is_empty(), "it ended before all were killed: {marks:?}");
     let seen = verdict::check(home, &views).await;
     let took = took.as_secs_f64();

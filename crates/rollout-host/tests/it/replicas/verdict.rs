@@ -17,6 +17,11 @@ pub(crate) async fn acts(home: &Home) -> i64 {
     number(home, "SELECT COUNT(*) AS n FROM table_acts").await
 }
 
+/// How many are on their way back.
+pub(crate) async fn going_back(home: &Home) -> i64 {
+    number(home, "SELECT COUNT(*) AS n FROM rollouts WHERE state = 'rolling_back'").await
+}
+
 /// Those that have not ended, with their states.
 pub(crate) async fn left(home: &Home) -> Vec<String> {
     let sql = "SELECT subject, state FROM rollouts WHERE ended_at IS NULL ORDER BY subject";
@@ -61,13 +66,12 @@ async fn check_one(home: &Home, view: &View) -> (usize, usize) {
     let Record { state, .. } = &now.record;
     let (want, live, out) =
         if good { ("promoted", 2, Exposure::Full) } else { ("rolled_back", 1, Exposure::None) };
-    // One that was rolled back before anything was asked of the target never began.
-    let word = if state.word() == "not_started" { "rolled_back" } else { state.word() };
-    assert_eq!((word, home.table.standing(subject).await), (want, (live, out)), "{subject}");
+    assert_eq!((state.word(), home.table.standing(subject).await), (want, (live, out)), "{subject}");
     let page = Page { page_size: 1_000, ..Page::default() };
     let (events, _) = home.rollouts.events(&ctx("eve"), &view.name(), &page).await.expect("events");
     let places: Vec<_> = events.iter().map(|e| e.seq).collect();
     assert_eq!(places, (1..=now.last_event).collect::<Vec<_>>(), "{subject}: no event is lost");
+    assert_eq!(events.iter().any(|e| e.kind == "rollback_began"), !good, "{subject}: it had a way back");
     for kind in ["started", "ended"] {
         assert_eq!(events.iter().filter(|e| e.kind == kind).count(), 1, "{subject}: {kind} once");
     }

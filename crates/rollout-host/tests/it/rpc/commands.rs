@@ -170,7 +170,7 @@ async fn clients_report_counts_that_a_judge_reads() {
         step: 1,
         baseline: arm(900, 0),
         candidate: arm(100, 90),
-        baseline_p95_us: 0,
+        ..wire::ReportCountsRequest::default()
     };
     let told = ann.report_counts(report).await.expect("taken").into_inner();
     assert_eq!(told, wire::ReportCountsResponse { step: 1, counting: true, slow_over_us: 0 });

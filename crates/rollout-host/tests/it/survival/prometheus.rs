@@ -1,12 +1,16 @@
 //! A Prometheus that is away, that may not be asked, or that is asked too little.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hotswap_rollout::judge::{JudgeDraft, Verdict};
+use hotswap_rollout::judge::{JudgeDraft, Reading, Verdict};
 use hotswap_rollout::{CountSource, Exposure, Millis, PlanDraft, PrometheusQueries};
-use hotswap_rollout_host::{Create, Error, PrometheusCounts, PrometheusServers, ServerOptions};
+use hotswap_rollout_host::{Create, Error, Page, PrometheusCounts, PrometheusServers, ServerOptions};
 use hotswap_test_servers::Prometheus;
 use hotswap_testkit::{Wire, required};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::harness::{Extras, Home, Place, canary, create, ctx, share};
 
@@ -61,6 +65,63 @@ async fn one_that_is_away_is_neither_a_breach_nor_health_and_it_goes_on_when_it_
         home.settle().await;
     }
     assert_eq!((home.word(&view).await, home.out().await), ("promoted", Exposure::Full));
+}
+
+/// A shop whose metrics count more each time that they are read: of 50 requests of the candidate 20 fail, of 450 of the
+/// baseline 4.
+async fn shop() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        for read in 1_u32.. {
+            let (mut stream, _) = listener.accept().await.expect("a reader");
+            let _ = stream.read(&mut [0; 4_096]).await;
+            let count =
+                |name: &str, arm: &str, each: u32| format!("{name}{{arm=\"{arm}\"}} {}\n", each * read);
+            let page = [
+                count("shop_requests_total", "candidate", 50),
+                count("shop_failed_total", "candidate", 20),
+                count("shop_requests_total", "baseline", 450),
+                count("shop_failed_total", "baseline", 4),
+            ];
+            let page = page.concat();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: {}\r\n\
+                 connection: close\r\n\r\n",
+                page.len()
+            );
+            let _ = stream.write_all((head + &page).as_bytes()).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn series_of_both_arms_since_the_exposure_took_hold_judge_it() {
+    let shop = shop().await;
+    let Some(prometheus) = required(Prometheus::start(&[("shop", shop)])) else { return };
+    let address = prometheus.address().to_string();
+    let place = Place::new();
+    let home = home_that_asks(&place, std::slice::from_ref(&address)).await;
+    let since = |name: &str| format!("sum(increase({name}{{arm=\"{{{{arm}}}}\"}}[{{{{window}}}}]))");
+    let (total, errors) = (since("shop_requests_total"), since("shop_failed_total"));
+    let queries = PrometheusQueries { total, errors, ..queries(&address) };
+    let view = home.rollouts.create(&ctx("ann"), judged_by(queries)).await.expect("created");
+    let ends = async {
+        while !home.get(&view).await.record.state.is_ended() {
+            home.settle().await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ends).await.expect("it is judged");
+    assert_eq!((home.word(&view).await, home.out().await), ("rolled_back", Exposure::None));
+    let page = Page { page_size: 1, ..Page::default() };
+    let newest =
+        home.rollouts.measurements(&ctx("eve"), &view.name(), &page).await.expect("some").0.remove(0);
+    let Reading::Counts(counts) = newest.measurement.reading else { panic!("no counts") };
+    let (new, old) = (counts.candidate.all, counts.baseline.all);
+    assert!(new.errors * 2 < new.requests && new.errors * 3 > new.requests, "two of five: {new:?}");
+    assert!(old.errors * 50 < old.requests && old.requests > 5 * new.requests, "{old:?}");
 }
 
 #[tokio::test]

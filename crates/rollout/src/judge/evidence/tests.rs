@@ -13,7 +13,7 @@ fn counts(requests: u64, errors: u64) -> Counts {
 
 #[test]
 fn a_panic_is_looked_for_in_what_is_new() {
-    let config = JudgeConfig::parse(&JudgeDraft::default(), 1).expect("a judge");
+    let config = JudgeConfig::parse(&JudgeDraft::default(), 1, 1).expect("a judge");
     let mut evidence = Evidence::begin(1, Timestamp(0));
     assert_eq!(evidence.panics(&config, &counts(100_000, 1_000)), None);
     // Nothing among all, everything among the last twenty.
@@ -23,7 +23,7 @@ fn a_panic_is_looked_for_in_what_is_new() {
 
 #[test]
 fn a_counter_that_was_set_back_is_no_news() {
-    let config = JudgeConfig::parse(&JudgeDraft::default(), 1).expect("a judge");
+    let config = JudgeConfig::parse(&JudgeDraft::default(), 1, 1).expect("a judge");
     let mut evidence = Evidence::begin(1, Timestamp(0));
     assert_eq!(evidence.panics(&config, &counts(1_000, 10)), None);
     assert_eq!(evidence.panics(&config, &counts(50, 50)), None);

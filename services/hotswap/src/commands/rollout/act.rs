@@ -47,9 +47,17 @@ macro_rules! call {
     }};
 }
 
+/// Of two who promote the same step at the same time the second is told that it has moved on, and does not pass over
+/// the next one.
 pub(super) async fn promote(args: &RolloutPromote) -> Result<(), Failure> {
     let place = Place::of(&args.act).await?;
-    let (full, step) = (args.full, args.step.unwrap_or_default());
+    let full = args.full;
+    let step = match args.step {
+        Some(step) => step,
+        // All the way, it goes on from whichever step it is at.
+        None if full => 0,
+        None => get(&place.api, &place.name).await?.current_step + 1,
+    };
     let answer = call!(place, args.act, promote_rollout, PromoteRolloutRequest { full: full, step: step });
     place.end(answer)
 }

@@ -39,6 +39,9 @@ fn asked(args: &RolloutCreate) -> Result<Rollout, Failure> {
     if let Some(candidate) = args.candidate {
         rollout.candidate_revision = candidate;
     }
+    if let Some(baseline) = args.baseline {
+        rollout.baseline_revision = baseline;
+    }
     if let Some(given) = strategy::strategy(args)? {
         rollout.strategy = Some(given);
     }

@@ -47,7 +47,7 @@ struct Inner {
     others: BTreeMap<String, Proxy>,
     /// The revision of the store's fleet up to which `others` is read.
     read: Revision,
-    /// Processes that are alive, where several share the store.
+    /// Processes that are alive. `None`: where none shares the store, as long as proxies of the one before may come back.
     alive: Option<BTreeSet<String>>,
 }
 
@@ -335,6 +335,17 @@ impl Fleet {
         if changed {
             self.changed.send_modify(|n| *n = n.wrapping_add(1));
         }
+    }
+
+    /// Nobody but this process is on the store: what an earlier one wrote last of its streams is over.
+    fn is_alone(&self) {
+        let mut inner = self.lock();
+        if inner.alive.is_some() {
+            return;
+        }
+        inner.alive = Some(BTreeSet::from([self.replica.to_string()]));
+        drop(inner);
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
     }
 
     fn read(&self) -> Revision {

@@ -6,12 +6,14 @@
 //!
 //! A process claims a proxy when it connects; a claim has a number, and what is written under an older one is
 //! refused. So a process that was frozen while its proxies went elsewhere can't undo what the others wrote.
-//! Where processes share a store, each holds a lease as a sign of life; when it ends, so did its streams.
+//! Where processes share a store, each holds a lease as a sign of life; when it ends, so did its streams. Where there is but
+//! one, those of the process before it count for a short while, and then no more.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hotswap_runtime::{Supervisor, TaskKind};
+use tokio::time::Instant;
 
 use super::{Fleet, Unwritten, Written};
 use crate::app::{App, Error};
@@ -25,6 +27,9 @@ const GATHER_ALONE: Duration = Duration::from_secs(5);
 const STEP: usize = 50;
 /// How often the store is asked, should a hint get lost, and the sign of life renewed.
 const RECONCILE: Duration = Duration::from_secs(5);
+/// How long proxies have to come back after the only process on a store was started anew. Until then they are waited for
+/// as if they were connected: most were.
+const BACK_WITHIN: Duration = Duration::from_secs(15);
 /// How long a process counts as alive without a sign.
 const ALIVE: Duration = Duration::from_secs(15);
 
@@ -37,7 +42,7 @@ impl Fleet {
         self.sign_life(app).await?;
         self.pull(app).await?;
         let (this, app, shutdown) = (self.clone(), app.clone(), supervisor.shutdown());
-        let mut commits = app.db.watch_commits();
+        let (mut commits, began) = (app.db.watch_commits(), Instant::now());
         supervisor.spawn("fleet", TaskKind::Essential, async move {
             let mut ticks = tokio::time::interval(RECONCILE);
             loop {
@@ -55,6 +60,9 @@ impl Fleet {
                 if let Err(error) = this.exchange(&app, signs_life).await {
                     app.metrics.store_errors.inc();
                     tracing::warn!(%error, "the fleet could not be written to the store; it tries again");
+                }
+                if !app.db.is_shared() && began.elapsed() >= BACK_WITHIN {
+                    this.is_alone();
                 }
             }
         });

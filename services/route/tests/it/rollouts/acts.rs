@@ -162,7 +162,7 @@ async fn a_proxy_that_lags_is_waited_for_and_one_that_is_away_is_not() {
     let (server, driven) = with_draft(dir.path()).await;
     let _good = Edge::new(&server, "good").await;
     let slow = Edge::connect(&server, hello("slow"), Manner::Dawdles).await;
-    let ActResult::Retry { detail, .. } = driven.once(&Act::Stage).await else { panic!("waits") };
+    let ActResult::Lagging { detail, .. } = driven.once(&Act::Stage).await else { panic!("waits") };
     assert!(detail.contains("proxies/slow") && !detail.contains("good"), "{detail}");
     drop(slow);
     driven.done(Act::Stage).await;

@@ -4,13 +4,16 @@ use hotswap_api::rollout::v1::Landing;
 use hotswap_api::route::v1 as wire;
 use hotswap_auth::{OpContext, Principal, Role};
 use hotswap_core::{Revision, Timestamp};
-use hotswap_rollout::{CountSource, Level, PlanDraft, RolloutPolicy, StrategyDraft};
+use hotswap_rollout::{
+    Act, ActResult, CountSource, Exposure, Level, PlanDraft, RolloutPolicy, StrategyDraft,
+};
 use hotswap_rollout_host::{Create, List, PutPolicy, WriteOptions};
+use hotswap_route::RouteOptions;
 use tonic::Code;
 use uuid::Uuid;
 
-use super::{draft, live, prefix};
-use crate::harness::{Server, create_pool, create_route, error, route, with_route};
+use super::{Driven, draft, live, prefix};
+use crate::harness::{Server, create_pool, create_route, error, pool, route, with_route};
 
 /// Somebody who calls the use cases of rollouts, as RolloutService would.
 pub(crate) fn ann() -> OpContext {
@@ -57,6 +60,73 @@ async fn delete(server: &Server) -> Result<(), String> {
     let delete = wire::DeleteRouteRequest { name: "routes/r".into(), ..Default::default() };
     let deleted = server.routes().await.delete_route(delete).await;
     deleted.map(drop).map_err(|refused| error(&refused).reason)
+}
+
+#[tokio::test]
+async fn a_draft_of_what_is_not_live_any_more_undoes_nothing_unless_it_is_asked_to() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, _) = with_route(dir.path()).await;
+    let rollouts = server.route.rollouts();
+    let (first, second) = (draft(&server, "/first").await, draft(&server, "/second").await);
+    let direct = |to| create("routes/r", to, StrategyDraft::Direct);
+    let made = rollouts.create(&ann(), direct(first)).await.expect("drafted from what is live");
+    while !rollouts.get(&ann(), &made.name()).await.expect("there").record.state.is_ended() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(prefix(&live(&server).await), "/first");
+    let refused = rollouts.create(&ann(), direct(second)).await.expect_err("it would undo the first");
+    assert!(refused.to_string().contains("was drafted from revision 2, and 3 is live"), "{refused}");
+    let meant = Create { from: Some(Revision(first)), ..direct(second) };
+    rollouts.create(&ann(), meant).await.expect("it is meant so");
+}
+
+#[tokio::test]
+async fn what_operators_do_with_backends_makes_no_draft_an_old_one() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, _) = with_route(dir.path()).await;
+    let mut client = server.routes().await;
+    let changed = wire::Pool { name: "pools/p".into(), ..pool(&["127.0.0.1:9001", "127.0.0.1:9002"]) };
+    let landing = Landing::Draft.into();
+    let request = wire::UpdatePoolRequest { pool: Some(changed), landing, ..Default::default() };
+    let to = client.update_pool(request).await.expect("draft").into_inner().pool.expect("pool").revision;
+    let drain = wire::SetBackendStateRequest {
+        pool: "pools/p".into(),
+        address: "127.0.0.1:9001".into(),
+        state: wire::BackendState::Drained.into(),
+        ..Default::default()
+    };
+    client.set_backend_state(drain).await.expect("drained");
+    let direct = create("pools/p", to, StrategyDraft::Direct);
+    server.route.rollouts().create(&ann(), direct).await.expect("as good as new");
+}
+
+#[tokio::test]
+async fn a_pool_that_the_way_back_of_a_commit_needs_is_kept_as_long_as_it_may_be_taken() {
+    let dir = tempfile::tempdir().expect("dir");
+    // Nobody drives but the test.
+    let by_hand = RouteOptions { rollout_workers: 0, ..RouteOptions::default() };
+    let server = Server::with(dir.path(), by_hand).await;
+    let mut client = server.routes().await;
+    for id in ["p", "next"] {
+        client.create_pool(create_pool(id)).await.expect("pool");
+    }
+    client.create_route(create_route("r", "pools/p", "/r")).await.expect("route");
+    let changed = wire::Route { name: "routes/r".into(), ..route("pools/next", "/r") };
+    let request = wire::UpdateRouteRequest {
+        route: Some(changed),
+        landing: Landing::Draft.into(),
+        ..Default::default()
+    };
+    let to = client.update_route(request).await.expect("draft").into_inner().route.expect("route").revision;
+    let made = server.route.rollouts().create(&ann(), create("routes/r", to, StrategyDraft::Direct)).await;
+    let driven = Driven { rollout: made.expect("created").rollout, ..Driven::new(&server, "routes/r", to) };
+    driven.done(Act::Commit).await;
+    let delete = |id: &str| wire::DeletePoolRequest { name: format!("pools/{id}"), ..Default::default() };
+    let refused = client.delete_pool(delete("p")).await.expect_err("the way back needs it");
+    assert_eq!(error(&refused).reason, "POOL_IN_USE");
+    driven.done(Act::Expose(Exposure::None)).await;
+    client.delete_pool(delete("next")).await.expect("nothing needs it");
+    assert_eq!(driven.back(&Act::Withdraw).await, ActResult::Done);
 }
 
 #[tokio::test]

@@ -67,7 +67,9 @@ impl Driven {
     pub(crate) async fn act(&self, act: &Act) -> ActResult {
         loop {
             match self.once(act).await {
-                ActResult::Retry { after, .. } => tokio::time::sleep(Duration::from_millis(after.0)).await,
+                ActResult::Retry { after, .. } | ActResult::Lagging { after, .. } => {
+                    tokio::time::sleep(Duration::from_millis(after.0)).await
+                }
                 result => return result,
             }
         }

@@ -11,7 +11,7 @@ use hotswap_rollout::{
     Approvers, CanaryStepDraft, ContentHash, Level, Millis, Order, PlanDraft, RollbackDraft, RolloutId,
     StrategyDraft,
 };
-use hotswap_rollout_host::{Create, Error, Pending, SendCommand, View};
+use hotswap_rollout_host::{Create, Error, Page, Pending, SendCommand, View};
 use hotswap_route::RouteOptions;
 use hotswap_store::Db;
 use uuid::Uuid;
@@ -83,6 +83,52 @@ async fn gateways_that_come_late_and_cant_take_the_candidate_hold_up_no_gradual_
     assert_eq!(ended(&server, made.rollout.id).await.record.state.word(), "rolled_back");
     assert_eq!(live(&server).await, before);
     assert!(good.candidate("routes/r").is_none());
+}
+
+#[tokio::test]
+async fn a_gateway_that_died_with_the_control_plane_is_waited_for_a_while_and_no_longer() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, _) = with_route(dir.path()).await;
+    server.stop().await;
+    // The process was killed, and the gateway with it: its last word is that it is connected.
+    let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
+    let db = Db::open(&database(dir.path()), &clock, &ids).await.expect("opens");
+    let mut tx = db.write("fleet").await.expect("a transaction");
+    let revision = tx.next_revision("fleet").await.expect("a revision");
+    let dead = "INSERT INTO gateway_proxies (name, revision, replica, session, connected, instance_id, labels, \
+                build_version, refusals, connected_at, last_seen_at, backends, features) VALUES ('dead', $1, \
+                'before', 1, 1, 'dead/1', '{}', '1', '[]', 0, 0, '{\"total\":0,\"listed\":[]}', '[\"rollouts\"]')";
+    tx.execute(dead, &[revision.into()]).await.expect("written");
+    tx.commit().await.expect("commits");
+    db.close().await;
+    let server = Server::start(dir.path()).await;
+    let to = draft(&server, "/next").await;
+    let plan = PlanDraft { judge: None, ..PlanDraft::new(StrategyDraft::Direct) };
+    let input = Create { plan, ..create("routes/r", to, StrategyDraft::Direct) };
+    let made = server.route.rollouts().create(&ann(), input).await.expect("created");
+    assert_eq!(ended(&server, made.rollout.id).await.record.state.word(), "promoted");
+    assert_eq!(prefix(&live(&server).await), "/next");
+}
+
+#[tokio::test]
+async fn a_gateway_that_never_takes_it_ends_no_way_back() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (server, before) = with_route(dir.path()).await;
+    let to = draft(&server, "/next").await;
+    let _stuck = Edge::connect(&server, hello("stuck"), Manner::Dawdles).await;
+    let act_deadline_ms = Millis(2_000);
+    let plan = PlanDraft { judge: None, act_deadline_ms, ..PlanDraft::new(StrategyDraft::Direct) };
+    let input = Create { plan, ..create("routes/r", to, StrategyDraft::Direct) };
+    let made = server.route.rollouts().create(&ann(), input).await.expect("created");
+    assert_eq!(ended(&server, made.rollout.id).await.record.state.word(), "rolled_back");
+    let page = Page { page_size: 100, ..Page::default() };
+    let (events, _) = server.route.rollouts().events(&ann(), &made.name(), &page).await.expect("events");
+    let left = events.iter().find(|e| e.kind == "left_behind").expect("it is told").event.to_string();
+    assert!(left.contains("proxies/stuck must still take it"), "{left}");
+    // The subject is free again.
+    assert_eq!(live(&server).await, before);
+    let delete = hotswap_api::route::v1::DeleteRouteRequest { name: "routes/r".into(), ..Default::default() };
+    server.routes().await.delete_route(delete).await.expect("deleted");
 }
 
 /// A machine whose clock is so far off, in microseconds.
