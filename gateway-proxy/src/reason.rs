@@ -135,6 +135,9 @@ reasons! {
     /// The whole exchange took too long.
     TotalTimeout = "TOTAL_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the exchange took too long",
         "Look at why it takes so long; `timeouts.total_ms` of the route allows more time.";
+    /// The caller's own deadline has passed: a call of gRPC says how long it waits.
+    DeadlinePassed = "DEADLINE_PASSED", StatusCode::GATEWAY_TIMEOUT, "the caller's deadline has passed",
+        "Look at why the backend is slow, or let the caller wait longer.";
     /// A body stood still for too long.
     IdleTimeout = "IDLE_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the exchange stood still for too long",
         "Look at which side stalls; `timeouts.idle_ms` of the route allows more time.";
@@ -179,8 +182,9 @@ impl Reason {
             | Self::BackendCut
             | Self::FirstByteTimeout
             | Self::TotalTimeout => Outcome::NoAnswer,
-            // A body that stands still may be either side's doing.
+            // A body that stands still may be either side's doing, and how long a caller waits is its own.
             Self::IdleTimeout
+            | Self::DeadlinePassed
             | Self::UpgradeIdle
             | Self::GatewayStopping
             | Self::ClientGone

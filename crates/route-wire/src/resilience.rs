@@ -10,6 +10,7 @@ pub(super) fn health_check(h: &wire::HealthCheck, field: &str) -> Result<HealthC
     let kind = match wire::HealthCheckKind::try_from(h.kind) {
         Ok(wire::HealthCheckKind::Unspecified | wire::HealthCheckKind::Http) => HealthCheckKindDraft::Http,
         Ok(wire::HealthCheckKind::Tcp) => HealthCheckKindDraft::Tcp,
+        Ok(wire::HealthCheckKind::Grpc) => HealthCheckKindDraft::Grpc,
         Err(_) => {
             let fault = Violations::one(format!("{field}.kind"), "is not a value of HealthCheckKind");
             return Err(fault);
@@ -25,6 +26,7 @@ pub(super) fn health_check(h: &wire::HealthCheck, field: &str) -> Result<HealthC
         host: h.host.clone(),
         expected_statuses: h.expected_statuses.clone(),
         jitter_percent: h.jitter_percent,
+        service: h.service.clone(),
     })
 }
 
@@ -32,6 +34,7 @@ pub(super) fn health_check_to_wire(h: &HealthCheckDraft) -> wire::HealthCheck {
     let kind = match h.kind {
         HealthCheckKindDraft::Http => wire::HealthCheckKind::Http,
         HealthCheckKindDraft::Tcp => wire::HealthCheckKind::Tcp,
+        HealthCheckKindDraft::Grpc => wire::HealthCheckKind::Grpc,
     };
     wire::HealthCheck {
         path: h.path.clone(),
@@ -43,6 +46,7 @@ pub(super) fn health_check_to_wire(h: &HealthCheckDraft) -> wire::HealthCheck {
         host: h.host.clone(),
         expected_statuses: h.expected_statuses.clone(),
         jitter_percent: h.jitter_percent,
+        service: h.service.clone(),
     }
 }
 
@@ -94,6 +98,7 @@ pub(super) fn retry(r: &wire::Retry) -> RetryDraft {
         max_backoff_ms: r.max_backoff_ms,
         budget_percent: r.budget_percent,
         max_body_bytes: r.max_body_bytes,
+        grpc_unavailable: r.grpc_unavailable,
     }
 }
 
@@ -105,5 +110,6 @@ pub(super) fn retry_to_wire(r: &RetryDraft) -> wire::Retry {
         max_backoff_ms: r.max_backoff_ms,
         budget_percent: r.budget_percent,
         max_body_bytes: r.max_body_bytes,
+        grpc_unavailable: r.grpc_unavailable,
     }
 }

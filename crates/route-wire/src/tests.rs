@@ -36,6 +36,7 @@ fn full_check() -> wire::HealthCheck {
         host: "h.example".into(),
         expected_statuses: vec![200, 204],
         jitter_percent: Some(0),
+        service: "a.B".into(),
     }
 }
 
@@ -135,6 +136,7 @@ fn full_route() -> wire::Route {
                 max_backoff_ms: 20,
                 budget_percent: 30,
                 max_body_bytes: 40,
+                grpc_unavailable: true,
             }),
             upgrades: vec!["websocket".into(), "a/1".into()],
         })),

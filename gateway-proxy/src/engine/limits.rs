@@ -17,6 +17,8 @@ pub(super) enum Limit {
     Try,
     /// The whole exchange.
     Total,
+    /// The same, where the caller has set it.
+    Deadline,
     /// A body that stands still.
     Idle,
     /// The backend's word on a body that the client keeps back.
@@ -28,6 +30,8 @@ pub(super) enum Limit {
 pub(super) struct ExchangeLimits {
     pub(super) first_byte: u64,
     pub(super) total: Option<u64>,
+    /// The caller has set that.
+    pub(super) by_caller: bool,
     pub(super) idle: u64,
     /// For one try.
     pub(super) per_try: Option<u64>,
@@ -39,6 +43,7 @@ impl Limit {
         match self {
             Self::FirstByte | Self::Try => Reason::FirstByteTimeout,
             Self::Total => Reason::TotalTimeout,
+            Self::Deadline => Reason::DeadlinePassed,
             Self::Idle | Self::Continue => Reason::IdleTimeout,
             Self::Client => Reason::ClientTimeout,
         }
@@ -53,6 +58,17 @@ impl ExchangeLimits {
             total: timeouts.total.map(millis),
             idle: millis(timeouts.idle),
             per_try: None,
+            by_caller: false,
+        }
+    }
+
+    /// The same, with the deadline that the caller sets, in ms, where the route allows no less.
+    pub(super) fn until(self, deadline: Option<u64>) -> Self {
+        match deadline {
+            Some(ms) if self.total.is_none_or(|total| ms <= total) => {
+                Self { total: Some(ms), by_caller: true, ..self }
+            }
+            _ => self,
         }
     }
 }

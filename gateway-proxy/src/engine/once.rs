@@ -5,17 +5,35 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
 use h2::client::Builder;
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Sends a request, and reads the response to its end; its status. There is no limit of time.
+use crate::grpc::{self, Code};
+
+/// A response, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: HeaderMap,
+    /// The beginning of its body.
+    pub(crate) body: Bytes,
+    pub(crate) trailers: HeaderMap,
+}
+
+/// Sends a request, and reads the response; of its body no more than the first `most` bytes are kept. There is no limit
+/// of time.
 ///
 /// # Errors
 /// Those of the connection and of the stream.
-pub(crate) async fn ask<S>(socket: S, request: Request<()>, body: Bytes) -> Result<StatusCode, h2::Error>
+pub(crate) async fn ask<S>(
+    socket: S,
+    request: Request<()>,
+    body: Bytes,
+    most: usize,
+) -> Result<Answer, h2::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -27,8 +45,8 @@ where
             stream.send_data(body, true)?;
         }
         let (parts, body) = response.await?.into_parts();
-        read(body).await?;
-        Ok(parts.status)
+        let (body, trailers) = read(body, most).await?;
+        Ok(Answer { status: parts.status, fields: parts.headers, body, trailers })
     });
     poll_fn(|cx| {
         let ended = connection.as_mut().poll(cx);
@@ -48,9 +66,33 @@ where
     .await
 }
 
-async fn read(mut body: RecvStream) -> Result<(), h2::Error> {
+async fn read(mut body: RecvStream, most: usize) -> Result<(Bytes, HeaderMap), h2::Error> {
+    let mut kept = BytesMut::new();
     while let Some(data) = body.data().await {
-        body.flow_control().release_capacity(data?.len())?;
+        let data = data?;
+        let room = most.saturating_sub(kept.len()).min(data.len());
+        kept.extend_from_slice(data.get(..room).unwrap_or_default());
+        body.flow_control().release_capacity(data.len())?;
     }
-    body.trailers().await.map(drop)
+    let trailers = body.trailers().await?;
+    Ok((kept.freeze(), trailers.unwrap_or_default()))
+}
+
+/// Whether a request is a call of gRPC.
+pub(crate) fn is_call(request: &Request<()>) -> bool {
+    request.headers().get("content-type").is_some_and(|value| grpc::is_type_of_call(value.as_bytes()))
+}
+
+impl Answer {
+    /// The status of the call of gRPC that it answers.
+    pub(crate) fn code(&self) -> Option<Code> {
+        let of = |fields: &HeaderMap| fields.get(grpc::STATUS).and_then(|value| Code::read(value.as_bytes()));
+        of(&self.fields).or_else(|| of(&self.trailers))
+    }
+
+    /// Its status; of a call of gRPC that failed what it comes to.
+    pub(crate) fn outcome(&self, is_call: bool) -> u16 {
+        let failed = self.code().is_some_and(|code| is_call && code.is_failure());
+        if failed { 500 } else { self.status.as_u16() }
+    }
 }

@@ -58,10 +58,11 @@ pub(super) fn patience(value: &[u8]) -> Option<u64> {
 
 impl Tries {
     /// Those of a request; `None`: there is only one.
-    pub(super) fn of<H>(config: &Config, plan: &Plan<H>, method: &str) -> Option<Self> {
+    pub(super) fn of<H>(config: &Config, plan: &Plan<H>, method: &str, is_call: bool) -> Option<Self> {
         let route = config.route(plan.route)?;
         let settings = route.forward()?.retry?;
-        if !is_idempotent(method) {
+        let may_twice = is_idempotent(method) || (is_call && settings.grpc_unavailable);
+        if !may_twice {
             return None;
         }
         let (wish, last) = (plan.wish, plan.place);

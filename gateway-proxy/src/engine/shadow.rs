@@ -253,8 +253,9 @@ async fn exchange(outgoing: Outgoing) -> (bool, Duration) {
                 answer(&mut stream, to_head).await
             }
             Sent::Apart(request, body) => {
-                let answered = once::ask(stream, *request, body).await;
-                answered.map(|status| status.as_u16()).map_err(|_| Reason::BackendCut)
+                let is_call = once::is_call(&request);
+                let answered = once::ask(stream, *request, body, 0).await;
+                answered.map(|answer| answer.outcome(is_call)).map_err(|_| Reason::BackendCut)
             }
         }
     };

@@ -74,6 +74,8 @@ pub(super) struct Peer {
 pub(super) struct Ended {
     pub(super) status: Option<StatusCode>,
     pub(super) reason: Option<Reason>,
+    /// A call of gRPC whose status says that the server failed.
+    pub(super) call_failed: bool,
     pub(super) took: Duration,
 }
 
@@ -160,10 +162,11 @@ impl<C: Reusable> Shared<C> {
     pub(super) fn count_arms(&self, config: &Config, arms: Arms, ended: Ended) {
         for drawn in arms.iter().filter(|drawn| !drawn.forced) {
             if let Some(rollout) = config.rollout(drawn.rollout) {
-                let Ended { status, reason, took } = ended;
+                let Ended { status, reason, call_failed, took } = ended;
                 // A fault on purpose has the status that it was given.
                 let reason = reason.filter(|r| *r != Reason::FaultInjected);
-                let failed = status.is_some_and(|s| s.is_server_error())
+                let failed = call_failed
+                    || status.is_some_and(|s| s.is_server_error())
                     || reason.is_some_and(|r| r.status().is_server_error());
                 rollout.tallies().count(self.index, drawn.arm, drawn.bucket.into(), failed, took);
             }

@@ -5,14 +5,21 @@ use std::io;
 use bytes::Bytes;
 use hotswap_matcher::{Address, BackendProtocol, Probe};
 use http::Request;
+use http::uri::Scheme;
+use prost::Message;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::engine::{dial, once};
+use crate::grpc::Code;
 use crate::tls::BackendFiles;
 
 /// What is read of a response at most: only its first line counts.
 const MOST: usize = 1_024;
 
+/// What stands before a message of gRPC, in bytes.
+const PREFIX: usize = 5;
+/// Of grpc.health.v1.HealthCheckResponse.ServingStatus.
+const SERVING: i32 = 1;
 /// Who asks.
 const AGENT: &str = "hotswap-gateway health check";
 
@@ -31,6 +38,12 @@ pub(crate) enum Failed {
     /// The settings make no request.
     #[error("{0}")]
     Unfit(#[from] http::Error),
+    /// The call of gRPC failed.
+    #[error("{0}")]
+    Call(Code),
+    /// The server says that it does not serve; by the number of its status.
+    #[error("it does not serve (status {0})")]
+    NotServing(i32),
     /// It took too long.
     #[error("no answer in time")]
     Timeout,
@@ -45,10 +58,17 @@ pub(crate) enum Failed {
 /// Checks a backend once.
 pub(super) async fn run(address: &Address, probe: &Probe, files: &BackendFiles) -> Result<(), Failed> {
     let mut stream = dial::reach(address, files).await?;
-    let Probe::Http { path, host, expected } = probe else {
-        // With TLS the backend hears that nothing follows.
-        let _ = stream.shutdown().await;
-        return Ok(());
+    let (path, host, expected) = match probe {
+        Probe::Tcp => {
+            // With TLS the backend hears that nothing follows.
+            let _ = stream.shutdown().await;
+            return Ok(());
+        }
+        Probe::Http { path, host, expected } => (path, host, expected),
+        Probe::Grpc { service, host } => {
+            let authority = (dial::scheme(address), host.as_deref().unwrap_or(address.as_str()));
+            return call(stream, authority, service).await;
+        }
     };
     let host = host.as_deref().unwrap_or(address.as_str());
     let status = match address.protocol() {
@@ -62,11 +82,51 @@ pub(super) async fn run(address: &Address, probe: &Probe, files: &BackendFiles) 
         BackendProtocol::Http2 => {
             let request = Request::get(format!("{}://{host}{path}", dial::scheme(address)));
             let request = request.header("user-agent", AGENT).header("accept", "*/*").body(())?;
-            once::ask(stream, request, Bytes::new()).await?.as_u16()
+            once::ask(stream, request, Bytes::new(), 0).await?.status.as_u16()
         }
     };
     let fine = if expected.is_empty() { (200..300).contains(&status) } else { expected.contains(&status) };
     if fine { Ok(()) } else { Err(Failed::Status(status)) }
+}
+
+/// grpc.health.v1.HealthCheckRequest.
+#[derive(Clone, PartialEq, Message)]
+struct Asked {
+    #[prost(string, tag = "1")]
+    service: String,
+}
+
+/// grpc.health.v1.HealthCheckResponse.
+#[derive(Clone, PartialEq, Message)]
+struct Health {
+    #[prost(int32, tag = "1")]
+    status: i32,
+}
+
+/// Calls grpc.health.v1.Health/Check.
+async fn call<S>(stream: S, (scheme, host): (Scheme, &str), service: &str) -> Result<(), Failed>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let asked = Asked { service: service.to_owned() }.encode_to_vec();
+    let mut body = vec![0];
+    body.extend_from_slice(&u32::try_from(asked.len()).unwrap_or(u32::MAX).to_be_bytes());
+    body.extend_from_slice(&asked);
+    let request = Request::post(format!("{scheme}://{host}/grpc.health.v1.Health/Check"));
+    let request = request.header("content-type", "application/grpc").header("te", "trailers");
+    let request = request.header("user-agent", AGENT).body(())?;
+    let answer = once::ask(stream, request, body.into(), MOST).await?;
+    match answer.code() {
+        Some(Code::OK) => {}
+        Some(code) => return Err(Failed::Call(code)),
+        None => return Err(Failed::Status(answer.status.as_u16())),
+    }
+    let message = answer.body.get(PREFIX..).unwrap_or_default();
+    match Health::decode(message) {
+        Ok(Health { status: SERVING }) => Ok(()),
+        Ok(Health { status }) => Err(Failed::NotServing(status)),
+        Err(_) => Err(Failed::Malformed),
+    }
 }
 
 /// Sends a request, and reads the status of what comes.

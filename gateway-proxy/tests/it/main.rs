@@ -18,6 +18,7 @@ mod dying;
 mod explain;
 mod failures;
 mod gateway_process;
+mod grpc;
 mod h2spec;
 mod health;
 mod hostile;

@@ -258,6 +258,8 @@ fn health(check: &HealthCheck) -> String {
     let path = if check.path.is_empty() { "/" } else { &check.path };
     let what = match check.kind() {
         HealthCheckKind::Tcp => "a connection".to_owned(),
+        HealthCheckKind::Grpc if check.service.is_empty() => "gRPC's health service".to_owned(),
+        HealthCheckKind::Grpc => format!("gRPC's health service, of {}", check.service),
         HealthCheckKind::Unspecified | HealthCheckKind::Http => format!("GET {path}"),
     };
     format!("{what} every {}", limit(check.interval_ms, 10_000))
@@ -276,7 +278,8 @@ fn ejection(ejection: &OutlierEjection) -> String {
 fn retry(retry: &Retry) -> String {
     let times = if retry.max_retries == 0 { 2 } else { retry.max_retries };
     let budget = if retry.budget_percent == 0 { 20 } else { retry.budget_percent };
-    format!("at most {times} times, within {budget} % of requests")
+    let grpc = if retry.grpc_unavailable { ", calls of gRPC too" } else { "" };
+    format!("at most {times} times, within {budget} % of requests{grpc}")
 }
 
 fn standing(standing: Option<&Standing>, lines: &mut Lines) {

@@ -24,6 +24,8 @@ pub struct HealthCheckDraft {
     pub expected_statuses: Vec<u32>,
     /// How far the interval strays; none: 10.
     pub jitter_percent: Option<u32>,
+    /// The service that a check by gRPC asks about; empty: the server as a whole.
+    pub service: String,
 }
 
 /// How a backend is checked.
@@ -35,6 +37,8 @@ pub enum HealthCheckKindDraft {
     Http,
     /// By a connection.
     Tcp,
+    /// By a call of gRPC.
+    Grpc,
 }
 
 /// A breaker, unchecked; numbers of 0 stand for the defaults.
@@ -85,4 +89,6 @@ pub struct RetryDraft {
     pub budget_percent: u32,
     /// The largest body that is kept, in bytes.
     pub max_body_bytes: u32,
+    /// Calls of gRPC are tried again, too.
+    pub grpc_unavailable: bool,
 }

@@ -110,6 +110,7 @@ impl Backends {
             draft.health_check.as_ref(),
             draft.circuit_breaker.as_ref(),
             draft.outlier_ejection.as_ref(),
+            draft.protocol,
         );
         let strategy = (draft.load_balancing, draft.balancing.as_ref());
         let tls = tls(&mut v, draft.tls.as_ref());
@@ -147,6 +148,7 @@ impl PoolSpec {
             draft.health_check.as_ref(),
             draft.circuit_breaker.as_ref(),
             draft.outlier_ejection.as_ref(),
+            draft.protocol,
         );
         let strategy = (draft.load_balancing, draft.balancing.as_ref());
         let tls = tls(&mut v, draft.tls.as_ref());

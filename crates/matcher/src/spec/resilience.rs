@@ -8,7 +8,8 @@ use hotswap_core::Violations;
 
 use super::{check_host, check_path};
 use crate::draft::{
-    CircuitBreakerDraft, HealthCheckDraft, HealthCheckKindDraft, OutlierEjectionDraft, RetryDraft,
+    BackendProtocol, CircuitBreakerDraft, HealthCheckDraft, HealthCheckKindDraft, OutlierEjectionDraft,
+    RetryDraft,
 };
 
 /// What a pool does about backends that fail; each part may be off.
@@ -52,6 +53,13 @@ pub enum Probe {
         host: Option<String>,
         /// Statuses that are a success; none: 200 to 299.
         expected: Vec<u16>,
+    },
+    /// Calls grpc.health.v1.Health/Check.
+    Grpc {
+        /// The service that is asked about; empty: the server as a whole.
+        service: String,
+        /// The authority; `None`: the address.
+        host: Option<String>,
     },
 }
 
@@ -107,6 +115,8 @@ pub struct Retry {
     pub budget_percent: u32,
     /// The largest body that is kept, in bytes.
     pub max_body_bytes: usize,
+    /// Calls of gRPC are tried again, too.
+    pub grpc_unavailable: bool,
 }
 
 /// Numbers of a message, 0 standing for the default of each.
@@ -143,7 +153,12 @@ impl Resilience {
         health_check: Option<&HealthCheckDraft>,
         circuit_breaker: Option<&CircuitBreakerDraft>,
         outlier_ejection: Option<&OutlierEjectionDraft>,
+        protocol: BackendProtocol,
     ) -> Arc<Self> {
+        let by_grpc = health_check.is_some_and(|check| check.kind == HealthCheckKindDraft::Grpc);
+        if by_grpc && protocol != BackendProtocol::Http2 {
+            v.add("health_check.kind", "GRPC needs `protocol` to be BACKEND_PROTOCOL_HTTP2");
+        }
         let health_check = health_check.map(HealthCheck::parse).transpose();
         let circuit_breaker = circuit_breaker.map(CircuitBreaker::parse).transpose();
         let outlier_ejection = outlier_ejection.map(OutlierEjection::parse).transpose();
@@ -169,6 +184,7 @@ impl HealthCheck {
         }
         let probe = match draft.kind {
             HealthCheckKindDraft::Tcp => Probe::Tcp,
+            HealthCheckKindDraft::Grpc => Probe::grpc(&mut v, draft),
             HealthCheckKindDraft::Http => Probe::parse(&mut v, draft),
         };
         v.into_result()?;
@@ -184,11 +200,7 @@ impl Probe {
         if path.bytes().any(|b| !b.is_ascii_graphic() || b == b'#') {
             v.add("path", "must be printable ASCII without spaces and \"#\"");
         }
-        let host = (!draft.host.is_empty()).then(|| draft.host.clone());
-        if let Some(host) = &host {
-            let name = host.rsplit_once(':').filter(|(_, p)| p.parse::<u16>().is_ok());
-            v.take("host", check_host(name.map_or(host.as_str(), |(h, _)| h)));
-        }
+        let host = Self::host(v, draft);
         if draft.expected_statuses.len() > 32 {
             v.add("expected_statuses", "must have at most 32 entries");
         }
@@ -200,6 +212,21 @@ impl Probe {
             }
         }
         Self::Http { path: path.to_owned(), host, expected }
+    }
+
+    fn grpc(v: &mut Violations, draft: &HealthCheckDraft) -> Self {
+        let service = draft.service.clone();
+        if service.len() > 253 || service.bytes().any(|b| !b.is_ascii_graphic()) {
+            v.add("service", "must be at most 253 characters of printable ASCII, without spaces");
+        }
+        Self::Grpc { service, host: Self::host(v, draft) }
+    }
+
+    fn host(v: &mut Violations, draft: &HealthCheckDraft) -> Option<String> {
+        let host = (!draft.host.is_empty()).then(|| draft.host.clone())?;
+        let name = host.rsplit_once(':').filter(|(_, p)| p.parse::<u16>().is_ok());
+        v.take("host", check_host(name.map_or(host.as_str(), |(h, _)| h)));
+        Some(host)
     }
 }
 
@@ -259,6 +286,7 @@ impl Retry {
             max_backoff: max_backoff.max(base_backoff),
             budget_percent,
             max_body_bytes: usize::try_from(body).unwrap_or(usize::MAX),
+            grpc_unavailable: draft.grpc_unavailable,
         })
     }
 }
@@ -300,6 +328,10 @@ mod tests {
         for field in ["path", "interval_ms", "jitter_percent", "expected_statuses[1]"] {
             assert!(text.contains(field), "{field}: {text}");
         }
+        let kind = HealthCheckKindDraft::Grpc;
+        let check = HealthCheckDraft { kind, service: "a b".into(), host: "-".into(), ..check };
+        let text = faults(HealthCheck::parse(&check));
+        assert!(text.contains("service") && text.contains("host") && !text.contains("path"), "{text}");
         let breaker = CircuitBreakerDraft { failure_rate_percent: Some(101), ..Default::default() };
         assert!(faults(CircuitBreaker::parse(&breaker)).contains("failure_rate_percent"));
         let eject = OutlierEjectionDraft { base_ms: 2_000, max_ms: 1_000, ..Default::default() };

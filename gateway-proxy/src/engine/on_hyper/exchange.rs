@@ -127,7 +127,7 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
     if prepare(conn, &mut parts, seen, route, &plan).is_err() {
         return fail(Reason::BadRequest);
     }
-    let tries = Tries::of(&config, &plan, parts.method.as_str());
+    let tries = Tries::of(&config, &plan, parts.method.as_str(), false);
     let mut body = RequestBody::new(body, conn, turn, gate.clone(), copy);
     if let Some(tries) = &tries {
         body = body.kept(tries.most());

@@ -182,7 +182,7 @@ impl Notes {
         let (arms, in_rollout) = (record.arms, record.route.as_ref().filter(|_| !record.arms.is_empty()));
         if let Some((config, _)) = in_rollout {
             let (status, reason) = (record.status, record.reason);
-            core.count_arms(config, arms, Ended { status, reason, took });
+            core.count_arms(config, arms, Ended { status, reason, call_failed: false, took });
         }
         let met = || in_rollout.map_or_else(Met::default, |(config, _)| arms.met(config));
         if let Some(recording) = record.recording {

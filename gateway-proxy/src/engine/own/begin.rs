@@ -14,6 +14,7 @@ use super::edit;
 use super::exchange::Exchange;
 use super::front::Front;
 use super::reply::Reply;
+use super::upload::Bounds;
 use super::wire;
 use crate::config::RouteEntry;
 use crate::decide::{Decision, LocalReply, Plan, decide};
@@ -23,6 +24,7 @@ use crate::engine::own::core::Backend;
 use crate::engine::retry::Tries;
 use crate::engine::shadow::Copied;
 use crate::engine::shared::Config;
+use crate::grpc;
 use crate::reason::Reason;
 use crate::trace::{Recording, TRACEPARENT};
 
@@ -155,14 +157,20 @@ impl<F: Front> Client<F> {
         let core = self.core();
         let traceparent = self.track.recording().and_then(Recording::sent);
         let (most, delay) = self.track.allowed(core.limits.max_body_bytes);
-        let trailers = (self.track.trailer_names(), self.track.takes_any_trailer());
+        let (trailers, any_trailer) = (self.track.trailer_names(), self.track.takes_any_trailer());
+        let is_call = self.track.is_call();
         let (Some(route), Some(head)) = (config.route(plan.route), self.track.head_mut()) else {
             return (self.reply(cx, Reply::Failure(Reason::NoRoute), true), 0);
         };
-        let tries = Tries::of(config, &plan, head.method());
+        let tries = Tries::of(config, &plan, head.method(), is_call);
         let per_try = tries.as_ref().and_then(Tries::per_try_ms);
-        let mut exchange =
-            Exchange::new(head, &mut plan, (framing, F::reads(framing)), (most, trailers), tries);
+        let mut exchange = Exchange::new(
+            head,
+            &mut plan,
+            (framing, F::reads(framing)),
+            Bounds { most, trailers, any_trailer },
+            tries,
+        );
         exchange.copy = copy;
         if let Some(traceparent) = traceparent {
             head.set(&TRACEPARENT, traceparent.as_bytes());
@@ -171,6 +179,7 @@ impl<F: Front> Client<F> {
         exchange.upgrade =
             if backend::is_shared(&plan.backend) { None } else { upgrade(head, route, framing) };
         prepare(head, route, plan.backend.text(), (&self.address, &self.peer.entered));
+        let limits = limits(&plan, per_try, head, is_call);
         ask_to_switch(head, exchange.upgrade.as_deref());
         // Behind that: a client can't have it taken out by naming it in Connection.
         self.track.edit_request();
@@ -183,7 +192,6 @@ impl<F: Front> Client<F> {
         exchange.write_anew(Some(head), &mut around.before);
         let head_len = around.before.len();
         self.track.keep_cookie(plan.set_cookie);
-        let limits = ExchangeLimits { per_try, ..ExchangeLimits::of(&plan.timeouts) };
         self.track.forward(&plan.backend, plan.in_flight, limits);
         if delay.is_some() {
             self.track.hold();
@@ -210,6 +218,19 @@ impl<F: Front> Client<F> {
         self.exchange = Some(exchange);
         (step, taken.used)
     }
+}
+
+/// The limits of an exchange. A call of gRPC may set itself a nearer one; the backend is told.
+fn limits(plan: &Plan<Backend>, per_try: Option<u64>, head: &mut Head, is_call: bool) -> ExchangeLimits {
+    let limits = ExchangeLimits { per_try, ..ExchangeLimits::of(&plan.timeouts) };
+    if !is_call {
+        return limits;
+    }
+    let limits = limits.until(grpc::timeout(head));
+    if let Some(total) = limits.total {
+        grpc::set_timeout(head, total);
+    }
+    limits
 }
 
 /// What every request of a connection gets that came in the wrong way.

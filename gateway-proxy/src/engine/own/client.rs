@@ -176,7 +176,7 @@ impl<F: Front> Client<F> {
                 Step::Exchange
             }
             Step::Relay => self.end_relay(limit),
-            Step::Exchange if !self.answered() && self.owes_body() => {
+            Step::Exchange if limit != Limit::Deadline && !self.answered() && self.owes_body() => {
                 self.reply_to_open(cx, Reply::Failure(Reason::ClientTimeout))
             }
             Step::Connect | Step::Pause | Step::Exchange if !self.answered() => {
@@ -207,7 +207,8 @@ impl<F: Front> Client<F> {
     /// Ends an exchange whose answer is out in part.
     pub(super) fn cut(&mut self, reason: Reason) -> Step {
         self.track.failure(reason);
-        self.ending = Ending::Abort;
+        let is_told = self.track.is_call() && self.socket.fail(&self.late, reason);
+        self.ending = if is_told { Ending::Plain } else { Ending::Abort };
         Step::End
     }
 

@@ -16,10 +16,10 @@ use super::edit;
 use super::exchange::Exchange;
 use super::front::Front;
 use super::link::Link;
-use super::multiplex::Lost;
 use super::splice;
 use super::wire::{self, Rest};
 use crate::engine::retry::{self, Tries};
+use crate::grpc::Code;
 use crate::reason::Reason;
 use crate::tls;
 
@@ -50,14 +50,14 @@ pub(super) enum Down {
 /// The state of a response that comes in.
 pub(super) struct Download {
     /// The beginning of a head.
-    early: Rest,
+    pub(super) early: Rest,
     /// `None`: its head has not come.
     body: Option<Pipe>,
     /// The backend's connection can be used again.
     lasts: bool,
     /// The client takes trailers.
     trailers: bool,
-    interim: u8,
+    pub(super) interim: u8,
     /// One of them has gone to the client.
     passed_interim: bool,
     /// The rest of the body goes through it.
@@ -156,45 +156,6 @@ impl<F: Front> Client<F> {
                 return Poll::Ready(down);
             }
         }
-    }
-
-    /// Moves some of a response that comes on a stream.
-    fn poll_stream(&mut self, cx: &mut Context<'_>, core: &Rc<Core>) -> Poll<Result<(), Down>> {
-        let Some(Exchange { download, link: Some(Link::Stream(stream)), .. }) = &mut self.exchange else {
-            return Poll::Ready(Err(Down::Silent));
-        };
-        if download.has_begun() {
-            let mut input = core.input.borrow_mut();
-            let read = ready!(stream.poll_read(cx, &mut input));
-            let n = read.map_err(|_| Down::Failed(Reason::BackendCut))?;
-            core.output.borrow_mut().clear();
-            return Poll::Ready(self.pass_back(cx, input.get_mut(..n).unwrap_or_default(), core));
-        }
-        let mut head = core.take_head();
-        let passed = match stream.poll_head(cx, &mut head) {
-            Poll::Ready(Ok(())) if (100..200).contains(&head.status()) => {
-                self.on_interim(cx, &mut head, core)
-            }
-            Poll::Ready(Ok(())) => {
-                download.early.clear(core);
-                self.begin_response(cx, &mut head, &mut [], core)
-            }
-            Poll::Ready(Err(lost)) => Err(match lost {
-                Lost::Unprocessed => {
-                    stream.let_rest(core.timers.now());
-                    Down::Unprocessed
-                }
-                Lost::Closed if download.interim == 0 => Down::Silent,
-                Lost::Closed | Lost::Reset => Down::Failed(Reason::BackendClosed),
-                Lost::Malformed => Down::Failed(Reason::BackendProtocol),
-            }),
-            Poll::Pending => {
-                core.give_head(head);
-                return Poll::Pending;
-            }
-        };
-        core.give_head(head);
-        Poll::Ready(passed)
     }
 
     /// Lets some of the body pass inside the kernel.
@@ -319,7 +280,12 @@ impl<F: Front> Client<F> {
         Ok(())
     }
 
-    fn on_interim(&mut self, cx: &mut Context<'_>, head: &mut Head, core: &Rc<Core>) -> Result<(), Down> {
+    pub(super) fn on_interim(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut Head,
+        core: &Rc<Core>,
+    ) -> Result<(), Down> {
         let Some(exchange) = &mut self.exchange else { return Ok(()) };
         exchange.download.interim += 1;
         match head.status() {
@@ -343,7 +309,7 @@ impl<F: Front> Client<F> {
     }
 
     /// Sends the head of the response, and what came of its body.
-    fn begin_response(
+    pub(super) fn begin_response(
         &mut self,
         cx: &mut Context<'_>,
         head: &mut Head,
@@ -352,8 +318,14 @@ impl<F: Front> Client<F> {
     ) -> Result<(), Down> {
         let framed = framing::of_response(head, self.to_head);
         let (framing, lasts) = framed.ok_or(Down::Failed(Reason::BackendProtocol))?;
-        if retry::is_worth_it(head.status()) && self.is_retried(head, framing, lasts, bytes.len()) {
+        let code = if self.track.is_call() { Code::of(head) } else { None };
+        let status = code.map(Code::outcome).filter(|of| *of >= 500).unwrap_or(head.status());
+        let framed = (framing, lasts);
+        if retry::is_worth_it(status) && self.is_retried(head, status, framed, bytes.len()) {
             return Err(Down::Again);
+        }
+        if let Some(code) = code {
+            self.track.ended(code);
         }
         let trailers = head.trailer_names();
         let (framing, told) = self.told_framing(head, framing);
@@ -378,7 +350,7 @@ impl<F: Front> Client<F> {
         self.track.respond(head.status());
         let Some(exchange) = &mut self.exchange else { return Ok(()) };
         let Exchange { download, tries, .. } = exchange;
-        if head.status() < 500 && tries.as_ref().is_some_and(Tries::is_later) {
+        if status < 500 && tries.as_ref().is_some_and(Tries::is_later) {
             core.metrics.tries_saved.add(1);
         }
         let trailers = trailers.filter(|_| download.trailers);
@@ -392,22 +364,6 @@ impl<F: Front> Client<F> {
         self.pass_back(cx, bytes, core)
     }
 
-    /// How the body of a response goes on that came on a stream, and how it is read there: its end is told beside it.
-    /// `None`: it came on no stream.
-    fn told_framing(&self, head: &mut Head, framing: Framing) -> (Framing, Option<Framing>) {
-        let Some(Exchange { link: Some(Link::Stream(stream)), .. }) = &self.exchange else {
-            return (framing, None);
-        };
-        let has_none = self.to_head || matches!(head.status(), 204 | 304);
-        if has_none || !stream.has_no_body() {
-            return (framing, Some(if has_none { Framing::None } else { Framing::UntilClose }));
-        }
-        if F::IN_TURN && !head.has(Known::ContentLength) {
-            head.push(Known::ContentLength.name(), b"0");
-        }
-        (Framing::None, Some(Framing::None))
-    }
-
     /// Says in the head how the body is framed towards the client, and whether the connection lasts.
     fn frame(&mut self, head: &mut Head, framing: Framing, core: &Rc<Core>) -> Coding {
         let (coding, lasts) = F::frame(head, framing, self.old);
@@ -417,7 +373,12 @@ impl<F: Front> Client<F> {
     }
 
     /// Passes bytes of the body on, behind what stands in the core's output already.
-    fn pass_back(&mut self, cx: &mut Context<'_>, bytes: &mut [u8], core: &Rc<Core>) -> Result<(), Down> {
+    pub(super) fn pass_back(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut [u8],
+        core: &Rc<Core>,
+    ) -> Result<(), Down> {
         let Some(Exchange { download, link, .. }) = &mut self.exchange else { return Ok(()) };
         let Some(body) = &mut download.body else { return Ok(()) };
         let mut around = core.output.borrow_mut();
@@ -426,6 +387,9 @@ impl<F: Front> Client<F> {
             && let Some(fields) = stream.told_end()
         {
             body.told_end(fields, &mut around);
+            if let Some(code) = Code::of(fields).filter(|_| self.track.is_call()) {
+                self.track.ended(code);
+            }
         }
         if taken.used < bytes.len() {
             // It said more than was asked: whatever it is, nobody else gets it.

@@ -20,7 +20,7 @@ use super::multiplex::Lost;
 use super::relay::Relay;
 use super::reply::Reply;
 use super::track::Track;
-use super::upload::{Fault, Upload};
+use super::upload::{Bounds, Fault, Upload};
 use crate::decide::Plan;
 use crate::engine::dial;
 use crate::engine::retry::{self, Tries};
@@ -72,21 +72,16 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Of a request as it came: how its head frames the body, and how that is read; the most that may come of it, and
-    /// the fields that may follow it, or that any may.
+    /// Of a request as it came: how its head frames the body, and how that is read.
     pub(super) fn new(
         head: &Head,
         plan: &mut Plan<Backend>,
         (framing, read): (Framing, Framing),
-        (most, (trailers, any_trailer)): (Option<u64>, (Option<Box<[u8]>>, bool)),
+        bounds: Bounds,
         tries: Option<Tries>,
     ) -> Self {
         let idempotent = retry::is_idempotent(head.method());
         let shared = backend::is_shared(&plan.backend);
-        let mut upload = Upload::new(head, (framing, read), most, trailers, shared);
-        if any_trailer {
-            upload.take_any_trailer();
-        }
         Self {
             backend: Rc::clone(&plan.backend),
             connect_timeout: plan.connect_timeout,
@@ -103,7 +98,7 @@ impl Exchange {
             held: false,
             pause: None,
             path: plan.path.take(),
-            upload,
+            upload: Upload::new(head, (framing, read), bounds, shared),
             download: Download::new(head),
             upgrade: None,
             relay: None,

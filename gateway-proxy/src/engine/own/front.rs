@@ -17,6 +17,7 @@ use super::core::Core;
 use super::download::Down;
 use super::upload::Fault;
 use super::wire::Rest;
+use crate::reason::Reason;
 
 /// One side of an exchange, towards a client.
 pub(super) trait Front: Sized {
@@ -97,6 +98,9 @@ pub(super) trait Front: Sized {
 
     /// Lets bytes of that protocol pass.
     fn poll_relay(client: &mut Client<Self>, cx: &mut Context<'_>) -> Poll<Step>;
+
+    /// Tells behind what went out of a response to a call of gRPC that it has failed. Whether it could.
+    fn fail(&mut self, late: &Rest, reason: Reason) -> bool;
 
     /// Ends it.
     fn close(self, ending: Ending, core: &Rc<Core>);

@@ -21,7 +21,7 @@
 //! | `begin` | from the bytes of a head to an exchange |
 //! | `exchange` | the two directions together: who goes on, what ends it, what is tried again |
 //! | `retry` | tries after the first |
-//! | `upload`, `download` | one direction each |
+//! | `upload`, `download`, `told` | one direction each; a response on a stream of HTTP/2 |
 //! | `enter` | the way in with TLS |
 //! | `edit` | a route's edits of a head |
 //! | `relay` | bytes of another protocol, after a 101 |
@@ -51,6 +51,7 @@ mod retry;
 mod secure;
 mod socket;
 mod splice;
+mod told;
 mod track;
 mod upload;
 mod wire;

@@ -23,6 +23,7 @@ use super::upload::Fault;
 use super::wire::{self, Rest};
 use crate::engine::linger;
 use crate::engine::order::Drain;
+use crate::reason::Reason;
 
 impl Front for Socket {
     const IN_TURN: bool = true;
@@ -125,6 +126,11 @@ impl Front for Socket {
 
     fn poll_relay(client: &mut Client<Self>, cx: &mut Context<'_>) -> Poll<Step> {
         client.poll_relay(cx)
+    }
+
+    /// HTTP/1.1 does not carry gRPC.
+    fn fail(&mut self, _: &Rest, _: Reason) -> bool {
+        false
     }
 
     fn close(self, ending: Ending, core: &Rc<Core>) {

@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 use super::client::{Client, Ending, Step};
 use super::edit;
 use super::front::Front;
+use crate::grpc;
 use crate::reason::{HEADER, Reason};
 
 /// An answer.
@@ -64,14 +65,24 @@ impl<F: Front> Client<F> {
             Reply::Failure(Reason::FaultInjected) => self.track.own_status(),
             _ => None,
         };
-        let status = status.unwrap_or(reply.status());
-        let text = reply.write(status, &mut head);
+        let mut status = status.unwrap_or(reply.status());
+        let mut is_told = false;
+        let text = match &reply {
+            Reply::Failure(reason) if self.track.is_call() => {
+                let code = grpc::code(*reason, status);
+                grpc::refuse(*reason, code, &mut head);
+                self.track.keep_code(code);
+                (status, is_told) = (StatusCode::OK, true);
+                ""
+            }
+            reply => reply.write(status, &mut head),
+        };
         core.with_date(|date| head.push(Known::Date.name(), date.as_bytes()));
         self.track.edit_response(&mut head);
         if let (Reply::Redirect(..), Some(route)) = (&reply, self.track.route()) {
             edit::apply(route.response_headers(), &mut head);
         }
-        if !matches!(reply, Reply::Nothing) {
+        if !is_told && !matches!(reply, Reply::Nothing) {
             head.push(Known::ContentLength.name(), text.len().to_string().as_bytes());
         }
         self.say_whether_it_lasts(&mut head);

@@ -49,12 +49,19 @@ impl<F: Front> Client<F> {
         self.reply_to_open(cx, Reply::Failure(reason))
     }
 
-    /// Whether a response is not passed on, but followed by another try. `came`: bytes of its body.
-    pub(super) fn is_retried(&mut self, head: &Head, framing: Framing, lasts: bool, came: usize) -> bool {
+    /// Whether a response is not passed on, but followed by another try. `status`: what it comes to; `came`: bytes of its
+    /// body.
+    pub(super) fn is_retried(
+        &mut self,
+        head: &Head,
+        status: u16,
+        (framing, lasts): (Framing, bool),
+        came: usize,
+    ) -> bool {
         let core = self.core();
         let patience = head.named("retry-after").next().and_then(retry::patience);
         let link = self.exchange.as_mut().and_then(|e| e.link.take());
-        let again = self.try_again(Outcome::Status(head.status()), patience);
+        let again = self.try_again(Outcome::Status(status), patience);
         let (Some(exchange), Some(link)) = (&mut self.exchange, link) else { return again };
         let whole = match framing {
             Framing::None => came == 0,
@@ -119,6 +126,7 @@ impl<F: Front> Client<F> {
         let core = self.core();
         let Some(exchange) = &mut self.exchange else { return Step::End };
         exchange.pause = None;
+        self.track.tell_time_left();
         exchange.upload.stop(&core);
         let Some(tries) = &mut exchange.tries else { return Step::End };
         let chosen = match core.choose_again(tries) {

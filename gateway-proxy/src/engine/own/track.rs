@@ -14,6 +14,7 @@ use crate::config::RouteEntry;
 use crate::engine::limits::{ExchangeLimits, Limit};
 use crate::engine::serve::Engine as _;
 use crate::engine::shared::{Config, Ended};
+use crate::grpc::{self, Code};
 use crate::reason::Reason;
 use crate::rollout::{Arms, Met};
 use crate::trace::{Recording, TRACEPARENT, Told};
@@ -46,6 +47,10 @@ struct Record {
     set_cookie: Option<HeaderValue>,
     status: Option<StatusCode>,
     reason: Option<Reason>,
+    /// It is a call of gRPC.
+    is_call: bool,
+    /// How that ended.
+    code: Option<Code>,
     bytes: u64,
     recording: Option<Recording>,
     /// How long it took until the connection switched to another protocol.
@@ -107,7 +112,11 @@ impl Track {
         let deadline = self.core.timers.after(ms);
         let first = self.total.min(self.try_until);
         if first < deadline {
-            self.limit = if self.total == first { Limit::Total } else { Limit::Try };
+            self.limit = match self.total == first {
+                true if self.limits.by_caller => Limit::Deadline,
+                true => Limit::Total,
+                false => Limit::Try,
+            };
             self.core.timers.arm(self.slot, first);
         } else {
             self.limit = limit;
@@ -165,6 +174,8 @@ impl Track {
     pub(super) fn begin(&mut self, head: Head) {
         let began = Instant::now();
         let recording = self.core.record(|| head.named(TRACEPARENT.as_str()).next());
+        // Only HTTP/2 carries them, and its streams are no connections.
+        let is_call = !self.is_connection && grpc::is_call(&head);
         self.record = Some(Record {
             began,
             head,
@@ -176,6 +187,8 @@ impl Track {
             set_cookie: None,
             status: None,
             reason: None,
+            is_call,
+            code: None,
             bytes: 0,
             recording,
             switched: None,
@@ -232,6 +245,32 @@ impl Track {
 
     fn admitted(&self) -> Option<&Admitted> {
         self.record.as_ref()?.admitted.as_deref()
+    }
+
+    /// Whether it is a call of gRPC.
+    pub(super) fn is_call(&self) -> bool {
+        self.record.as_ref().is_some_and(|r| r.is_call)
+    }
+
+    /// A call of gRPC has ended so.
+    pub(super) fn ended(&mut self, code: Code) {
+        if code.outcome() >= 500 {
+            self.tell(Outcome::Status(code.outcome()));
+        }
+        self.keep_code(code);
+    }
+
+    /// The gateway answers a call of gRPC so.
+    pub(super) fn keep_code(&mut self, code: Code) {
+        self.note(|r| r.code = Some(code));
+    }
+
+    /// Tells the backend how long the caller of gRPC still waits.
+    pub(super) fn tell_time_left(&mut self) {
+        let left = self.total.saturating_sub(self.core.timers.now());
+        if self.total < u64::MAX && self.is_call() {
+            self.note(|r| grpc::set_timeout(&mut r.head, left));
+        }
     }
 
     /// The largest body that the request may have, where the gateway allows `most`; and how long it waits on purpose.
@@ -402,7 +441,8 @@ impl Track {
         let (arms, in_rollout) = (record.arms, record.route.as_ref().filter(|_| !record.arms.is_empty()));
         if let Some((config, _)) = in_rollout {
             let (status, reason) = (record.status, record.reason.filter(|_| record.switched.is_none()));
-            core.count_arms(config, arms, Ended { status, reason, took: answered });
+            let call_failed = record.code.is_some_and(Code::is_failure);
+            core.count_arms(config, arms, Ended { status, reason, call_failed, took: answered });
         }
         let met = || in_rollout.map_or_else(Met::default, |(config, _)| arms.met(config));
         if let Some(recording) = record.recording {

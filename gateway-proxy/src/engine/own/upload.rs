@@ -25,6 +25,16 @@ pub(super) enum Fault {
     Refused(Reason),
 }
 
+/// What may come of a request's body, and behind it.
+pub(super) struct Bounds {
+    /// Bytes, at most.
+    pub(super) most: Option<u64>,
+    /// Fields, as a list of names; `None`: none.
+    pub(super) trailers: Option<Box<[u8]>>,
+    /// Every field may.
+    pub(super) any_trailer: bool,
+}
+
 /// The state of a request that goes out.
 pub(super) struct Upload {
     body: Pipe,
@@ -44,34 +54,22 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Of a request as it came: how its head frames the body, and how that is read. `told`: it goes on as HTTP/2.
-    pub(super) fn new(
-        head: &Head,
-        (framing, read): (Framing, Framing),
-        most: Option<u64>,
-        trailers: Option<Box<[u8]>>,
-        told: bool,
-    ) -> Self {
+    pub(super) fn new(head: &Head, (framing, read): (Framing, Framing), bounds: Bounds, told: bool) -> Self {
         let coding = match framing {
             _ if told => Coding::Told,
             Framing::Chunked => Coding::Chunked,
             Framing::None | Framing::Length(_) | Framing::UntilClose => Coding::Plain,
         };
         let asks = || head.first(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
+        let body = Pipe::new(read, coding, bounds.trailers);
         Self {
-            body: Pipe::new(read, coding, trailers),
+            body: if told && bounds.any_trailer { body.with_any_trailer() } else { body },
             late: Rest::default(),
             trailers: Vec::new(),
             told,
-            room: most.unwrap_or(u64::MAX),
+            room: bounds.most.unwrap_or(u64::MAX),
             kept_back: framing != Framing::None && !head.is_old() && asks(),
             broken: false,
-        }
-    }
-
-    /// Lets every trailer go on that may stand behind a body: neither side announces them.
-    pub(super) fn take_any_trailer(&mut self) {
-        if self.told {
-            self.body = std::mem::take(&mut self.body).with_any_trailer();
         }
     }
 

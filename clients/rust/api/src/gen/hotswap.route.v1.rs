@@ -258,6 +258,10 @@ pub struct HealthCheck {
     /// at once: 0 to 50. Default: 10.
     #[prost(uint32, optional, tag = "9")]
     pub jitter_percent: ::core::option::Option<u32>,
+    /// The service that HEALTH_CHECK_KIND_GRPC asks about, as "shop.v1.Cart", at most 253 characters. Empty: the server as a
+    /// whole.
+    #[prost(string, tag = "10")]
+    pub service: ::prost::alloc::string::String,
 }
 /// When to stop sending to a failing backend, and when to try it again. All cores of a proxy share one breaker for each
 /// backend. A failure is a status of 500 to 599, a connection that fails, or no whole answer in time. A 429 is neither
@@ -499,6 +503,9 @@ pub enum HealthCheckKind {
     Http = 1,
     /// A connection is opened and closed again. Fields about the request are not used.
     Tcp = 2,
+    /// grpc.health.v1.Health/Check, on a connection of its own: SERVING is a success. `service` says what is asked about; path
+    /// and expected_statuses are not used. The pool's protocol must be BACKEND_PROTOCOL_HTTP2.
+    Grpc = 3,
 }
 impl HealthCheckKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -510,6 +517,7 @@ impl HealthCheckKind {
             Self::Unspecified => "HEALTH_CHECK_KIND_UNSPECIFIED",
             Self::Http => "HEALTH_CHECK_KIND_HTTP",
             Self::Tcp => "HEALTH_CHECK_KIND_TCP",
+            Self::Grpc => "HEALTH_CHECK_KIND_GRPC",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -518,6 +526,7 @@ impl HealthCheckKind {
             "HEALTH_CHECK_KIND_UNSPECIFIED" => Some(Self::Unspecified),
             "HEALTH_CHECK_KIND_HTTP" => Some(Self::Http),
             "HEALTH_CHECK_KIND_TCP" => Some(Self::Tcp),
+            "HEALTH_CHECK_KIND_GRPC" => Some(Self::Grpc),
             _ => None,
         }
     }
@@ -1018,6 +1027,10 @@ pub struct Retry {
     /// with a larger one is not tried again once it has been sent.
     #[prost(uint32, tag = "6")]
     pub max_body_bytes: u32,
+    /// Calls of gRPC are tried again, too: those that did not reach a backend, and those that it answered with UNAVAILABLE
+    /// and nothing else. They are POSTs: say so where they may be done twice. Default: false.
+    #[prost(bool, tag = "7")]
+    pub grpc_unavailable: bool,
 }
 /// A pool that belongs to one route.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -84,7 +84,7 @@ pub(in crate::engine::own) fn lines(lines: &[u8]) -> io::Result<HeaderMap> {
     fields(&head)
 }
 
-fn fields(head: &Head) -> io::Result<HeaderMap> {
+pub(super) fn fields(head: &Head) -> io::Result<HeaderMap> {
     fields_but(head, |_| false)
 }
 

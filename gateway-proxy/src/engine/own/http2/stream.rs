@@ -24,6 +24,7 @@ use crate::engine::own::front::Front;
 use crate::engine::own::reply::Reply;
 use crate::engine::own::upload::Fault;
 use crate::engine::own::wire::Rest;
+use crate::grpc;
 use crate::reason::Reason;
 
 /// The streams of a connection that are open, and whom to wake when none is left.
@@ -342,6 +343,16 @@ impl Front for Stream {
 
     fn poll_relay(_: &mut Client<Self>, _: &mut Context<'_>) -> Poll<Step> {
         Poll::Ready(Step::End)
+    }
+
+    fn fail(&mut self, late: &Rest, reason: Reason) -> bool {
+        let Some(answer) = self.answer.as_mut().filter(|_| late.is_empty() && !self.is_over) else {
+            return false;
+        };
+        let mut fields = Head::default();
+        grpc::tell(reason, reason.grpc(), &mut fields);
+        self.is_over = heads::fields(&fields).is_ok_and(|fields| answer.send_trailers(fields).is_ok());
+        self.is_over
     }
 
     /// Where the response is whole, h2 tells a client that still sends that it need not, with NO_ERROR.
