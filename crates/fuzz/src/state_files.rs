@@ -31,7 +31,7 @@ impl Model {
     }
 
     fn loaded(dir: &Path) -> Option<Self> {
-        let state = State::open(dir, Arc::default()).ok()?;
+        let state = State::open(dir, None, Arc::default()).ok()?;
         let saved = state.saved()?;
         let mut model = Self { revision: saved.at().revision, ..Self::default() };
         for resource in saved.resources() {
