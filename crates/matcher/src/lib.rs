@@ -45,9 +45,9 @@ pub use draft::{
     ClaimHeaderDraft, CohortDraft, ConcurrencyDraft, CorsDraft, ExposureDraft, FaultAbortDraft,
     FaultDelayDraft, FaultDraft, ForwardDraft, HashKeyDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft,
     HeaderRuleDraft, HeaderRulesDraft, HealthCheckDraft, HealthCheckKindDraft, JwtDraft, LoadBalancingDraft,
-    MatchDraft, OutlierEjectionDraft, PathMatchDraft, PoolDraft, QueryMatchDraft, RateLimitDraft,
-    RedirectDraft, RequestKeyDraft, RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft, SameSite,
-    SmokeTestDraft, StickyCookieDraft, TimeoutsDraft, TrafficDraft, ValueMatchDraft,
+    MatchDraft, MirrorDraft, OutlierEjectionDraft, PathMatchDraft, PoolDraft, QueryMatchDraft,
+    RateLimitDraft, RedirectDraft, RequestKeyDraft, RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft,
+    SameSite, SmokeTestDraft, StickyCookieDraft, TimeoutsDraft, TrafficDraft, ValueMatchDraft,
 };
 pub use explain::{Explanation, NearMiss, Taken, explain};
 pub use head::{Arm, HeadSize, RequestHead, Routed};
@@ -56,9 +56,9 @@ pub use spec::{
     Access, AccessLog, AccessLogMode, Action, Address, Backend, BackendTls, Backends, Balancing,
     CandidateSpec, Check, CircuitBreaker, Cohort, Concurrency, Cors, Exposure, FailureRate, Fault, Forward,
     HashKey, HashSource, HeaderEdits, HeaderMatch, HeaderRules, HealthCheck, HostPattern, Jwt, KeySet,
-    LoadBalancing, Named, Network, Networks, Origins, OutlierEjection, PathMatch, PathRewrite, PoolSpec,
-    Probe, QueryMatch, RateKey, RateLimit, Redirect, RequestKey, RequestLimits, Resilience, Retry, Rewrite,
-    RouteMatch, RouteSpec, Scheme, SmokeTest, StickyCookie, Target, Timeouts, TrafficSpec, ValueMatch,
-    WEBSOCKET,
+    LoadBalancing, Mirror, Named, Network, Networks, Origins, OutlierEjection, PathMatch, PathRewrite,
+    PoolSpec, Probe, QueryMatch, RateKey, RateLimit, Redirect, RequestKey, RequestLimits, Resilience, Retry,
+    Rewrite, RouteMatch, RouteSpec, Scheme, SmokeTest, StickyCookie, Target, Timeouts, TrafficSpec,
+    ValueMatch, WEBSOCKET,
 };
 pub use table::{Found, RouteTable, Unshared};

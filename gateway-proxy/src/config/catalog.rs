@@ -130,11 +130,12 @@ impl Catalog {
                 (Some(pool), host.and_then(|h| HeaderValue::from_str(h).ok()))
             }
         };
+        let mirror = mirror_of(&spec).map(|pool| self.hold(pool, None));
         let traffic = spec.traffic().map(|traffic| {
             let state = self.traffic.entry(name.clone()).or_default();
             Box::new(RouteTraffic::new(Arc::clone(traffic), Arc::clone(state)))
         });
-        Arc::new(RouteEntry { name: name.clone(), spec, slot, pool, rewrite_host, part, traffic })
+        Arc::new(RouteEntry { name: name.clone(), spec, slot, pool, mirror, rewrite_host, part, traffic })
     }
 
     /// Takes a route out.
@@ -251,6 +252,12 @@ impl Catalog {
 
     /// Lets go of what the former content of a route named; `new`: what is in its place.
     fn release(&mut self, old: &RouteEntry, new: Option<&RouteSpec>) {
+        if let Some(pool) = mirror_of(&old.spec) {
+            if let Some(holder) = self.pools.get_mut(pool) {
+                holder.routes = holder.routes.saturating_sub(1);
+            }
+            self.sweep(pool);
+        }
         let is_inline = |spec: &RouteSpec| matches!(spec.action(), Action::Forward(f) if matches!(f.target, Target::Inline(_)));
         let key = match old.action() {
             Action::Redirect(_) => return,
@@ -277,6 +284,11 @@ impl Catalog {
             self.pools.remove(key);
         }
     }
+}
+
+/// The pool that copies of a route's requests go to.
+fn mirror_of(spec: &RouteSpec) -> Option<&str> {
+    spec.traffic()?.mirror.as_ref().map(|mirror| mirror.pool.as_str())
 }
 
 /// Where the backends of a candidate are kept.

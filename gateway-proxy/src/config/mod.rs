@@ -38,6 +38,8 @@ pub struct RouteEntry {
     slot: usize,
     /// The pool's slot; `None` for a redirect.
     pool: Option<usize>,
+    /// The slot of the pool that copies of requests go to.
+    mirror: Option<usize>,
     /// The Host that the backend sees, where the route sets one.
     rewrite_host: Option<HeaderValue>,
     /// Its place in a rollout of the route.
@@ -108,6 +110,11 @@ impl RouteEntry {
     /// The slot of its pool; `None`: it redirects.
     pub fn pool(&self) -> Option<usize> {
         self.pool
+    }
+
+    /// The slot of the pool that copies of requests go to; `None`: there is none.
+    pub fn mirror(&self) -> Option<usize> {
+        self.mirror
     }
 
     /// Edits of the request's headers.

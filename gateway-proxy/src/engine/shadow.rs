@@ -1,7 +1,10 @@
-//! Copies of requests for a candidate whose answers nobody gets. A copy is made when its request has been sent to its
-//! own backend as a whole, and has a connection and a time limit of its own: no client waits for it. There are only so
-//! many at a time; beyond, copies are dropped and counted.
+//! Copies of requests for a candidate, or for the mirror of a route, whose answers nobody gets. A copy is made when its
+//! request has been sent to its own backend as a whole, and has a connection and a time limit of its own: no client waits
+//! for it. There are only so many at a time; beyond, copies are dropped and counted.
 
+mod way;
+
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -19,17 +22,17 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::dial;
 use super::entry::Entered;
 use super::once;
-use super::own::{Asked, Socket, prepare, request_to};
+use super::own::{Socket, prepare, request_to};
 use super::shared::{Config, Peer, Shared};
 use crate::backend_state::{InFlight, Outcome};
-use crate::balance::wish::Sender;
-use crate::decide::{Caller, Decision, LocalReply, Plan, decide};
+use crate::decide::Plan;
 use crate::reason::Reason;
-use crate::rollout::{Drawn, Forced};
+use crate::rollout::Drawn;
 use crate::tls::BackendFiles;
-use crate::upstream::{Reusable, Upstream};
+use crate::traffic::{COPY, CopyEnd};
+use crate::upstream::Reusable;
 
-/// Copies of one core that are under way at most.
+/// Copies of one core that are under way at most, for candidates and for mirrors each.
 const MOST: usize = 100;
 /// What is kept of a body where the route says nothing about it, in bytes.
 const MOST_BODY: usize = 64 * 1024;
@@ -37,14 +40,14 @@ const MOST_BODY: usize = 64 * 1024;
 const LONGEST: Duration = Duration::from_secs(60);
 /// Limits of heads: what was read once is read again, and what a backend answers.
 const LIMITS: HeadLimits = HeadLimits { bytes: 1024 * 1024, headers: 1_000 };
-/// Says to the backend that nobody gets the answer.
-const MARK: (&str, &[u8]) = ("x-hotswap-shadow", b"1");
+/// Says to a candidate that nobody gets the answer. A mirror is told by [`COPY`].
+const SHADOW: &str = "x-hotswap-shadow";
 
 /// A request of which a copy is to go out, as it came.
 #[derive(Debug)]
 pub(super) struct Copied {
     config: Config,
-    drawn: Drawn,
+    goals: Vec<Goal>,
     head: Vec<u8>,
     host: String,
     sender: IpAddr,
@@ -61,6 +64,22 @@ enum Sent {
     Bytes(Vec<u8>),
     /// As HTTP/2.
     Apart(Box<Request<()>>, Bytes),
+}
+
+/// Where a copy goes.
+#[derive(Clone, Debug)]
+enum Goal {
+    /// To a candidate.
+    Candidate(Drawn),
+    /// To the mirror of this route, with this path and query, if not with its own.
+    Mirror(usize, Option<String>),
+}
+
+/// Copies of a core that are under way.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay {
+    to_candidates: Rc<Cell<usize>>,
+    to_mirrors: Rc<Cell<usize>>,
 }
 
 /// A copy, ready to go.
@@ -103,16 +122,41 @@ impl Copied {
             _ => self.lost = true,
         }
     }
+}
 
-    fn count(&self, core: usize, failed: bool, took: Duration) {
-        if let Some(rollout) = self.config.rollout(self.drawn.rollout) {
-            rollout.tallies().count(core, Arm::Candidate, self.drawn.bucket.into(), failed, took);
+impl Goal {
+    /// Counts what came of a copy.
+    fn count(&self, config: &Config, core: usize, failed: bool, took: Duration) {
+        match self {
+            Self::Candidate(drawn) => {
+                if let Some(rollout) = config.rollout(drawn.rollout) {
+                    rollout.tallies().count(core, Arm::Candidate, drawn.bucket.into(), failed, took);
+                }
+            }
+            Self::Mirror(..) => self.note(config, if failed { CopyEnd::Failed } else { CopyEnd::Sent }),
+        }
+    }
+
+    /// Notes the end of a copy for a mirror.
+    fn note(&self, config: &Config, end: CopyEnd) {
+        if let Self::Mirror(route, _) = self
+            && let Some(traffic) = config.route(*route).and_then(|route| route.traffic())
+        {
+            traffic.state().copies().count(end);
+        }
+    }
+
+    /// The header that tells what it is.
+    fn mark(&self) -> &str {
+        match self {
+            Self::Candidate(_) => SHADOW,
+            Self::Mirror(..) => COPY.as_str(),
         }
     }
 }
 
 impl<C: Reusable + 'static> Shared<C> {
-    /// The copy of a request, where one was drawn; `head` writes the head as it came.
+    /// The copy of a request, where one is to be made; `head` writes the head as it came.
     pub(super) fn copy_of<H>(
         &self,
         config: &Config,
@@ -121,13 +165,18 @@ impl<C: Reusable + 'static> Shared<C> {
         peer: &Peer,
         head: impl FnOnce(&mut Vec<u8>),
     ) -> Option<Box<Copied>> {
-        let drawn = plan.arms.iter().find(|drawn| drawn.shadow)?;
+        let drawn = plan.arms.iter().find(|drawn| drawn.shadow);
+        let mirrored = plan.admitted.as_ref().is_some_and(|admitted| admitted.is_mirrored());
+        if drawn.is_none() && !mirrored {
+            return None;
+        }
+        let mirror = mirrored.then(|| Goal::Mirror(plan.route, plan.path.clone()));
         let retry = config.route(plan.route).and_then(|route| route.forward()?.retry);
         let mut bytes = Vec::new();
         head(&mut bytes);
         Some(Box::new(Copied {
             config: Rc::clone(config),
-            drawn,
+            goals: drawn.map(Goal::Candidate).into_iter().chain(mirror).collect(),
             head: bytes,
             host: host.to_owned(),
             sender: peer.ip,
@@ -138,88 +187,71 @@ impl<C: Reusable + 'static> Shared<C> {
         }))
     }
 
-    /// Sends a copy whose body is whole; nobody waits for it.
+    /// Sends copies of a request whose body is whole; nobody waits for them.
     pub(super) fn send_copy(&self, copied: Box<Copied>) {
-        if copied.lost || self.copies.get() >= MOST {
-            self.metrics.copies_dropped.add(1);
-            return;
+        copied.goals.iter().for_each(|goal| self.send_to(goal, &copied));
+    }
+
+    fn send_to(&self, goal: &Goal, copied: &Copied) {
+        let is_mirror = matches!(goal, Goal::Mirror(..));
+        let UnderWay { to_candidates, to_mirrors } = &self.copies;
+        let under_way = if is_mirror { to_mirrors } else { to_candidates };
+        if copied.lost || under_way.get() >= MOST {
+            goal.note(&copied.config, CopyEnd::Skipped);
+            return self.metrics.copies_dropped.add(u64::from(!is_mirror));
         }
-        let outgoing = match self.outgoing(&copied) {
+        let outgoing = match self.outgoing(goal, copied) {
             Ok(outgoing) => outgoing,
+            Err(_) if is_mirror => return goal.note(&copied.config, CopyEnd::Skipped),
             Err(Some(failed)) => {
                 self.metrics.copies.add(1);
-                return copied.count(self.index, failed, Duration::ZERO);
+                return goal.count(&copied.config, self.index, failed, Duration::ZERO);
             }
             // As it would be were the candidate live: the request is none of its.
             Err(None) => return,
         };
-        self.metrics.copies.add(1);
-        self.copies.set(self.copies.get() + 1);
-        let (under_way, core) = (Rc::clone(&self.copies), self.index);
+        self.metrics.copies.add(u64::from(!is_mirror));
+        under_way.set(under_way.get() + 1);
+        let (under_way, core) = (Rc::clone(under_way), self.index);
+        let (goal, config) = (goal.clone(), Rc::clone(&copied.config));
         // Ends by its own limit, or with the core.
         tokio::task::spawn_local(async move {
             let (failed, took) = exchange(outgoing).await;
             under_way.set(under_way.get().saturating_sub(1));
-            copied.count(core, failed, took);
+            goal.count(&config, core, failed, took);
         });
     }
 
-    /// The request as the candidate's backend gets it. The error: the gateway answers by itself, with a failure or not;
-    /// `None`: the candidate does not take it.
-    fn outgoing(&self, copied: &Copied) -> Result<Outgoing, Option<bool>> {
-        let Copied { config, drawn, host, body, .. } = copied;
+    /// The request as the other backend gets it. The error: the gateway answers by itself, with a failure or not;
+    /// `None`: it is not for that backend.
+    fn outgoing(&self, goal: &Goal, copied: &Copied) -> Result<Outgoing, Option<bool>> {
         let mut head = Head::default();
         if !matches!(read::request(&copied.head, LIMITS, &mut head), Ok(Some(_))) {
             return Err(None);
         }
-        let rollout = config.rollout(drawn.rollout).ok_or(None)?;
-        let forced = Forced::of(rollout.name());
-        let caller = Caller {
-            port: None,
-            sender: Sender { peer: copied.sender, trusted: &self.trusted },
-            now: self.timers.now(),
-            stages: None,
-            dice: &self.dice,
-            forced: Some(&forced),
-            secure: copied.entered.secure,
+        let way = match goal {
+            Goal::Candidate(drawn) => self.way_to_candidate(copied, *drawn, &head)?,
+            Goal::Mirror(route, path) => self.way_to_mirror(copied, *route, path.clone(), &head)?,
         };
-        let decision = decide(
-            config,
-            &Asked { head: &head, host },
-            &caller,
-            &mut self.targets.borrow_mut(),
-            &mut *self.upstreams.borrow_mut(),
-        );
-        if !forced.has_met() {
-            return Err(None);
-        }
-        let plan: Plan<Rc<Upstream<C>>> = match decision {
-            Decision::Forward(plan) => plan,
-            Decision::Respond(LocalReply::Failure { reason, .. }) => {
-                return Err(Some(reason.status().is_server_error()));
-            }
-            Decision::Respond(LocalReply::Redirect { .. } | LocalReply::Nothing { .. }) => {
-                return Err(Some(false));
-            }
-        };
-        let route = config.route(plan.route).ok_or(None)?;
+        let route = copied.config.route(way.route).ok_or(None)?;
         let client = copied.sender.to_canonical().to_string();
-        prepare(&mut head, route, plan.backend.text(), (&client, &copied.entered));
-        plan.admitted.iter().for_each(|admitted| admitted.edit_request(&mut head));
-        frame(&mut head, body.len());
-        head.remove_named(MARK.0.as_bytes());
-        head.push(MARK.0, MARK.1);
+        prepare(&mut head, route, way.backend.text(), (&client, &copied.entered));
+        way.admitted.iter().for_each(|admitted| admitted.edit_request(&mut head));
+        frame(&mut head, copied.body.len());
+        head.remove_named(SHADOW.as_bytes());
+        head.remove_named(COPY.as_str().as_bytes());
+        head.push(goal.mark(), b"1");
         head.push(Known::Connection.name(), b"close");
-        let sent = Sent::of(&head, plan.path.as_deref(), body, plan.backend.address()).ok_or(None)?;
-        let limit = plan.timeouts.total.unwrap_or(LONGEST).min(LONGEST);
+        let backend = way.backend.address();
+        let sent = Sent::of(&head, way.path.as_deref(), &copied.body, backend).ok_or(None)?;
         Ok(Outgoing {
             sent,
             to_head: head.method() == "HEAD",
-            address: plan.backend.address().clone(),
+            address: way.backend.address().clone(),
             files: self.backend_tls.clone(),
-            connect_timeout: plan.connect_timeout,
-            limit,
-            in_flight: plan.in_flight,
+            connect_timeout: way.connect_timeout,
+            limit: way.timeouts.total.unwrap_or(LONGEST).min(LONGEST),
+            in_flight: way.in_flight,
         })
     }
 }

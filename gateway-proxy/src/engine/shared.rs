@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::entry::Entered;
 use super::order::Drain;
+use super::shadow::UnderWay;
 use super::timers::Timers;
 use super::{CoreSetup, Limits};
 use crate::access_log::AccessLog;
@@ -48,8 +49,8 @@ pub(super) struct Shared<C: Reusable> {
     pub(super) scratch: RefCell<Vec<u8>>,
     pub(super) dice: RefCell<Dice>,
     pub(super) index: usize,
-    /// Copies for candidates that are under way.
-    pub(super) copies: Rc<Cell<usize>>,
+    /// Copies that are under way.
+    pub(super) copies: UnderWay,
     traces: Option<RequestTraces>,
     peers: ForcedPeers,
     config: RefCell<Held>,
@@ -100,7 +101,7 @@ impl<C: Reusable> Shared<C> {
             scratch: RefCell::default(),
             dice: RefCell::new(Dice::new()),
             index: setup.index,
-            copies: Rc::default(),
+            copies: UnderWay::default(),
             traces: setup.traces.clone(),
             peers: setup.config.forced().clone(),
             config: RefCell::new(Held { view, current }),

@@ -212,6 +212,19 @@ metrics! {
         LabelDef { name: "reason", values: "as `gateway_requests_failed_total`" },
         LabelDef { name: "route", values: "the route, as `routes/shop`" },
     ]);
+    MIRROR_REQUESTS = MetricDef::counter(
+        "gateway_mirror_requests_total",
+        "requests",
+        "Copies of requests for a route's mirror, by what came of them; of the first 1,000 routes with traffic features.",
+    )
+    .by(&[
+        LabelDef {
+            name: "result",
+            values: "`sent`: and answered; `failed`: not answered, or with a status from 500; `skipped`: too many were \
+                     under way, the body was too large, or the pool takes no requests",
+        },
+        LabelDef { name: "route", values: "the route, as `routes/shop`" },
+    ]);
     TRAFFIC_IN_FLIGHT = MetricDef::gauge(
         "gateway_traffic_in_flight",
         "requests",

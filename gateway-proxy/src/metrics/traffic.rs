@@ -1,6 +1,7 @@
 //! The traffic features of routes, as the registry wants them. The number of series is bounded, whatever the
 //! configuration.
 
+use hotswap_core::MetricDef;
 use hotswap_matcher::Routed as _;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, Metric, MetricFamily};
@@ -12,6 +13,10 @@ use crate::traffic::RouteTraffic;
 
 /// Routes that have series of their own, at most.
 const MOST: usize = 1_000;
+
+/// What is told of them.
+const DEFS: [MetricDef; 3] =
+    [declared::TRAFFIC_REFUSED, declared::MIRROR_REQUESTS, declared::TRAFFIC_IN_FLIGHT];
 
 /// Reads the states of routes when it is asked.
 #[derive(Debug)]
@@ -41,11 +46,20 @@ impl Collector for CollectedTraffic {
     fn collect(&self) -> Vec<MetricFamily> {
         let current = self.config.now();
         let with = |route: &'_ RouteEntry| route.traffic().is_some();
-        let (mut refused, mut in_flight) = (Vec::new(), Vec::new());
+        let (mut refused, mut copied, mut in_flight) = (Vec::new(), Vec::new(), Vec::new());
         for route in current.routes().filter(|route| with(route)).take(MOST) {
             let Some(traffic) = route.traffic() else { continue };
             let name = route.name().to_string();
             refused.extend(refusals(&name, traffic));
+            if traffic.spec().mirror.is_some() {
+                copied.extend(
+                    traffic
+                        .state()
+                        .copies()
+                        .counts()
+                        .map(|(copy, count)| counter(count, &[("result", copy.name()), ("route", &name)])),
+                );
+            }
             if traffic.spec().concurrency.is_some() {
                 let mut gauge = Gauge::default();
                 gauge.set_value(f64::from(traffic.state().in_flight()));
@@ -55,8 +69,8 @@ impl Collector for CollectedTraffic {
             }
         }
         // A family without series is none.
-        [(declared::TRAFFIC_REFUSED, refused), (declared::TRAFFIC_IN_FLIGHT, in_flight)]
-            .into_iter()
+        DEFS.into_iter()
+            .zip([refused, copied, in_flight])
             .filter(|(_, series)| !series.is_empty())
             .map(|(def, series)| family(def, series))
             .collect()
@@ -66,17 +80,19 @@ impl Collector for CollectedTraffic {
 /// A series for each reason that there was.
 fn refusals(name: &str, traffic: &RouteTraffic) -> impl Iterator<Item = Metric> {
     let counts = traffic.state().refusals().into_iter().filter(|(_, count)| *count > 0);
-    counts.map(move |(reason, count)| {
-        let mut counter = Counter::default();
-        counter.set_value(count as f64);
-        let mut metric = Metric::default();
-        metric.set_counter(counter);
-        metric.set_label(vec![pair("reason", reason.code()), pair("route", name)]);
-        metric
-    })
+    counts.map(move |(reason, count)| counter(count, &[("reason", reason.code()), ("route", name)]))
+}
+
+fn counter(count: u64, labels: &[(&str, &str)]) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(count as f64);
+    let mut metric = Metric::default();
+    metric.set_counter(counter);
+    metric.set_label(labels.iter().map(|(name, value)| pair(name, value)).collect());
+    metric
 }
 
 /// The families without any series.
 pub(super) fn empty() -> Vec<MetricFamily> {
-    [declared::TRAFFIC_REFUSED, declared::TRAFFIC_IN_FLIGHT].map(|def| family(def, Vec::new())).into()
+    DEFS.map(|def| family(def, Vec::new())).into()
 }

@@ -40,6 +40,8 @@ pub struct Admitted {
     /// Goes to the client; what is of CORS stands in the place of the backend's.
     told: Vec<(HeaderName, HeaderValue)>,
     of_cors: bool,
+    /// A copy of the request goes to the route's mirror.
+    mirrored: bool,
     /// Of the request, the backend does not get these from the client.
     left_out: Vec<HeaderName>,
     /// It gets these.
@@ -49,9 +51,10 @@ pub struct Admitted {
 impl Admitted {
     /// Whether there is nothing to remember.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { slot, delay, max_body, status, told, of_cors, left_out, sent } = self;
+        let Self { slot, delay, max_body, status, told, of_cors, mirrored, left_out, sent } = self;
         let times = delay.is_none() && max_body.is_none() && status.is_none();
-        slot.is_none() && times && told.is_empty() && !of_cors && left_out.is_empty() && sent.is_empty()
+        let flags = *of_cors || *mirrored;
+        slot.is_none() && times && told.is_empty() && !flags && left_out.is_empty() && sent.is_empty()
     }
 
     pub(super) fn hold(&mut self, slot: Slot) {
@@ -109,6 +112,15 @@ impl Admitted {
     pub fn edit_request(&self, head: &mut impl Fields) {
         self.left_out.iter().for_each(|name| head.take_away(name));
         self.sent.iter().for_each(|(name, value)| head.put(name, value));
+    }
+
+    pub(super) fn mirror(&mut self) {
+        self.mirrored = true;
+    }
+
+    /// Whether a copy of the request goes to the route's mirror.
+    pub fn is_mirrored(&self) -> bool {
+        self.mirrored
     }
 
     /// How long the request waits before it goes on; `None`: not at all.

@@ -2,7 +2,7 @@
 //! fail on purpose. Written once, for every engine and every version of HTTP.
 //!
 //! ```text
-//!   decide ─► admit ─► access ─► cors ─► limits ─► jwt ─► rate ─► concurrency ─► fault ─► Admitted ─► a backend
+//!   decide ─► admit ─► access ─► cors ─► limits ─► jwt ─► rate ─► concurrency ─► fault ─► mirror ─► Admitted ─► a backend
 //!               │        │ 403    │ 204,403 │ 413,431 │ 401  │ 429     │ 503          │ as told
 //!               │        └────────┴─────────┴─────────┴──────┴─────────┴──────────────┴─► Respond, with headers
 //!               └─ a route without any of it: one look at an `Option`
@@ -20,6 +20,7 @@ mod fault;
 mod gcra;
 mod jwt;
 mod limits;
+mod mirror;
 mod outlook;
 mod rate;
 mod state;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use hotswap_matcher::{RequestHead, TrafficSpec};
 
 pub use admitted::{Admitted, Fields};
+pub use mirror::{COPY, Copies, CopyEnd};
 pub use outlook::Outlook;
 pub use state::{REASONS, Slot, TrafficState};
 
@@ -135,6 +137,9 @@ impl RouteTraffic {
         }
         if let Some(fault) = &spec.fault {
             fault::pass(fault, head, caller.dice, admitted)?;
+        }
+        if let Some(mirror) = &spec.mirror {
+            mirror::pass(mirror, head, caller.dice, admitted);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use hotswap_matcher::{RateKey, RequestHead};
 
 use super::admitted::Admitted;
 use super::gcra::Pace;
-use super::{RouteTraffic, cors, fault, jwt, limits};
+use super::{RouteTraffic, cors, fault, jwt, limits, mirror};
 use crate::backend_state::clock;
 use crate::reason::Reason;
 
@@ -73,6 +73,14 @@ impl RouteTraffic {
             });
         }
         all.extend(self.fault_outlook(head));
+        if let Some(to) = &spec.mirror {
+            let message = if mirror::is_copy(head) {
+                "a copy is not copied".to_owned()
+            } else {
+                format!("{} are copied to {}", percent(to.share_bps), to.pool)
+            };
+            all.push(Outlook { feature: "mirror", refused: None, message });
+        }
         all
     }
 
@@ -99,9 +107,12 @@ impl RouteTraffic {
         if !fault::is_meant(fault, head) {
             return outlook("requests without the header go on".to_owned());
         }
-        let percent = |bps: u32| format!("{} %", f64::from(bps) / 100.0);
         let abort = fault.abort.map(|(status, bps)| format!("{} get {}", percent(bps), status.as_u16()));
         let delay = fault.delay.map(|(time, bps)| format!("{} wait {} ms", percent(bps), time.as_millis()));
         outlook([abort, delay].into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
+}
+
+fn percent(bps: u32) -> String {
+    format!("{} %", f64::from(bps) / 100.0)
 }

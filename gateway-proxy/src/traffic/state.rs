@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::mirror::Copies;
 use super::rate::Buckets;
 use crate::reason::Reason;
 
@@ -25,6 +26,7 @@ pub const REASONS: [Reason; 9] = [
 pub struct TrafficState {
     in_flight: AtomicU32,
     pub(super) buckets: Buckets,
+    copies: Copies,
     refused: [AtomicU64; REASONS.len()],
 }
 
@@ -36,6 +38,11 @@ impl TrafficState {
     /// Requests under way that have a slot.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// What came of the copies for its mirror.
+    pub fn copies(&self) -> &Copies {
+        &self.copies
     }
 
     /// How many requests were refused for each of [`REASONS`].

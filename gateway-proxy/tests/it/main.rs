@@ -27,6 +27,7 @@ mod http2_alike;
 mod http2_backends;
 mod http2_hostile;
 mod http2_support;
+mod mirrors;
 mod process;
 mod proxy_protocol;
 mod proxying;

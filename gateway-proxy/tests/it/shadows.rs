@@ -9,8 +9,13 @@ use hotswap_matcher::{Arm, CandidateDraft, ExposureDraft, HeaderDraft, HeaderEdi
 use crate::rollouts::{ENGINES, GET, OTHER, counted, is_about, who};
 use crate::support::*;
 
-/// A backend that keeps what it gets, as text.
-async fn that_keeps() -> (Backend, Arc<std::sync::Mutex<Vec<String>>>) {
+/// What a backend got, as text.
+pub type Kept = Arc<std::sync::Mutex<Vec<String>>>;
+
+const BAD: &str = "HTTP/1.1 500 E\r\ntransfer-encoding: chunked\r\n\r\n3\r\nbad\r\n0\r\n\r\n";
+
+/// A backend that keeps what it gets, and answers so.
+pub async fn that_keeps(answer: &'static str) -> (Backend, Kept) {
     let kept = Arc::new(std::sync::Mutex::new(Vec::new()));
     let keeps = Arc::clone(&kept);
     let backend = Backend::each(move |_, mut wire| {
@@ -19,7 +24,7 @@ async fn that_keeps() -> (Backend, Arc<std::sync::Mutex<Vec<String>>>) {
             while let Some(request) = wire.request().await {
                 let body = String::from_utf8_lossy(&request.body).into_owned();
                 kept.lock().expect("free").push(format!("{}{body}", request.head));
-                wire.send("HTTP/1.1 500 E\r\ntransfer-encoding: chunked\r\n\r\n3\r\nbad\r\n0\r\n\r\n").await;
+                wire.send(answer).await;
             }
         }
     })
@@ -27,7 +32,7 @@ async fn that_keeps() -> (Backend, Arc<std::sync::Mutex<Vec<String>>>) {
     (backend, kept)
 }
 
-fn shadow(bps: u32) -> CandidateDraft {
+pub fn shadow(bps: u32) -> CandidateDraft {
     who(1, Some(ExposureDraft::ShadowBps(bps)), None)
 }
 
@@ -35,7 +40,7 @@ fn shadow(bps: u32) -> CandidateDraft {
 async fn copies_go_to_the_candidate_and_their_answers_to_nobody() {
     for engine in ENGINES {
         let live = Backend::echo().await;
-        let (candidate, kept) = that_keeps().await;
+        let (candidate, kept) = that_keeps(BAD).await;
         let mut gateway = Gateway::start(&["--gateway-engine", engine]);
         gateway.pool("a", &[live.address]);
         gateway.pool("b", &[candidate.address]);

@@ -30,6 +30,9 @@ pub struct TrafficDraft {
     /// Which tokens they must bring.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt: Option<JwtDraft>,
+    /// Where copies go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<MirrorDraft>,
 }
 
 /// Networks, unchecked.
@@ -163,6 +166,16 @@ pub struct FaultDelayDraft {
     /// For so long, in ms.
     pub delay_ms: u32,
     /// In basis points.
+    pub share_bps: u32,
+}
+
+/// Copies of requests, unchecked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MirrorDraft {
+    /// The pool's name.
+    pub pool: String,
+    /// In basis points; 0: all.
     pub share_bps: u32,
 }
 

@@ -28,7 +28,7 @@ pub use resilience::{CircuitBreaker, FailureRate, HealthCheck, OutlierEjection, 
 pub use route::RouteSpec;
 pub use tls::BackendTls;
 pub use traffic::{
-    Access, AccessLog, AccessLogMode, Concurrency, Cors, Fault, Jwt, KeySet, Named, Origins, RateKey,
+    Access, AccessLog, AccessLogMode, Concurrency, Cors, Fault, Jwt, KeySet, Mirror, Named, Origins, RateKey,
     RateLimit, RequestLimits, TrafficSpec,
 };
 

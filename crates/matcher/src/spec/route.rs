@@ -55,6 +55,10 @@ impl RouteSpec {
         let response_headers = edits("response_headers", draft.response_headers.as_ref());
         let traffic = draft.traffic.as_deref().map_or(Ok(None), TrafficSpec::parse);
         let traffic = traffic.map_err(|e| v.nest("traffic", e)).ok().flatten().map(Arc::new);
+        let has_mirror = traffic.as_ref().is_some_and(|t| t.mirror.is_some());
+        if has_mirror && matches!(action, Some(Action::Redirect(_))) {
+            v.add("traffic.mirror", "goes with forward alone: a redirect has nothing to copy");
+        }
         match action {
             Some(action) if v.is_empty() => Ok(Self {
                 hosts,

@@ -34,6 +34,13 @@ pub(super) fn lines(traffic: Option<&Traffic>, lines: &mut Lines) {
     note("Rate limit", t.rate_limit.as_ref().map(|r| vec![rate(r)]));
     note("Concurrency", t.concurrency.as_ref().map(|c| vec![format!("{} requests", c.max_requests)]));
     note("Fault", t.fault.as_ref().map(fault));
+    note(
+        "Mirror",
+        t.mirror.as_ref().map(|m| {
+            let share = if m.share_bps == 0 { 10_000 } else { m.share_bps };
+            vec![format!("{} of requests to {}", columns::percent(share), m.pool)]
+        }),
+    );
     note("Access log", t.access_log.as_ref().map(|l| vec![log(l)]));
 }
 

@@ -149,17 +149,17 @@ impl App {
     }
 }
 
-/// Faults of content, its pool's absence among them.
+/// Faults of content, the absence of its pools among them.
 pub(crate) async fn check<C: Content>(tx: &mut Tx, content: &C) -> Result<(), Error> {
     let mut v = Violations::new();
     if let Err(faults) = content.validate() {
         v.nest(C::FIELD, faults);
     }
-    if let Some(pool) = content.pool()
-        && PoolName::parse(pool).is_ok()
-        && !store::exists(tx, pool).await?
-    {
-        v.add(format!("{}.forward.pool", C::FIELD), format!("{pool} does not exist"));
+    let needed = content.pool().map(|pool| ("forward.pool", pool));
+    for (field, pool) in needed.into_iter().chain(content.other_pool()) {
+        if PoolName::parse(pool).is_ok() && !store::exists(tx, pool).await? {
+            v.add(format!("{}.{field}", C::FIELD), format!("{pool} does not exist"));
+        }
     }
     v.into_result().map_err(Error::Invalid)
 }

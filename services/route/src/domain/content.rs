@@ -5,8 +5,9 @@ use hotswap_matcher::{
     AccessDraft, AccessLogDraft, BackendProtocol, BackendState, BackendTlsDraft, BackendsDraft,
     BalancingDraft, CircuitBreakerDraft, ConcurrencyDraft, CorsDraft, FaultAbortDraft, FaultDelayDraft,
     FaultDraft, ForwardDraft, HashKeyDraft, HeaderEditsDraft, HeaderRulesDraft, HealthCheckDraft, JwtDraft,
-    OutlierEjectionDraft, PoolDraft, PoolSpec, RateLimitDraft, RedirectDraft, RequestLimitsDraft, RetryDraft,
-    RewriteDraft, RouteDraft, RouteSpec, StickyCookieDraft, TimeoutsDraft, TrafficDraft,
+    MirrorDraft, OutlierEjectionDraft, PoolDraft, PoolSpec, RateLimitDraft, RedirectDraft,
+    RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft, RouteSpec, StickyCookieDraft, TimeoutsDraft,
+    TrafficDraft,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,6 +34,11 @@ pub trait Content:
 
     /// The pool it needs.
     fn pool(&self) -> Option<&str>;
+
+    /// A pool that must be there when it is written and may go later, with its field.
+    fn other_pool(&self) -> Option<(&'static str, &str)> {
+        None
+    }
 
     /// An instance with every optional message set, so that field masks can be checked against it.
     fn shape() -> Self;
@@ -63,6 +69,10 @@ impl Content for RouteDraft {
 
     fn pool(&self) -> Option<&str> {
         self.forward.as_ref()?.pool.as_deref()
+    }
+
+    fn other_pool(&self) -> Option<(&'static str, &str)> {
+        Some(("traffic.mirror.pool", &self.traffic.as_ref()?.mirror.as_ref()?.pool))
     }
 
     fn shape() -> Self {
@@ -174,6 +184,7 @@ fn traffic_shape() -> TrafficDraft {
         }),
         access_log: Some(AccessLogDraft::default()),
         jwt: Some(JwtDraft::default()),
+        mirror: Some(MirrorDraft::default()),
     }
 }
 

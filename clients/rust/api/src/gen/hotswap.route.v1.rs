@@ -533,9 +533,9 @@ impl HealthCheckKind {
 }
 /// What a gateway does with the requests of a route beside sending them on. Each part is off where it is absent.
 ///
-/// In this order: access, cors, limits, jwt, rate_limit, concurrency, fault. What one of them refuses the next does not see:
-/// a request that was turned away for its address takes nothing from a rate limit. The gateway's own tests of a candidate
-/// and copies of requests pass all of them.
+/// In this order: access, cors, limits, jwt, rate_limit, concurrency, fault, mirror. What one of them refuses the next does
+/// not see: a request that was turned away for its address takes nothing from a rate limit. The gateway's own tests of a
+/// candidate and copies of requests pass all of them.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Traffic {
     /// Which addresses may send requests.
@@ -562,6 +562,9 @@ pub struct Traffic {
     /// Which tokens requests must bring.
     #[prost(message, optional, tag = "8")]
     pub jwt: ::core::option::Option<Jwt>,
+    /// Where copies of requests go.
+    #[prost(message, optional, tag = "9")]
+    pub mirror: ::core::option::Option<Mirror>,
 }
 /// Which addresses may send requests; others get 403 (ADDRESS_DENIED). The address is the client's, by the rules of the
 /// gateway's --trusted-proxies. Entries are networks, "10.0.0.0/8" or "2001:db8::/32", or addresses; an IPv4 address and
@@ -735,6 +738,21 @@ pub struct FaultDelay {
     #[prost(uint32, tag = "1")]
     pub delay_ms: u32,
     /// Of requests, in basis points: 1 to 10,000.
+    #[prost(uint32, tag = "2")]
+    pub share_bps: u32,
+}
+/// Sends copies of requests to another pool, and drops what it answers: nothing of it reaches the client, and nobody waits for
+/// it. A copy goes out when its request has been read whole and sent, over a connection of its own, with X-Hotswap-Mirror: 1
+/// beside what the route's backend gets. It is skipped and counted where its body has more than 64 KiB (or
+/// `max_body_bytes` of the route's retry), where 100 copies of a core are under way, or where the pool takes no requests.
+/// A request that has that header is a copy already, and not copied once more. The pool's baseline gets the copies, also
+/// while a rollout brings it a candidate. For routes that forward.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mirror {
+    /// "pools/{pool}". It must exist; where it is deleted later, copies are skipped.
+    #[prost(string, tag = "1")]
+    pub pool: ::prost::alloc::string::String,
+    /// Of the requests that pass, in basis points: 1 to 10,000. 0 takes the default, 10,000: all of them.
     #[prost(uint32, tag = "2")]
     pub share_bps: u32,
 }

@@ -2,12 +2,14 @@
 
 mod cors;
 mod jwt;
+mod mirror;
 mod parts;
 
 use hotswap_core::Violations;
 
 pub use cors::{Cors, Named, Origins};
 pub use jwt::{Jwt, KeySet};
+pub use mirror::Mirror;
 pub use parts::{Access, AccessLog, AccessLogMode, Concurrency, Fault, RateKey, RateLimit, RequestLimits};
 
 use crate::draft::TrafficDraft;
@@ -31,6 +33,8 @@ pub struct TrafficSpec {
     pub access_log: Option<AccessLog>,
     /// Which tokens they must bring.
     pub jwt: Option<Jwt>,
+    /// Where copies go.
+    pub mirror: Option<Mirror>,
 }
 
 impl TrafficSpec {
@@ -46,6 +50,7 @@ impl TrafficSpec {
             fault: part(&mut v, "fault", draft.fault.as_ref(), Fault::parse),
             access_log: part(&mut v, "access_log", draft.access_log.as_ref(), AccessLog::parse),
             jwt: part(&mut v, "jwt", draft.jwt.as_ref(), Jwt::parse),
+            mirror: part(&mut v, "mirror", draft.mirror.as_ref(), Mirror::parse),
         };
         v.into_result()?;
         Ok(Some(spec).filter(|spec| *spec != Self::default()))

@@ -17,7 +17,7 @@ use crate::spec::resilience::Numbers;
 /// The most networks of a list.
 const MAX_NETWORKS: usize = 10_000;
 /// All requests, in basis points.
-const ALL_BPS: u32 = 10_000;
+pub(super) const ALL_BPS: u32 = 10_000;
 const MAX_BODY: u64 = 1 << 40;
 
 /// Which addresses may send requests.

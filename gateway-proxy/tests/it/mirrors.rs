@@ -1,0 +1,171 @@
+//! Copies of requests for the mirror of a route, on real sockets.
+
+use hotswap_gateway::rollout::Total;
+use hotswap_matcher::{HeaderDraft, HeaderEditsDraft, MirrorDraft, RewriteDraft, RouteDraft, TrafficDraft};
+
+use crate::http2_alike::Either;
+use crate::rollouts::{ENGINES, GET, OTHER, counted, is_about};
+use crate::shadows::{shadow, that_keeps};
+use crate::support::*;
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-from: mirror\r\n\r\nno";
+
+fn to_mirror(share_bps: u32) -> Option<Box<TrafficDraft>> {
+    let mirror = Some(MirrorDraft { pool: "pools/m".into(), share_bps });
+    Some(Box::new(TrafficDraft { mirror, ..TrafficDraft::default() }))
+}
+
+/// A gateway whose only route sends to pool p, and copies to pool m.
+fn gateway(engine: &str, pools: &[(&str, &Backend)], change: impl FnOnce(&mut RouteDraft)) -> Gateway {
+    let mut gateway = Gateway::start(&["--gateway-engine", engine]);
+    for (name, backend) in pools {
+        gateway.pool(name, &[backend.address]);
+    }
+    let mut route = RouteDraft { traffic: to_mirror(0), ..to_pool("p") };
+    change(&mut route);
+    gateway.route("r", &route);
+    gateway.swap();
+    gateway
+}
+
+fn line(result: &str, count: u64) -> String {
+    format!("gateway_mirror_requests_total{{result=\"{result}\",route=\"routes/r\"}} {count}")
+}
+
+#[tokio::test]
+async fn a_mirror_gets_what_the_backend_gets_and_the_client_nothing_of_it() {
+    for engine in ENGINES {
+        let (live, (mirror, kept)) = (Backend::echo().await, that_keeps(OK).await);
+        let gateway = gateway(engine, &[("p", &live), ("m", &mirror)], |route| {
+            let edit = HeaderDraft { name: "x-by".into(), value: "route".into() };
+            let edits = HeaderEditsDraft { set: vec![edit], ..HeaderEditsDraft::default() };
+            route.request_headers = Some(edits);
+            let rewrite = RewriteDraft { replace_prefix: Some("/new".into()), ..RewriteDraft::default() };
+            route.matches = at_prefix("/a");
+            route.forward.as_mut().expect("forwards").rewrite = Some(rewrite);
+        });
+        let mut clients = Vec::from(Either::both(&gateway).await);
+        if engine == "hyper" {
+            clients.truncate(1);
+        }
+        let mut sent = 0;
+        for client in &mut clients {
+            for (request, line_of_it, body) in [
+                ("GET /a/b?c=d HTTP/1.1\r\nhost: h\r\nx-mine: 1\r\n\r\n", "GET /new/b?c=d ", ""),
+                ("POST /a/p HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\nabc", "POST /new/p ", "abc"),
+            ] {
+                let response = client.ask(request).await;
+                let told = format!("{}{}", response.head, response.text());
+                assert!(response.status == 200 && !told.contains("mirror"), "{engine}: {told}");
+                sent += 1;
+                gateway.counts(&line("sent", sent)).await;
+                let copy = kept.lock().expect("free").pop().expect("a copy");
+                let fits = copy.starts_with(line_of_it) && copy.ends_with(&format!("\r\n\r\n{body}"));
+                assert!(fits, "{engine}: {copy}");
+                for (name, value) in [("x-hotswap-mirror", "1"), ("x-by", "route"), ("host", "h")] {
+                    assert_eq!(header(&copy, name), Some(value), "{engine}: {copy}");
+                }
+            }
+        }
+        let shadows = "gateway_shadow_requests_total{result=\"sent\"} 0";
+        gateway.counts(shadows).await;
+    }
+}
+
+#[tokio::test]
+async fn no_client_waits_for_a_mirror_and_what_does_not_fit_is_skipped() {
+    for engine in ENGINES {
+        let live = Backend::always(OTHER).await;
+        let silent = Backend::each(|_, mut wire| async move {
+            let _ = wire.request().await;
+            let _ = wire.ended().await;
+        })
+        .await;
+        let gateway = gateway(engine, &[("p", &live), ("m", &silent)], |_| {});
+        let mut client = gateway.connect().await;
+        let large =
+            format!("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 65537\r\n\r\n{}", "x".repeat(65_537));
+        client.send(&large).await;
+        assert_eq!(client.response().await.status, 200);
+        gateway.counts(&line("skipped", 1)).await;
+        for _ in 0..120 {
+            client.send(GET).await;
+            assert_eq!(client.response().await.status, 200, "while every copy hangs");
+        }
+        gateway.counts(&line("skipped", 21)).await;
+        // They are answered by the end of their connection.
+        silent.end().await;
+        gateway.counts(&line("failed", 100)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_that_is_not_there_is_skipped_and_a_copy_is_not_copied() {
+    for engine in ENGINES {
+        let live = Backend::always(OTHER).await;
+        let mut gateway = gateway(engine, &[("p", &live)], |_| {});
+        assert_eq!(gateway.ask(GET).await.status, 200);
+        gateway.counts(&line("skipped", 1)).await;
+        // It leads back to the route: without an end, if copies were copied.
+        gateway.pool("m", &[gateway.address()]);
+        gateway.swap();
+        assert_eq!(gateway.ask(GET).await.status, 200);
+        gateway.counts(&line("sent", 1)).await;
+        assert_eq!(gateway.ask("GET / HTTP/1.1\r\nhost: h\r\nx-hotswap-mirror: 1\r\n\r\n").await.status, 200);
+        assert!(gateway.metrics().contains(&line("sent", 1)));
+    }
+}
+
+#[tokio::test]
+async fn a_shadow_and_a_mirror_get_a_copy_each() {
+    for engine in ENGINES {
+        let (live, other) = (Backend::always(OTHER).await, Backend::always(OTHER).await);
+        let (mirror, kept) = that_keeps(OK).await;
+        let mut gateway = gateway(engine, &[("m", &mirror)], |_| {});
+        gateway.pool_with("p", live.address, other.address, &shadow(10_000));
+        gateway.swap();
+        for _ in 0..5 {
+            assert_eq!(gateway.ask(GET).await.status, 200);
+        }
+        let five = Total { requests: 5, errors: 0 };
+        assert_eq!(counted(&gateway, 10).await, [five, five], "{engine}");
+        gateway.counts(&line("sent", 5)).await;
+        assert!(kept.lock().expect("free").iter().all(|copy| !copy.contains("x-hotswap-shadow")));
+    }
+}
+
+#[tokio::test]
+async fn a_share_of_the_requests_is_mirrored() {
+    const ALL: u64 = 1_000;
+    for engine in ENGINES {
+        let (live, (mirror, kept)) = (Backend::always(OTHER).await, that_keeps(OK).await);
+        let gateway =
+            gateway(engine, &[("p", &live), ("m", &mirror)], |route| route.traffic = to_mirror(3_000));
+        let mut client = gateway.connect().await;
+        for _ in 0..ALL {
+            client.send(GET).await;
+            assert_eq!(client.response().await.status, 200);
+        }
+        let counts = || {
+            let metrics = gateway.metrics();
+            ["sent", "skipped"].map(|result| {
+                let (start, _) =
+                    line(result, 0).rsplit_once(' ').map(|(a, b)| (a.to_owned(), b.len())).expect("two");
+                let found = metrics.lines().find_map(|l| l.strip_prefix(&start)?.trim().parse::<u64>().ok());
+                found.expect("a count")
+            })
+        };
+        let ended = in_time("copies", async {
+            loop {
+                let got = kept.lock().expect("free").len() as u64;
+                let [sent, skipped] = counts();
+                if sent == got && got > 0 {
+                    break sent + skipped;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        assert!(is_about(ended, ALL, 3_000), "{engine}: {ended}");
+    }
+}
