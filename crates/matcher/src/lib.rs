@@ -42,23 +42,24 @@ mod table;
 pub use draft::{
     AccessDraft, AccessLogDraft, AccessLogModeDraft, BackendDraft, BackendProtocol, BackendState,
     BackendTlsDraft, BackendsDraft, BalancingDraft, CandidateDraft, CheckDraft, CircuitBreakerDraft,
-    ClaimHeaderDraft, CohortDraft, ConcurrencyDraft, CorsDraft, ExposureDraft, FaultAbortDraft,
-    FaultDelayDraft, FaultDraft, ForwardDraft, HashKeyDraft, HeaderDraft, HeaderEditsDraft, HeaderMatchDraft,
-    HeaderRuleDraft, HeaderRulesDraft, HealthCheckDraft, HealthCheckKindDraft, JwtDraft, LoadBalancingDraft,
-    MatchDraft, MirrorDraft, OutlierEjectionDraft, PathMatchDraft, PoolDraft, QueryMatchDraft,
-    RateLimitDraft, RedirectDraft, RequestKeyDraft, RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft,
-    SameSite, SmokeTestDraft, StickyCookieDraft, TimeoutsDraft, TrafficDraft, ValueMatchDraft,
+    ClaimHeaderDraft, CohortDraft, CompressionDraft, ConcurrencyDraft, CorsDraft, ExposureDraft,
+    FaultAbortDraft, FaultDelayDraft, FaultDraft, ForwardDraft, HashKeyDraft, HeaderDraft, HeaderEditsDraft,
+    HeaderMatchDraft, HeaderRuleDraft, HeaderRulesDraft, HealthCheckDraft, HealthCheckKindDraft, JwtDraft,
+    LoadBalancingDraft, MatchDraft, MirrorDraft, OutlierEjectionDraft, PathMatchDraft, PoolDraft,
+    QueryMatchDraft, RateLimitDraft, RedirectDraft, RequestKeyDraft, RequestLimitsDraft, RetryDraft,
+    RewriteDraft, RouteDraft, SameSite, SmokeTestDraft, StickyCookieDraft, TimeoutsDraft, TrafficDraft,
+    ValueMatchDraft,
 };
 pub use explain::{Explanation, NearMiss, Taken, explain};
 pub use head::{Arm, HeadSize, RequestHead, Routed};
 pub use host::{Host, parse_host};
 pub use spec::{
     Access, AccessLog, AccessLogMode, Action, Address, Backend, BackendTls, Backends, Balancing,
-    CandidateSpec, Check, CircuitBreaker, Cohort, Concurrency, Cors, Exposure, FailureRate, Fault, Forward,
-    HashKey, HashSource, HeaderEdits, HeaderMatch, HeaderRules, HealthCheck, HostPattern, Jwt, KeySet,
-    LoadBalancing, Mirror, Named, Network, Networks, Origins, OutlierEjection, PathMatch, PathRewrite,
-    PoolSpec, Probe, QueryMatch, RateKey, RateLimit, Redirect, RequestKey, RequestLimits, Resilience, Retry,
-    Rewrite, RouteMatch, RouteSpec, Scheme, SmokeTest, StickyCookie, Target, Timeouts, TrafficSpec,
-    ValueMatch, WEBSOCKET,
+    CandidateSpec, Check, CircuitBreaker, Cohort, Compression, Concurrency, ContentCoding, ContentType, Cors,
+    Exposure, FailureRate, Fault, Forward, HashKey, HashSource, HeaderEdits, HeaderMatch, HeaderRules,
+    HealthCheck, HostPattern, Jwt, KeySet, LoadBalancing, Mirror, Named, Network, Networks, Origins,
+    OutlierEjection, PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch, RateKey, RateLimit, Redirect,
+    RequestKey, RequestLimits, Resilience, Retry, Rewrite, RouteMatch, RouteSpec, Scheme, SmokeTest,
+    StickyCookie, Target, Timeouts, TrafficSpec, ValueMatch, WEBSOCKET,
 };
 pub use table::{Found, RouteTable, Unshared};

@@ -76,6 +76,12 @@ fn full_traffic() -> wire::Traffic {
             header: "x-fault".into(),
         }),
         access_log: Some(wire::AccessLog { mode: wire::AccessLogMode::All.into(), share_bps: 9 }),
+        compression: Some(wire::Compression {
+            codings: texts("br"),
+            content_types: texts("text/*"),
+            min_length: 10,
+            quality: 9,
+        }),
         mirror: Some(wire::Mirror { pool: "pools/m".into(), share_bps: 9 }),
         jwt: Some(wire::Jwt {
             jwks: r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#.into(),

@@ -3,9 +3,9 @@
 use hotswap_api::route::v1 as wire;
 use hotswap_core::Violations;
 use hotswap_matcher::{
-    AccessDraft, AccessLogDraft, AccessLogModeDraft, ClaimHeaderDraft, ConcurrencyDraft, CorsDraft,
-    FaultAbortDraft, FaultDelayDraft, FaultDraft, JwtDraft, MirrorDraft, RateLimitDraft, RequestLimitsDraft,
-    TrafficDraft,
+    AccessDraft, AccessLogDraft, AccessLogModeDraft, ClaimHeaderDraft, CompressionDraft, ConcurrencyDraft,
+    CorsDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, JwtDraft, MirrorDraft, RateLimitDraft,
+    RequestLimitsDraft, TrafficDraft,
 };
 
 use crate::from_wire::not_a_value;
@@ -26,6 +26,12 @@ pub(super) fn from_wire(t: &wire::Traffic) -> Result<TrafficDraft, Violations> {
         fault: t.fault.as_ref().map(fault),
         access_log: t.access_log.map(access_log).transpose()?,
         jwt: t.jwt.as_ref().map(jwt),
+        compression: t.compression.as_ref().map(|c| CompressionDraft {
+            codings: c.codings.clone(),
+            content_types: c.content_types.clone(),
+            min_length: c.min_length,
+            quality: c.quality,
+        }),
         mirror: t.mirror.as_ref().map(|m| MirrorDraft { pool: m.pool.clone(), share_bps: m.share_bps }),
     })
 }
@@ -47,6 +53,12 @@ pub(super) fn to_wire(t: &TrafficDraft) -> wire::Traffic {
         fault: t.fault.as_ref().map(fault_to_wire),
         access_log: t.access_log.as_ref().map(access_log_to_wire),
         jwt: t.jwt.as_ref().map(jwt_to_wire),
+        compression: t.compression.as_ref().map(|c| wire::Compression {
+            codings: c.codings.clone(),
+            content_types: c.content_types.clone(),
+            min_length: c.min_length,
+            quality: c.quality,
+        }),
         mirror: t.mirror.as_ref().map(|m| wire::Mirror { pool: m.pool.clone(), share_bps: m.share_bps }),
     }
 }

@@ -147,10 +147,10 @@ impl Goal {
     }
 
     /// The header that tells what it is.
-    fn mark(&self) -> &str {
+    fn mark(&self) -> &'static str {
         match self {
             Self::Candidate(_) => SHADOW,
-            Self::Mirror(..) => COPY.as_str(),
+            Self::Mirror(..) => COPY,
         }
     }
 }
@@ -239,7 +239,7 @@ impl<C: Reusable + 'static> Shared<C> {
         way.admitted.iter().for_each(|admitted| admitted.edit_request(&mut head));
         frame(&mut head, copied.body.len());
         head.remove_named(SHADOW.as_bytes());
-        head.remove_named(COPY.as_str().as_bytes());
+        head.remove_named(COPY.as_bytes());
         head.push(goal.mark(), b"1");
         head.push(Known::Connection.name(), b"close");
         let backend = way.backend.address();

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use hotswap_core::{MetricDef, MetricKind};
+use hotswap_matcher::ContentCoding;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
@@ -76,6 +77,7 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
     all.push(counter(declared::TRIES, retries));
     let copies = vec![(Some("sent"), m.sum(|c| &c.copies)), (Some("dropped"), m.sum(|c| &c.copies_dropped))];
     all.push(counter(declared::SHADOWS, copies));
+    all.extend(compression(m));
     all.push(gauge(declared::UPGRADED, m.sum(|c| &c.upgraded) as f64));
     all.push(one(declared::UPGRADES, |c| &c.upgrades));
     let bytes = vec![(Some("in"), m.sum(|c| &c.upgraded_in)), (Some("out"), m.sum(|c| &c.upgraded_out))];
@@ -96,6 +98,14 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
     all.push(one(declared::PROXY_HEADERS_REFUSED, |c| &c.proxy_headers_refused));
     all.extend(of_control(&m.control));
     all
+}
+
+fn compression(m: &GatewayMetrics) -> [MetricFamily; 2] {
+    let names = ContentCoding::ALL.map(ContentCoding::name).into_iter().chain(["no_room"]).enumerate();
+    let of = |core: &CoreMetrics, i: usize| core.compressed.get(i).map_or(0, Count::get);
+    let responses = names.map(|(i, name)| (Some(name), m.cores.iter().map(|core| of(core, i)).sum()));
+    let bytes = vec![(Some("in"), m.sum(|c| &c.compressed_in)), (Some("out"), m.sum(|c| &c.compressed_out))];
+    [counter(declared::COMPRESSED, responses.collect()), counter(declared::COMPRESSED_BYTES, bytes)]
 }
 
 /// What the control thread counts.

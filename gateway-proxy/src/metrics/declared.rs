@@ -89,6 +89,18 @@ metrics! {
         name: "result",
         values: "`sent`; `dropped`: too many were under way, or the body was too large",
     }]);
+    COMPRESSED = MetricDef::counter(
+        "gateway_compressed_responses_total",
+        "responses",
+        "Responses that were to be compressed, by what became of them.",
+    )
+    .by(&[LabelDef { name: "coding", values: "`zstd`, `br`, `gzip`; `no_room`: too many were, and it went as it is" }]);
+    COMPRESSED_BYTES = MetricDef::counter(
+        "gateway_compressed_bytes_total",
+        "bytes",
+        "Bytes of responses that were compressed.",
+    )
+    .by(&[LabelDef { name: "direction", values: "`in`: from backends; `out`: to clients" }]);
     UPGRADED = MetricDef::gauge(
         "gateway_upgraded_connections",
         "connections",

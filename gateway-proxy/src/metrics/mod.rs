@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hotswap_matcher::ContentCoding;
 use http::StatusCode;
 
 pub use backends::CollectedBackends;
@@ -128,6 +129,12 @@ pub struct CoreMetrics {
     pub copies: Count,
     /// Copies that were dropped: too many were under way, or the body was too large.
     pub copies_dropped: Count,
+    /// Responses that were compressed: by zstd, brotli, gzip; and those for which there was no room.
+    pub compressed: [Count; 4],
+    /// Bytes of them before.
+    pub compressed_in: Count,
+    /// Bytes of them after.
+    pub compressed_out: Count,
     /// Requests that a later try answered with a status below 500.
     pub tries_saved: Count,
 }
@@ -152,6 +159,14 @@ impl Latency {
 }
 
 impl CoreMetrics {
+    /// Counts a response that is compressed; `None`: there was no room.
+    pub fn compressed(&self, coding: Option<ContentCoding>) {
+        let place = ContentCoding::ALL.iter().position(|c| Some(*c) == coding);
+        if let Some(count) = self.compressed.get(place.unwrap_or(ContentCoding::ALL.len())) {
+            count.add(1);
+        }
+    }
+
     /// Counts the end of an exchange; `status` is `None` where the client got none.
     pub fn ended(&self, status: Option<StatusCode>, reason: Option<Reason>, took: Duration) {
         let class = status.map_or(0, |s| usize::from(s.as_u16() / 100));

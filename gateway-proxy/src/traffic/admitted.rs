@@ -9,6 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::compress::Wanted;
 use super::state::Slot;
 
 /// What a backend says about other origins, where the gateway says it.
@@ -27,6 +28,8 @@ pub trait Fields {
     fn take_away(&mut self, name: &HeaderName);
     /// Puts a field beside those of its name.
     fn put(&mut self, name: &HeaderName, value: &HeaderValue);
+    /// Shows every value of a name.
+    fn each(&self, name: &HeaderName, visit: &mut dyn FnMut(&[u8]));
 }
 
 /// What goes with a request to its end.
@@ -42,6 +45,8 @@ pub struct Admitted {
     of_cors: bool,
     /// A copy of the request goes to the route's mirror.
     mirrored: bool,
+    /// How the answer may be compressed.
+    wanted: Option<Wanted>,
     /// Of the request, the backend does not get these from the client.
     left_out: Vec<HeaderName>,
     /// It gets these.
@@ -51,9 +56,9 @@ pub struct Admitted {
 impl Admitted {
     /// Whether there is nothing to remember.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { slot, delay, max_body, status, told, of_cors, mirrored, left_out, sent } = self;
+        let Self { slot, delay, max_body, status, told, of_cors, mirrored, wanted, left_out, sent } = self;
         let times = delay.is_none() && max_body.is_none() && status.is_none();
-        let flags = *of_cors || *mirrored;
+        let flags = *of_cors || *mirrored || wanted.is_some();
         slot.is_none() && times && told.is_empty() && !flags && left_out.is_empty() && sent.is_empty()
     }
 
@@ -114,6 +119,15 @@ impl Admitted {
         self.sent.iter().for_each(|(name, value)| head.put(name, value));
     }
 
+    pub(super) fn compress(&mut self, wanted: Wanted) {
+        self.wanted = Some(wanted);
+    }
+
+    /// How the answer may be compressed; `None`: not at all.
+    pub fn wanted(&self) -> Option<&Wanted> {
+        self.wanted.as_ref()
+    }
+
     pub(super) fn mirror(&mut self) {
         self.mirrored = true;
     }
@@ -155,6 +169,10 @@ impl Fields for Head {
     fn put(&mut self, name: &HeaderName, value: &HeaderValue) {
         self.push(name.as_str(), value.as_bytes());
     }
+
+    fn each(&self, name: &HeaderName, visit: &mut dyn FnMut(&[u8])) {
+        self.named(name.as_str()).for_each(visit);
+    }
 }
 
 impl Fields for HeaderMap {
@@ -164,5 +182,9 @@ impl Fields for HeaderMap {
 
     fn put(&mut self, name: &HeaderName, value: &HeaderValue) {
         self.append(name.clone(), value.clone());
+    }
+
+    fn each(&self, name: &HeaderName, visit: &mut dyn FnMut(&[u8])) {
+        self.get_all(name).iter().for_each(|value| visit(value.as_bytes()));
     }
 }

@@ -11,7 +11,8 @@ use crate::dice::Dice;
 
 /// Says to a backend that nobody gets its answer. A request that comes with it is not copied: mirrors that lead back to
 /// their own gateway would never end.
-pub const COPY: HeaderName = HeaderName::from_static("x-hotswap-mirror");
+pub const COPY: &str = "x-hotswap-mirror";
+const NAME: HeaderName = HeaderName::from_static(COPY);
 
 /// What came of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,6 @@ pub(super) fn pass(mirror: &Mirror, head: &impl RequestHead, dice: &RefCell<Dice
 /// Whether the request is a copy itself.
 pub(super) fn is_copy(head: &impl RequestHead) -> bool {
     let mut there = false;
-    head.header(&COPY, &mut |_| there = true);
+    head.header(&NAME, &mut |_| there = true);
     there
 }

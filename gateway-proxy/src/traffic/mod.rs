@@ -2,7 +2,7 @@
 //! fail on purpose. Written once, for every engine and every version of HTTP.
 //!
 //! ```text
-//!   decide ─► admit ─► access ─► cors ─► limits ─► jwt ─► rate ─► concurrency ─► fault ─► mirror ─► Admitted ─► a backend
+//!   decide ─► admit ─► access ─► cors ─► limits ─► jwt ─► rate ─► concurrency ─► fault ─► compression, mirror ─► Admitted ─► a backend
 //!               │        │ 403    │ 204,403 │ 413,431 │ 401  │ 429     │ 503          │ as told
 //!               │        └────────┴─────────┴─────────┴──────┴─────────┴──────────────┴─► Respond, with headers
 //!               └─ a route without any of it: one look at an `Option`
@@ -15,7 +15,9 @@
 //! of a route under a rollout.
 
 mod admitted;
+mod compress;
 mod cors;
+mod encoder;
 mod fault;
 mod gcra;
 mod jwt;
@@ -30,6 +32,8 @@ use std::sync::Arc;
 use hotswap_matcher::{RequestHead, TrafficSpec};
 
 pub use admitted::{Admitted, Fields};
+pub use compress::{Told, Wanted};
+pub use encoder::Encoder;
 pub use mirror::{COPY, Copies, CopyEnd};
 pub use outlook::Outlook;
 pub use state::{REASONS, Slot, TrafficState};
@@ -138,6 +142,7 @@ impl RouteTraffic {
         if let Some(fault) = &spec.fault {
             fault::pass(fault, head, caller.dice, admitted)?;
         }
+        compress::pass(&self.spec, head, admitted);
         if let Some(mirror) = &spec.mirror {
             mirror::pass(mirror, head, caller.dice, admitted);
         }

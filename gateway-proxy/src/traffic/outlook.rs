@@ -6,7 +6,7 @@ use hotswap_matcher::{RateKey, RequestHead};
 
 use super::admitted::Admitted;
 use super::gcra::Pace;
-use super::{RouteTraffic, cors, fault, jwt, limits, mirror};
+use super::{RouteTraffic, compress, cors, fault, jwt, limits, mirror};
 use crate::backend_state::clock;
 use crate::reason::Reason;
 
@@ -73,6 +73,23 @@ impl RouteTraffic {
             });
         }
         all.extend(self.fault_outlook(head));
+        all.extend(self.answer_outlook(head));
+        all
+    }
+
+    /// What becomes of its answer, and where a copy of it goes.
+    fn answer_outlook(&self, head: &impl RequestHead) -> Vec<Outlook> {
+        let mut all = Vec::new();
+        let spec = &*self.spec;
+        if let Some(rules) = &spec.compression {
+            let message = match compress::chosen(rules, head) {
+                Some(coding) => {
+                    format!("{}, where the answer is of such a type and large enough", coding.name())
+                }
+                None => "the request takes none of them".to_owned(),
+            };
+            all.push(Outlook { feature: "compression", refused: None, message });
+        }
         if let Some(to) = &spec.mirror {
             let message = if mirror::is_copy(head) {
                 "a copy is not copied".to_owned()

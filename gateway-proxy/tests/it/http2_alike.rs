@@ -32,7 +32,8 @@ impl Either {
         match self {
             Self::Http1(client) => {
                 client.send(request).await;
-                client.response().await
+                let method = request.split(' ').next().unwrap_or_default();
+                client.response_to(method).await.expect("a response")
             }
             Self::Http2(client) => client.ask(request).await,
         }

@@ -10,6 +10,7 @@ mod balancing;
 mod candidate_checks;
 mod certificates;
 mod clients;
+mod compression;
 mod control;
 mod differential;
 mod differential_back;

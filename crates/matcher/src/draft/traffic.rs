@@ -33,6 +33,9 @@ pub struct TrafficDraft {
     /// Where copies go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mirror: Option<MirrorDraft>,
+    /// Which answers are compressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<CompressionDraft>,
 }
 
 /// Networks, unchecked.
@@ -177,6 +180,20 @@ pub struct MirrorDraft {
     pub pool: String,
     /// In basis points; 0: all.
     pub share_bps: u32,
+}
+
+/// Compression of answers, unchecked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CompressionDraft {
+    /// Their names; none: all.
+    pub codings: Vec<String>,
+    /// Types of content; none: the usual ones.
+    pub content_types: Vec<String>,
+    /// In bytes; 0: 1,024.
+    pub min_length: u32,
+    /// 1 to 9; 0: as each coding has it.
+    pub quality: u32,
 }
 
 /// Which requests are logged, unchecked.

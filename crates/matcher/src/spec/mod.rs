@@ -28,8 +28,8 @@ pub use resilience::{CircuitBreaker, FailureRate, HealthCheck, OutlierEjection, 
 pub use route::RouteSpec;
 pub use tls::BackendTls;
 pub use traffic::{
-    Access, AccessLog, AccessLogMode, Concurrency, Cors, Fault, Jwt, KeySet, Mirror, Named, Origins, RateKey,
-    RateLimit, RequestLimits, TrafficSpec,
+    Access, AccessLog, AccessLogMode, Compression, Concurrency, ContentCoding, ContentType, Cors, Fault, Jwt,
+    KeySet, Mirror, Named, Origins, RateKey, RateLimit, RequestLimits, TrafficSpec,
 };
 
 /// The longest path, pattern or compared value, in bytes.

@@ -59,6 +59,10 @@ impl RouteSpec {
         if has_mirror && matches!(action, Some(Action::Redirect(_))) {
             v.add("traffic.mirror", "goes with forward alone: a redirect has nothing to copy");
         }
+        let has_compression = traffic.as_ref().is_some_and(|t| t.compression.is_some());
+        if has_compression && matches!(action, Some(Action::Redirect(_))) {
+            v.add("traffic.compression", "goes with forward alone: a redirect has no body");
+        }
         match action {
             Some(action) if v.is_empty() => Ok(Self {
                 hosts,

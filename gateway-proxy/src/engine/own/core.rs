@@ -1,6 +1,6 @@
 //! What the tasks of one core share. It never leaves its thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -46,6 +46,8 @@ pub(in crate::engine) struct Core {
     buffers: RefCell<Vec<Vec<u8>>>,
     pipes: RefCell<Vec<Pipe>>,
     date: RefCell<String>,
+    /// Bodies that are compressed.
+    pub(super) squeezed: Rc<Cell<usize>>,
 }
 
 impl Core {
@@ -59,6 +61,7 @@ impl Core {
             buffers: RefCell::default(),
             pipes: RefCell::default(),
             date: RefCell::new(http_date(SystemClock.now())),
+            squeezed: Rc::default(),
         }
     }
 

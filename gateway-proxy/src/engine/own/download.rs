@@ -11,6 +11,7 @@ use hotswap_h1::write::Coding;
 use hotswap_h1::{Head, Known};
 
 use super::client::Client;
+use super::compress::{self, Squeeze};
 use super::core::{Core, INPUT};
 use super::edit;
 use super::exchange::Exchange;
@@ -62,6 +63,8 @@ pub(super) struct Download {
     passed_interim: bool,
     /// The rest of the body goes through it.
     pipe: Option<splice::Pipe>,
+    /// The body is compressed.
+    pub(super) squeeze: Option<Squeeze>,
 }
 
 impl Download {
@@ -76,6 +79,7 @@ impl Download {
             interim: 0,
             passed_interim: false,
             pipe: None,
+            squeeze: None,
         }
     }
 
@@ -110,6 +114,7 @@ impl<F: Front> Client<F> {
     /// Moves what there is to move of the response.
     pub(super) fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Down> {
         let core = self.core();
+        let mut squeezed = 0;
         loop {
             if let Some(gone) = ready!(self.poll_late(cx, &core)) {
                 return Poll::Ready(gone);
@@ -138,13 +143,25 @@ impl<F: Front> Client<F> {
             let mut input = core.input.borrow_mut();
             let room = if exchange.download.has_begun() { INPUT } else { splice::HEAD_ROOM };
             let input = input.get_mut(..room).unwrap_or_default();
-            let n = match ready!(wire::poll_fill(socket, cx, input)) {
-                Ok(n @ 1..) => n,
-                Err(error) if self.is_refused(&error) => {
+            if squeezed >= compress::AT_ONCE {
+                // Others have their turn; then it goes on.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let n = match wire::poll_fill(socket, cx, input) {
+                Poll::Ready(Ok(n @ 1..)) => n,
+                Poll::Ready(Err(error)) if self.is_refused(&error) => {
                     return Poll::Ready(Down::Failed(Reason::BackendTls));
                 }
-                ended => return Poll::Ready(self.backend_ended(cx, &core, ended.is_ok())),
+                Poll::Ready(ended) => return Poll::Ready(self.backend_ended(cx, &core, ended.is_ok())),
+                Poll::Pending => match self.flush_back(cx, &core) {
+                    Ok(()) => return Poll::Pending,
+                    Err(down) => return Poll::Ready(down),
+                },
             };
+            if exchange.download.squeeze.is_some() {
+                squeezed += n;
+            }
             let came = input.get_mut(..n).unwrap_or_default();
             let passed = if !exchange.download.has_begun() {
                 self.on_head_bytes(cx, came, &core)
@@ -227,9 +244,9 @@ impl<F: Front> Client<F> {
         if !in_order || !body.peer_ended(&mut around) {
             return Down::Failed(Reason::BackendCut);
         }
-        match self.socket.send(cx, &mut self.late, &mut around, &[], true, core) {
+        match self.send_back(cx, &mut around, &[], true, core) {
             Ok(()) => Down::Over,
-            Err(_) => Down::ClientGone,
+            Err(down) => down,
         }
     }
 
@@ -341,7 +358,10 @@ impl<F: Front> Client<F> {
         if let Some(route) = self.track.route() {
             edit::apply(route.response_headers(), head);
         }
-        let coding = self.frame(head, framing, core);
+        let encoder = self.squeeze(head, framing, core);
+        // How long it becomes shows when it is over.
+        let framed = if encoder.is_some() { Framing::Chunked } else { framing };
+        let coding = self.frame(head, framed, core);
         let mut around = core.output.borrow_mut();
         around.clear();
         let over = told.unwrap_or(framing) == Framing::None;
@@ -355,6 +375,9 @@ impl<F: Front> Client<F> {
         }
         let trailers = trailers.filter(|_| download.trailers);
         download.lasts = lasts;
+        download.squeeze = encoder.map(|encoder| Squeeze::new(encoder, coding, core));
+        // What is compressed is framed behind that.
+        let coding = if download.squeeze.is_some() { Coding::Told } else { coding };
         let body = Pipe::new(told.unwrap_or(framing), coding, trailers);
         let any_trailer = told.is_some() && (!F::IN_TURN || download.trailers);
         download.body = Some(if any_trailer { body.with_any_trailer() } else { body });
@@ -397,9 +420,9 @@ impl<F: Front> Client<F> {
         }
         let data = bytes.get(taken.from..taken.to).unwrap_or_default();
         let over = body.is_over();
-        self.track.passed(data.len());
-        let sent = self.socket.send(cx, &mut self.late, &mut around, data, over, core);
-        sent.map_err(|_| Down::ClientGone)?;
+        self.send_back(cx, &mut around, data, over, core)?;
+        let Some(Exchange { download, link, .. }) = &mut self.exchange else { return Ok(()) };
+        let Some(body) = &mut download.body else { return Ok(()) };
         // What `late` holds comes first; a client that is slow gains nothing by a pipe. Nor does what is encrypted.
         let both = self.socket.plain().is_some() && link.as_ref().is_some_and(|link| link.plain().is_some());
         if both && self.late.is_empty() && body.plain_left().is_some_and(|left| left >= splice::WORTH) {

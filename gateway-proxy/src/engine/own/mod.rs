@@ -22,6 +22,7 @@
 //! | `exchange` | the two directions together: who goes on, what ends it, what is tried again |
 //! | `retry` | tries after the first |
 //! | `upload`, `download`, `told` | one direction each; a response on a stream of HTTP/2 |
+//! | `compress` | responses that are compressed |
 //! | `enter` | the way in with TLS |
 //! | `edit` | a route's edits of a head |
 //! | `relay` | bytes of another protocol, after a 101 |
@@ -35,6 +36,7 @@
 mod backend;
 mod begin;
 mod client;
+mod compress;
 mod core;
 mod download;
 mod edit;

@@ -1,7 +1,7 @@
 //! A response that comes on a stream of HTTP/2: its head, body and end are told apart.
 
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use hotswap_h1::framing::Framing;
 use hotswap_h1::{Head, Known};
@@ -23,7 +23,13 @@ impl<F: Front> Client<F> {
         };
         if download.has_begun() {
             let mut input = core.input.borrow_mut();
-            let read = ready!(stream.poll_read(cx, &mut input));
+            let Poll::Ready(read) = stream.poll_read(cx, &mut input) else {
+                drop(input);
+                return match self.flush_back(cx, core) {
+                    Ok(()) => Poll::Pending,
+                    Err(down) => Poll::Ready(Err(down)),
+                };
+            };
             let n = read.map_err(|_| Down::Failed(Reason::BackendCut))?;
             core.output.borrow_mut().clear();
             return Poll::Ready(self.pass_back(cx, input.get_mut(..n).unwrap_or_default(), core));

@@ -18,7 +18,7 @@ use crate::grpc::{self, Code};
 use crate::reason::Reason;
 use crate::rollout::{Arms, Met};
 use crate::trace::{Recording, TRACEPARENT, Told};
-use crate::traffic::Admitted;
+use crate::traffic::{Admitted, Wanted};
 
 /// The deadline and the notes of a connection.
 pub(super) struct Track {
@@ -296,6 +296,11 @@ impl Track {
         let Some(admitted) = self.admitted() else { return Some(names) };
         let may = |name: &&[u8]| !admitted.takes_out(name.trim_ascii());
         Some(names.split(|b| *b == b',').filter(may).collect::<Vec<_>>().join(&b","[..]).into())
+    }
+
+    /// How the answer may be compressed.
+    pub(super) fn wanted_coding(&self) -> Option<&Wanted> {
+        self.admitted()?.wanted()
     }
 
     /// Edits the head of the request as the route's traffic features want it.

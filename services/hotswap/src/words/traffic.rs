@@ -1,6 +1,8 @@
 //! Traffic features of a route, for `describe`.
 
-use hotswap_api::route::v1::{AccessLog, AccessLogMode, Cors, Fault, Jwt, RateLimit, Traffic, rate_limit};
+use hotswap_api::route::v1::{
+    AccessLog, AccessLogMode, Compression, Cors, Fault, Jwt, RateLimit, Traffic, rate_limit,
+};
 
 use super::Lines;
 use crate::columns;
@@ -34,6 +36,7 @@ pub(super) fn lines(traffic: Option<&Traffic>, lines: &mut Lines) {
     note("Rate limit", t.rate_limit.as_ref().map(|r| vec![rate(r)]));
     note("Concurrency", t.concurrency.as_ref().map(|c| vec![format!("{} requests", c.max_requests)]));
     note("Fault", t.fault.as_ref().map(fault));
+    note("Compression", t.compression.as_ref().map(|c| vec![compression(c)]));
     note(
         "Mirror",
         t.mirror.as_ref().map(|m| {
@@ -70,6 +73,13 @@ fn jwt(j: &Jwt) -> Vec<String> {
         told.push("or none".to_owned());
     }
     told
+}
+
+fn compression(c: &Compression) -> String {
+    let codings = if c.codings.is_empty() { "zstd, br, gzip".to_owned() } else { c.codings.join(", ") };
+    let types = if c.content_types.is_empty() { "texts".to_owned() } else { c.content_types.join(", ") };
+    let least = if c.min_length == 0 { 1_024 } else { c.min_length };
+    format!("{codings} of {types} from {least} bytes on")
 }
 
 fn rate(r: &RateLimit) -> String {

@@ -3,11 +3,11 @@
 use hotswap_core::{Comparison, PoolName, ResourceName, RouteName, Violations};
 use hotswap_matcher::{
     AccessDraft, AccessLogDraft, BackendProtocol, BackendState, BackendTlsDraft, BackendsDraft,
-    BalancingDraft, CircuitBreakerDraft, ConcurrencyDraft, CorsDraft, FaultAbortDraft, FaultDelayDraft,
-    FaultDraft, ForwardDraft, HashKeyDraft, HeaderEditsDraft, HeaderRulesDraft, HealthCheckDraft, JwtDraft,
-    MirrorDraft, OutlierEjectionDraft, PoolDraft, PoolSpec, RateLimitDraft, RedirectDraft,
-    RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft, RouteSpec, StickyCookieDraft, TimeoutsDraft,
-    TrafficDraft,
+    BalancingDraft, CircuitBreakerDraft, CompressionDraft, ConcurrencyDraft, CorsDraft, FaultAbortDraft,
+    FaultDelayDraft, FaultDraft, ForwardDraft, HashKeyDraft, HeaderEditsDraft, HeaderRulesDraft,
+    HealthCheckDraft, JwtDraft, MirrorDraft, OutlierEjectionDraft, PoolDraft, PoolSpec, RateLimitDraft,
+    RedirectDraft, RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft, RouteSpec, StickyCookieDraft,
+    TimeoutsDraft, TrafficDraft,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -185,6 +185,7 @@ fn traffic_shape() -> TrafficDraft {
         access_log: Some(AccessLogDraft::default()),
         jwt: Some(JwtDraft::default()),
         mirror: Some(MirrorDraft::default()),
+        compression: Some(CompressionDraft::default()),
     }
 }
 

@@ -565,6 +565,9 @@ pub struct Traffic {
     /// Where copies of requests go.
     #[prost(message, optional, tag = "9")]
     pub mirror: ::core::option::Option<Mirror>,
+    /// Which answers are compressed.
+    #[prost(message, optional, tag = "10")]
+    pub compression: ::core::option::Option<Compression>,
 }
 /// Which addresses may send requests; others get 403 (ADDRESS_DENIED). The address is the client's, by the rules of the
 /// gateway's --trusted-proxies. Entries are networks, "10.0.0.0/8" or "2001:db8::/32", or addresses; an IPv4 address and
@@ -755,6 +758,26 @@ pub struct Mirror {
     /// Of the requests that pass, in basis points: 1 to 10,000. 0 takes the default, 10,000: all of them.
     #[prost(uint32, tag = "2")]
     pub share_bps: u32,
+}
+/// Which answers of backends are compressed, by what their client takes (Accept-Encoding). Left as they are: what has a
+/// Content-Encoding, parts (206), what has a digest of its bytes or Cache-Control: no-transform, and the gateway's own
+/// answers. A strong ETag becomes a weak one, and Vary tells caches. What a backend has sent is passed on when it pauses, so
+/// that streams of events go on. A core compresses 256 answers at a time; more go as they are. The engine on hyper does not.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Compression {
+    /// "zstd", "br", "gzip": of those that a client takes equally the first. Empty: all three in this order.
+    #[prost(string, repeated, tag = "1")]
+    pub codings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Types of content, as "text/html", or "text/\*" for all of a kind. At most 64. Empty: texts, JSON, XML, JavaScript,
+    /// WebAssembly and SVG.
+    #[prost(string, repeated, tag = "2")]
+    pub content_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A body whose length is told and is less than this stays as it is, in bytes: 1 to 1,048,576. 0 takes the default, 1,024.
+    #[prost(uint32, tag = "3")]
+    pub min_length: u32,
+    /// 1, the fastest, to 9, the smallest. 0: what each coding does well with: zstd 3, br 4, gzip 5.
+    #[prost(uint32, tag = "4")]
+    pub quality: u32,
 }
 /// Which requests of the route stand in the gateway's access log, in the place of what --access-log says.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,5 +1,6 @@
 //! What is done with requests of a route beside its action: who may send them, how many, and what browsers are told.
 
+mod compression;
 mod cors;
 mod jwt;
 mod mirror;
@@ -7,6 +8,7 @@ mod parts;
 
 use hotswap_core::Violations;
 
+pub use compression::{Compression, ContentCoding, ContentType};
 pub use cors::{Cors, Named, Origins};
 pub use jwt::{Jwt, KeySet};
 pub use mirror::Mirror;
@@ -35,6 +37,8 @@ pub struct TrafficSpec {
     pub jwt: Option<Jwt>,
     /// Where copies go.
     pub mirror: Option<Mirror>,
+    /// Which answers are compressed.
+    pub compression: Option<Compression>,
 }
 
 impl TrafficSpec {
@@ -50,6 +54,7 @@ impl TrafficSpec {
             fault: part(&mut v, "fault", draft.fault.as_ref(), Fault::parse),
             access_log: part(&mut v, "access_log", draft.access_log.as_ref(), AccessLog::parse),
             jwt: part(&mut v, "jwt", draft.jwt.as_ref(), Jwt::parse),
+            compression: part(&mut v, "compression", draft.compression.as_ref(), Compression::parse),
             mirror: part(&mut v, "mirror", draft.mirror.as_ref(), Mirror::parse),
         };
         v.into_result()?;

@@ -1,7 +1,8 @@
 use super::*;
 use crate::draft::{
-    AccessDraft, AccessLogDraft, AccessLogModeDraft, ClaimHeaderDraft, ConcurrencyDraft, CorsDraft,
-    FaultAbortDraft, FaultDelayDraft, FaultDraft, JwtDraft, RateLimitDraft, RequestLimitsDraft,
+    AccessDraft, AccessLogDraft, AccessLogModeDraft, ClaimHeaderDraft, CompressionDraft, ConcurrencyDraft,
+    CorsDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, JwtDraft, MirrorDraft, RateLimitDraft,
+    RequestLimitsDraft,
 };
 
 fn faults(draft: &TrafficDraft) -> Vec<String> {
@@ -56,7 +57,7 @@ fn every_fault_of_every_part_is_named_by_its_field() {
             header: "x y".into(),
         }),
         access_log: Some(AccessLogDraft { mode: AccessLogModeDraft::Off, share_bps: 1 }),
-        jwt: None,
+        ..TrafficDraft::default()
     };
     assert_eq!(
         faults(&draft),
@@ -85,6 +86,16 @@ fn every_fault_of_every_part_is_named_by_its_field() {
             "access_log.share_bps",
         ]
     );
+}
+
+#[test]
+fn faults_of_what_becomes_of_answers_and_copies_are_named_too() {
+    let draft = TrafficDraft {
+        compression: Some(CompressionDraft { quality: 10, ..CompressionDraft::default() }),
+        mirror: Some(MirrorDraft { pool: "p".into(), share_bps: 10_001 }),
+        ..TrafficDraft::default()
+    };
+    assert_eq!(faults(&draft), ["compression.quality", "mirror.pool", "mirror.share_bps"]);
 }
 
 #[test]
