@@ -28,6 +28,7 @@ pub mod grpc;
 mod handover;
 pub mod headers;
 mod health;
+pub mod keys;
 pub mod metrics;
 pub mod options;
 pub mod plane;

@@ -13,6 +13,7 @@ use hotswap_runtime::StartError;
 use crate::access_log::AccessLogMode;
 use crate::balance::client::TrustedProxies;
 use crate::engine::{EngineKind, Http2Limits, Limits};
+use crate::keys::KeyOptions;
 use crate::security::SecurityOptions;
 use crate::tls::{BackendTlsOptions, ClientTlsOptions};
 
@@ -63,6 +64,10 @@ pub struct GatewayOptions {
     /// TLS to backends.
     #[command(flatten)]
     pub backend_tls: BackendTlsOptions,
+
+    /// Where routes take keys for tokens from.
+    #[command(flatten)]
+    pub keys: KeyOptions,
 
     /// File with the token for the control plane. It is read anew for each connection.
     #[arg(long, env = "HOTSWAP_TOKEN_FILE", value_name = "FILE")]

@@ -15,6 +15,7 @@ use crate::config::Live;
 use crate::engine::{CoreSetup, Entry, EntryKind, Limits, Order, WayIn, run_core};
 use crate::handover::{Inherited, Purpose, Sockets};
 use crate::health;
+use crate::keys::{self, Fetcher};
 use crate::metrics::GatewayMetrics;
 use crate::options::GatewayOptions;
 use crate::tls::{BackendFiles, ClientTls, needs_own};
@@ -28,6 +29,7 @@ pub struct Bound {
     secure: Option<(ClientTls, Vec<TcpListener>)>,
     backend_tls: BackendFiles,
     limits: Limits,
+    fetcher: Fetcher,
 }
 
 /// A running data plane. Dropped, it drains.
@@ -69,7 +71,9 @@ impl Bound {
                 self::listeners(tls.address(), had, count, ("gateway with TLS", "--gateway-tls-listen"))?;
             Ok::<_, StartError>((tls, bound))
         };
-        Ok(Self { listen, listeners, secure: tls.map(&mut bind).transpose()?, backend_tls, limits })
+        let fetcher = Fetcher::new(&options.keys)?;
+        let secure = tls.map(&mut bind).transpose()?;
+        Ok(Self { listen, listeners, secure, backend_tls, limits, fetcher })
     }
 
     /// The sockets once more, to be handed over.
@@ -157,7 +161,7 @@ impl DataPlane {
         metrics: GatewayMetrics,
         traces: Option<&RequestTraces>,
     ) -> Result<Self, StartError> {
-        let Bound { listen, listeners, secure, backend_tls, limits } = bound;
+        let Bound { listen, listeners, secure, backend_tls, limits, fetcher } = bound;
         config.is_served_at(listen);
         let count = metrics.cores.len();
         let (tls, secure) = secure.unzip();
@@ -199,6 +203,7 @@ impl DataPlane {
         }
         drop(up);
         plane.start_checks()?;
+        plane.fetch_keys(fetcher)?;
         // Last, since it ends after them.
         plane.threads.push(writer);
         if ups.iter().take(count).count() < count {
@@ -229,6 +234,20 @@ impl DataPlane {
         };
         let thread = std::thread::Builder::new().name("gateway-checks".into()).spawn(checks);
         self.threads.push(thread.map_err(|e| StartError::failed("starting the checks")(e.into()))?);
+        Ok(())
+    }
+
+    /// Starts the thread that keeps key sets fresh.
+    fn fetch_keys(&mut self, fetcher: Fetcher) -> Result<(), StartError> {
+        let (rings, order) = (self.config.keys(), self.order.subscribe());
+        let control = Arc::clone(&self.metrics.control);
+        let fetch = move || {
+            if let Err(error) = keys::run(rings, order, fetcher, control) {
+                tracing::error!(%error, "no keys are fetched");
+            }
+        };
+        let thread = std::thread::Builder::new().name("gateway-keys".into()).spawn(fetch);
+        self.threads.push(thread.map_err(|e| StartError::failed("starting the fetching of keys")(e.into()))?);
         Ok(())
     }
 

@@ -87,6 +87,9 @@ reasons! {
     /// The token that the request brings is of no use for the route.
     TokenInvalid = "TOKEN_INVALID", StatusCode::UNAUTHORIZED, "the token is not valid",
         "WWW-Authenticate says why; get a new token, or look at keys, issuer and audiences in `traffic.jwt` of the route.";
+    /// The keys that tokens are verified by have never been fetched.
+    KeysUnavailable = "KEYS_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE, "tokens can't be verified yet",
+        "Look at /config of the gateway's admin page, which says why the keys of `jwt.jwks_url` or `jwt.jwks_file` could not be fetched.";
     /// More requests came than the route's rate limit lets pass.
     RateLimited = "RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS, "too many requests",
         "Wait as long as Retry-After says; `traffic.rate_limit` of the route allows more.";
@@ -201,6 +204,7 @@ impl Reason {
             | Self::CorsDenied
             | Self::TokenMissing
             | Self::TokenInvalid
+            | Self::KeysUnavailable
             | Self::RateLimited
             | Self::ConcurrencyLimit
             | Self::FaultInjected

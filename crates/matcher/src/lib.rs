@@ -57,9 +57,9 @@ pub use spec::{
     Access, AccessLog, AccessLogMode, Action, Address, Backend, BackendTls, Backends, Balancing,
     CandidateSpec, Check, CircuitBreaker, Cohort, Compression, Concurrency, ContentCoding, ContentType, Cors,
     Exposure, FailureRate, Fault, Forward, HashKey, HashSource, HeaderEdits, HeaderMatch, HeaderRules,
-    HealthCheck, HostPattern, Jwt, KeySet, LoadBalancing, Mirror, Named, Network, Networks, Origins,
-    OutlierEjection, PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch, RateKey, RateLimit, Redirect,
-    RequestKey, RequestLimits, Resilience, Retry, Rewrite, RouteMatch, RouteSpec, Scheme, SmokeTest,
-    StickyCookie, Target, Timeouts, TrafficSpec, ValueMatch, WEBSOCKET,
+    HealthCheck, HostPattern, Jwt, KeyPlace, KeySet, KeySource, Keys, LoadBalancing, Mirror, Named, Network,
+    Networks, Origins, OutlierEjection, PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch, RateKey,
+    RateLimit, Redirect, RequestKey, RequestLimits, Resilience, Retry, Rewrite, RouteMatch, RouteSpec,
+    Scheme, SmokeTest, StickyCookie, Target, Timeouts, TrafficSpec, ValueMatch, WEBSOCKET,
 };
 pub use table::{Found, RouteTable, Unshared};

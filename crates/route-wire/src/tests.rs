@@ -93,6 +93,7 @@ fn full_traffic() -> wire::Traffic {
             claim_headers: vec![wire::ClaimHeader { claim: "sub".into(), header: "x-user".into() }],
             strip_token: true,
             optional: true,
+            ..wire::Jwt::default()
         }),
     }
 }
@@ -179,6 +180,21 @@ fn each_key_of_a_rate_limit_comes_back_and_an_unknown_mode_is_a_violation() {
     let traffic = Some(wire::Traffic { access_log, ..wire::Traffic::default() });
     let odd = route_from_wire(&wire::Route { traffic, ..full_route() });
     assert!(matches!(odd, Err(v) if v.to_string().contains("traffic.access_log.mode")));
+}
+
+#[test]
+fn keys_from_elsewhere_come_back() {
+    let algorithms = || vec!["ES256".to_owned()];
+    let by_url = wire::Jwt { jwks_url: "https://a/b".into(), jwks_refresh_s: 20, ..wire::Jwt::default() };
+    let by_file = wire::Jwt { jwks_file: "a.json".into(), ..wire::Jwt::default() };
+    for jwt in [by_url, by_file] {
+        let jwt = Some(wire::Jwt { algorithms: algorithms(), ..jwt });
+        let route =
+            wire::Route { traffic: Some(wire::Traffic { jwt, ..wire::Traffic::default() }), ..full_route() };
+        let draft = route_from_wire(&route).expect("fits");
+        assert_eq!(route_to_wire("routes/r", &draft), route);
+        assert!(hotswap_matcher::RouteSpec::parse(&draft).is_ok());
+    }
 }
 
 #[test]

@@ -97,6 +97,9 @@ fn jwt(j: &wire::Jwt) -> JwtDraft {
         claim_headers: j.claim_headers.iter().map(claim).collect(),
         strip_token: j.strip_token,
         optional: j.optional,
+        jwks_url: j.jwks_url.clone(),
+        jwks_file: j.jwks_file.clone(),
+        jwks_refresh_s: j.jwks_refresh_s,
     }
 }
 
@@ -112,6 +115,9 @@ fn jwt_to_wire(j: &JwtDraft) -> wire::Jwt {
         claim_headers: j.claim_headers.iter().map(claim).collect(),
         strip_token: j.strip_token,
         optional: j.optional,
+        jwks_url: j.jwks_url.clone(),
+        jwks_file: j.jwks_file.clone(),
+        jwks_refresh_s: j.jwks_refresh_s,
     }
 }
 

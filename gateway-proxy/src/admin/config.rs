@@ -6,8 +6,10 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 
 use super::text::fields;
+use crate::backend_state::clock;
 use crate::config::Live;
 use crate::engine::Limits;
+use crate::keys::KeysStanding;
 use crate::metrics::ControlMetrics;
 use crate::options::GatewayOptions;
 use crate::tls::{BackendFiles, ClientTls, InForce};
@@ -50,6 +52,9 @@ pub(super) struct Standing {
     tls: Option<Tls>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backend_tls: Option<BackendTls>,
+    /// Key sets that routes have fetched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    key_sets: Vec<KeysStanding>,
 }
 
 #[derive(Debug, Serialize)]
@@ -197,6 +202,7 @@ impl Gateway {
                 trouble: control.tls_trouble(),
             }),
             backend_tls: self.told_backend_tls(),
+            key_sets: compiled.keys().standing(clock::now_ms()),
         }
     }
 }
@@ -244,6 +250,12 @@ pub(super) fn text(s: &Standing) -> String {
         if !tls.trouble.is_empty() {
             lines.push(("Backends' files stay", tls.trouble.clone()));
         }
+    }
+    for keys in &s.key_sets {
+        let age =
+            keys.age_ms.map_or_else(|| "never fetched".to_owned(), |ms| format!("{} s old", ms / 1_000));
+        let trouble = if keys.trouble.is_empty() { String::new() } else { format!("; {}", keys.trouble) };
+        lines.push(("Keys", format!("{}: {age}{trouble}", keys.source)));
     }
     fields(&lines)
 }

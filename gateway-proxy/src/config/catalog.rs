@@ -12,6 +12,7 @@ use super::shelf::Shelf;
 use super::{Compiled, PoolEntry, RouteEntry};
 use crate::backend_state::States;
 use crate::balance::cookie::StickyIds;
+use crate::keys::KeyRing;
 use crate::rollout::{Part, Subject};
 use crate::traffic::{RouteTraffic, TrafficState};
 
@@ -31,6 +32,7 @@ pub struct Catalog {
     rollouts: Rollouts,
     /// Of routes that have or had traffic features, while they are there.
     traffic: HashMap<RouteName, Arc<TrafficState>>,
+    keys: KeyRing,
 }
 
 /// A candidate's content, and who gets it.
@@ -133,7 +135,7 @@ impl Catalog {
         let mirror = mirror_of(&spec).map(|pool| self.hold(pool, None));
         let traffic = spec.traffic().map(|traffic| {
             let state = self.traffic.entry(name.clone()).or_default();
-            Box::new(RouteTraffic::new(Arc::clone(traffic), Arc::clone(state)))
+            Box::new(RouteTraffic::new(Arc::clone(traffic), Arc::clone(state), &self.keys))
         });
         Arc::new(RouteEntry { name: name.clone(), spec, slot, pool, mirror, rewrite_host, part, traffic })
     }
@@ -204,6 +206,7 @@ impl Catalog {
             routes: self.routes_by_slot.clone(),
             pools: self.pools_by_slot.clone(),
             states: self.states.clone(),
+            keys: self.keys.clone(),
             rollouts: self.rollouts.by_slot(),
             of_routes: self.rollouts.of_routes(),
         }

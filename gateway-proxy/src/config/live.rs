@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::Compiled;
 use crate::backend_state::States;
 use crate::explain::Cores;
+use crate::keys::KeyRing;
 use crate::rollout::ForcedPeers;
 
 /// Holds the configuration in force, and swaps it; cheap to clone.
@@ -21,6 +22,7 @@ pub struct Live {
     current: Arc<ArcSwap<Compiled>>,
     retired: Arc<Mutex<Vec<Arc<Compiled>>>>,
     states: watch::Sender<States>,
+    keys: watch::Sender<KeyRing>,
     cores: Cores,
     forced: ForcedPeers,
     listen: Arc<OnceLock<SocketAddr>>,
@@ -34,10 +36,12 @@ impl Live {
     pub fn new() -> Self {
         let first = Compiled::default();
         let (states, _) = watch::channel(first.states().clone());
+        let (keys, _) = watch::channel(first.keys().clone());
         Self {
             current: Arc::new(ArcSwap::from_pointee(first)),
             retired: Arc::default(),
             states,
+            keys,
             cores: Cores::default(),
             forced: ForcedPeers::default(),
             listen: Arc::default(),
@@ -50,6 +54,13 @@ impl Live {
             let other = !known.is(compiled.states());
             if other {
                 known.clone_from(compiled.states());
+            }
+            other
+        });
+        self.keys.send_if_modified(|known| {
+            let other = !known.is(compiled.keys());
+            if other {
+                known.clone_from(compiled.keys());
             }
             other
         });
@@ -71,6 +82,11 @@ impl Live {
     /// What is known of the backends; the receiver hears of it when another catalog takes the place of this one.
     pub fn states(&self) -> watch::Receiver<States> {
         self.states.subscribe()
+    }
+
+    /// The key sets that routes have fetched; heard of in the same way.
+    pub fn keys(&self) -> watch::Receiver<KeyRing> {
+        self.keys.subscribe()
     }
 
     /// The one in force now, for whoever is not in a hurry.

@@ -22,6 +22,7 @@ use http::HeaderValue;
 
 use crate::backend_state::{PoolStates, States};
 use crate::balance::cookie::StickyIds;
+use crate::keys::KeyRing;
 use crate::rollout::{Part, Rollout};
 use crate::traffic::RouteTraffic;
 
@@ -73,6 +74,7 @@ pub struct Compiled {
     routes: Shelf<RouteEntry>,
     pools: Shelf<PoolEntry>,
     states: States,
+    keys: KeyRing,
     rollouts: Shelf<Rollout>,
     /// Whether there is a rollout of a route.
     of_routes: bool,
@@ -227,6 +229,11 @@ impl Compiled {
     /// What is known of the backends of all pools.
     pub fn states(&self) -> &States {
         &self.states
+    }
+
+    /// The key sets that its routes have fetched.
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
     }
 
     /// A route by its slot.

@@ -125,6 +125,10 @@ fn of_control(c: &ControlMetrics) -> Vec<MetricFamily> {
             declared::CHECKS,
             vec![(Some("ok"), load(&c.checks_ok)), (Some("failed"), load(&c.checks_failed))],
         ),
+        counter(
+            declared::KEY_FETCHES,
+            vec![(Some("ok"), load(&c.keys_ok)), (Some("failed"), load(&c.keys_failed))],
+        ),
         total(declared::LOG_DROPPED, &c.log_dropped),
         total(declared::TLS_RELOADS, &c.tls_reloads),
         gauge(declared::TLS_STALE, load(&c.tls_stale) as f64),

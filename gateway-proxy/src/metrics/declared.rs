@@ -157,6 +157,12 @@ metrics! {
         MetricDef::gauge("gateway_control_plane_connected", "0 or 1", "1: the watch is connected.");
     CHECKS = MetricDef::counter("gateway_health_checks_total", "checks", "Active checks of backends, by result.")
         .by(&[LabelDef { name: "result", values: "`ok`, `failed`" }]);
+    KEY_FETCHES = MetricDef::counter(
+        "gateway_jwks_fetches_total",
+        "fetches",
+        "Fetches of key sets that routes name (jwt.jwks_url, jwt.jwks_file), by result.",
+    )
+    .by(&[LabelDef { name: "result", values: "`ok`, `failed`" }]);
     LOG_DROPPED = MetricDef::counter(
         "gateway_access_log_dropped_total",
         "lines",
@@ -224,6 +230,11 @@ metrics! {
         LabelDef { name: "reason", values: "as `gateway_requests_failed_total`" },
         LabelDef { name: "route", values: "the route, as `routes/shop`" },
     ]);
+    KEYS_STALE = MetricDef::gauge(
+        "gateway_jwks_stale",
+        "key sets",
+        "Key sets whose last fetch failed: what is in force is older, or there is none.",
+    );
     MIRROR_REQUESTS = MetricDef::counter(
         "gateway_mirror_requests_total",
         "requests",

@@ -201,6 +201,10 @@ pub struct ControlMetrics {
     pub checks_ok: AtomicU64,
     /// Active checks that failed.
     pub checks_failed: AtomicU64,
+    /// Key sets fetched.
+    pub keys_ok: AtomicU64,
+    /// Key sets that could not be fetched.
+    pub keys_failed: AtomicU64,
     /// Lines of the access log that were dropped.
     pub log_dropped: AtomicU64,
     /// Times that new certificates for clients were taken.

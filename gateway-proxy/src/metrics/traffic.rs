@@ -8,15 +8,16 @@ use prometheus::proto::{Counter, Gauge, Metric, MetricFamily};
 
 use super::collector::{family, pair};
 use super::declared;
-use crate::config::{Live, RouteEntry};
+use crate::backend_state::clock;
+use crate::config::{Compiled, Live, RouteEntry};
 use crate::traffic::RouteTraffic;
 
 /// Routes that have series of their own, at most.
 const MOST: usize = 1_000;
 
 /// What is told of them.
-const DEFS: [MetricDef; 3] =
-    [declared::TRAFFIC_REFUSED, declared::MIRROR_REQUESTS, declared::TRAFFIC_IN_FLIGHT];
+const DEFS: [MetricDef; 4] =
+    [declared::TRAFFIC_REFUSED, declared::MIRROR_REQUESTS, declared::TRAFFIC_IN_FLIGHT, declared::KEYS_STALE];
 
 /// Reads the states of routes when it is asked.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl Collector for CollectedTraffic {
         }
         // A family without series is none.
         DEFS.into_iter()
-            .zip([refused, copied, in_flight])
+            .zip([refused, copied, in_flight, stale_keys(&current)])
             .filter(|(_, series)| !series.is_empty())
             .map(|(def, series)| family(def, series))
             .collect()
@@ -81,6 +82,14 @@ impl Collector for CollectedTraffic {
 fn refusals(name: &str, traffic: &RouteTraffic) -> impl Iterator<Item = Metric> {
     let counts = traffic.state().refusals().into_iter().filter(|(_, count)| *count > 0);
     counts.map(move |(reason, count)| counter(count, &[("reason", reason.code()), ("route", name)]))
+}
+
+/// How many, where there are key sets that are fetched at all.
+fn stale_keys(config: &Compiled) -> Vec<Metric> {
+    let all = config.keys().standing(clock::now_ms());
+    let mut gauge = Gauge::default();
+    gauge.set_value(all.iter().filter(|keys| !keys.trouble.is_empty()).count() as f64);
+    if all.is_empty() { Vec::new() } else { vec![Metric::from_gauge(gauge)] }
 }
 
 fn counter(count: u64, labels: &[(&str, &str)]) -> Metric {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hotswap_core::{Clock as _, SystemClock};
-use hotswap_matcher::{Jwt, RequestHead};
+use hotswap_matcher::{Jwt, KeySet, Keys, RequestHead};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
 use jsonwebtoken::Validation;
@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::admitted::Admitted;
+use crate::keys::Remote;
 use crate::reason::Reason;
 
 /// A longer token is none.
@@ -22,15 +23,29 @@ const SHARDS: usize = 16;
 /// Tokens that a shard remembers at most. Where there are more, all of them are forgotten: simpler than to choose.
 const REMEMBERED: usize = 1_024;
 
+const UNKNOWN_KEY: Bad = Bad("the key is not known");
+/// There are no keys to verify it by.
+const NO_KEYS: Bad = Bad("there are no keys");
 const MISSING: HeaderValue = HeaderValue::from_static("Bearer");
 
 /// Tokens that were verified for one content of a route, by their SHA-256: a signature costs some 40 µs, a hash one.
 #[derive(Debug)]
 pub(super) struct Verified([Mutex<HashMap<[u8; 32], Arc<Token>>>; SHARDS]);
 
+/// What the tokens of a route are verified by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tokens<'a> {
+    /// Those that were.
+    pub(super) verified: &'a Verified,
+    /// The keys, where they are fetched.
+    pub(super) fetched: Option<&'a Remote>,
+}
+
 /// A token whose signature is good, and that was meant for the route.
 #[derive(Debug)]
 struct Token {
+    /// By which of the key sets that were fetched; 0: by the one in the route.
+    number: u64,
     /// In s since 1970.
     not_before: i64,
     expires: i64,
@@ -59,7 +74,7 @@ impl Default for Verified {
 /// The error: the token is missing or bad.
 pub(super) fn pass(
     jwt: &Jwt,
-    verified: &Verified,
+    tokens: Tokens<'_>,
     head: &impl RequestHead,
     admitted: &mut Admitted,
 ) -> Result<(), Option<Reason>> {
@@ -71,7 +86,7 @@ pub(super) fn pass(
             admitted.tell(WWW_AUTHENTICATE, MISSING);
             return Err(Some(Reason::TokenMissing));
         }
-        Ok(Some(token)) => verified.token(jwt, &token, SystemClock.now().seconds()),
+        Ok(Some(token)) => tokens.token(jwt, &token, SystemClock.now().seconds()),
         Err(bad) => Err(bad),
     };
     match found {
@@ -81,6 +96,10 @@ pub(super) fn pass(
             }
             token.told.iter().for_each(|(name, value)| admitted.send(name.clone(), value.clone()));
             Ok(())
+        }
+        Err(NO_KEYS) => {
+            admitted.tell_retry_after(1);
+            Err(Some(Reason::KeysUnavailable))
         }
         Err(Bad(why)) => {
             let text = format!("Bearer error=\"invalid_token\", error_description=\"{why}\"");
@@ -122,8 +141,31 @@ fn find(jwt: &Jwt, head: &impl RequestHead) -> Result<Option<Vec<u8>>, Bad> {
     }
 }
 
+impl Tokens<'_> {
+    /// By the keys in force.
+    fn token(self, jwt: &Jwt, token: &[u8], now: i64) -> Result<Arc<Token>, Bad> {
+        if let Keys::Inline(keys) = &jwt.keys {
+            return self.verified.token(jwt, (keys, 0), token, now);
+        }
+        let remote = self.fetched.ok_or(NO_KEYS)?;
+        let found = remote.found().ok_or(NO_KEYS)?;
+        let token = self.verified.token(jwt, (&found.keys, found.number), token, now);
+        if token.as_ref().is_err_and(|bad| *bad == UNKNOWN_KEY) {
+            // It may be newer than what was fetched.
+            remote.want();
+        }
+        token
+    }
+}
+
 impl Verified {
-    fn token(&self, jwt: &Jwt, token: &[u8], now: i64) -> Result<Arc<Token>, Bad> {
+    fn token(
+        &self,
+        jwt: &Jwt,
+        (keys, number): (&KeySet, u64),
+        token: &[u8],
+        now: i64,
+    ) -> Result<Arc<Token>, Bad> {
         if token.len() > LONGEST {
             return Err(Bad("the token is too long"));
         }
@@ -132,10 +174,11 @@ impl Verified {
         let shard = self.0.get(usize::from(hash[0]) % SHARDS).unwrap_or(first);
         let known = shard.lock().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
         let leeway = i64::try_from(jwt.leeway.as_secs()).unwrap_or(i64::MAX);
-        let token = match known {
+        // By other keys it may be none.
+        let token = match known.filter(|known| known.number == number) {
             Some(known) => known,
             None => {
-                let token = Arc::new(verify(jwt, token)?);
+                let token = Arc::new(verify(jwt, (keys, number), token)?);
                 if token.expires.saturating_add(leeway) > now {
                     let mut all = shard.lock().unwrap_or_else(PoisonError::into_inner);
                     if all.len() >= REMEMBERED {
@@ -160,7 +203,7 @@ impl Verified {
 }
 
 /// A token whose signature and claims are good, though its time may be up.
-fn verify(jwt: &Jwt, token: &[u8]) -> Result<Token, Bad> {
+fn verify(jwt: &Jwt, (keys, number): (&KeySet, u64), token: &[u8]) -> Result<Token, Bad> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| Bad("it is not a signed JWT"))?;
     if header.crit.is_some() {
         // RFC 7515 section 4.1.11: what must be understood and is not.
@@ -169,7 +212,7 @@ fn verify(jwt: &Jwt, token: &[u8]) -> Result<Token, Bad> {
     if !jwt.algorithms.contains(&header.alg) {
         return Err(Bad("the algorithm is not allowed"));
     }
-    let key = jwt.keys.key(header.kid.as_deref(), header.alg).ok_or(Bad("the key is not known"))?;
+    let key = keys.key(header.kid.as_deref(), header.alg).ok_or(UNKNOWN_KEY)?;
     let mut validation = Validation::new(header.alg);
     // The library would read the clock; the caller compares.
     validation.validate_exp = false;
@@ -195,7 +238,7 @@ fn verify(jwt: &Jwt, token: &[u8]) -> Result<Token, Bad> {
     });
     let told = told.collect();
     // Saturates; a token of the year 292 billion lasts long enough.
-    Ok(Token { not_before: nbf.unwrap_or(f64::MIN) as i64, expires: exp as i64, told })
+    Ok(Token { number, not_before: nbf.unwrap_or(f64::MIN) as i64, expires: exp as i64, told })
 }
 
 /// A claim by its name, or by the names that lead to it: "realm_access.roles".

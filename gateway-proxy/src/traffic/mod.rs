@@ -39,6 +39,7 @@ pub use outlook::Outlook;
 pub use state::{REASONS, Slot, TrafficState};
 
 use crate::decide::Caller;
+use crate::keys::{KeyRing, Remote};
 use crate::reason::Reason;
 
 /// The traffic features of a route, with what is kept for them.
@@ -48,6 +49,8 @@ pub struct RouteTraffic {
     state: Arc<TrafficState>,
     /// Tokens that are good by this content of the route.
     verified: jwt::Verified,
+    /// Whose signatures count, where they are fetched.
+    keys: Option<Arc<Remote>>,
 }
 
 /// Why a request does not go on.
@@ -61,8 +64,15 @@ pub enum Stopped {
 
 impl RouteTraffic {
     /// Features, and the state of their route.
-    pub fn new(spec: Arc<TrafficSpec>, state: Arc<TrafficState>) -> Self {
-        Self { spec, state, verified: jwt::Verified::default() }
+    pub fn new(spec: Arc<TrafficSpec>, state: Arc<TrafficState>, keys: &KeyRing) -> Self {
+        let source = spec.jwt.as_ref().and_then(|jwt| jwt.keys.source());
+        let keys = source.map(|source| keys.of(source));
+        Self { spec, state, verified: jwt::Verified::default(), keys }
+    }
+
+    /// What tokens are verified by.
+    fn tokens(&self) -> jwt::Tokens<'_> {
+        jwt::Tokens { verified: &self.verified, fetched: self.keys.as_deref() }
     }
 
     /// What is asked of requests.
@@ -101,7 +111,7 @@ impl RouteTraffic {
     pub fn accompany(&self, head: &impl RequestHead) -> Option<Box<Admitted>> {
         let mut admitted = Admitted::default();
         if let Some(jwt) = &self.spec.jwt {
-            let _ = jwt::pass(jwt, &self.verified, head, &mut admitted);
+            let _ = jwt::pass(jwt, self.tokens(), head, &mut admitted);
         }
         (!admitted.is_empty()).then(|| Box::new(admitted))
     }
@@ -127,7 +137,7 @@ impl RouteTraffic {
             limits::pass(limits, head, admitted)?;
         }
         if let Some(jwt) = &spec.jwt {
-            jwt::pass(jwt, &self.verified, head, admitted)?;
+            jwt::pass(jwt, self.tokens(), head, admitted)?;
         }
         if let Some(limit) = &spec.rate_limit {
             rate::pass(limit, &self.state, head, caller, admitted)?;

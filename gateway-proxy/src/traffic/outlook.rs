@@ -54,10 +54,11 @@ impl RouteTraffic {
             note("limits", refused, words.to_owned());
         }
         if let Some(jwt) = &spec.jwt {
-            let refused = jwt::pass(jwt, &self.verified, head, &mut Admitted::default()).err().flatten();
+            let refused = jwt::pass(jwt, self.tokens(), head, &mut Admitted::default()).err().flatten();
             let words = match refused {
                 None => "the token is good, or none is needed",
                 Some(Reason::TokenMissing) => "no token was told",
+                Some(Reason::KeysUnavailable) => "no keys have been fetched yet",
                 Some(_) => "the token is not good",
             };
             all.push(Outlook { feature: "jwt", refused, message: words.to_owned() });

@@ -8,13 +8,14 @@ use super::rate::Buckets;
 use crate::reason::Reason;
 
 /// Why traffic features refuse requests.
-pub const REASONS: [Reason; 9] = [
+pub const REASONS: [Reason; 10] = [
     Reason::AddressDenied,
     Reason::CorsDenied,
     Reason::BodyTooLarge,
     Reason::HeadTooLarge,
     Reason::TokenMissing,
     Reason::TokenInvalid,
+    Reason::KeysUnavailable,
     Reason::RateLimited,
     Reason::ConcurrencyLimit,
     Reason::FaultInjected,

@@ -28,6 +28,7 @@ mod http2_alike;
 mod http2_backends;
 mod http2_hostile;
 mod http2_support;
+mod keys;
 mod mirrors;
 mod process;
 mod proxy_protocol;

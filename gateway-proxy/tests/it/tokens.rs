@@ -16,7 +16,7 @@ use crate::support::*;
 const ENGINES: [&str; 2] = ["own", "hyper"];
 
 /// Somebody who signs.
-struct Signer {
+pub struct Signer {
     id: &'static str,
     algorithm: Algorithm,
     key: EncodingKey,
@@ -24,7 +24,7 @@ struct Signer {
 }
 
 impl Signer {
-    fn new(id: &'static str, algorithm: Algorithm) -> Self {
+    pub fn new(id: &'static str, algorithm: Algorithm) -> Self {
         let rng = SystemRandom::new();
         let (key, mut public) = match algorithm {
             Algorithm::ES256 => {
@@ -48,11 +48,11 @@ impl Signer {
         Self { id, algorithm, key, public }
     }
 
-    fn public(&self) -> Value {
+    pub fn public(&self) -> Value {
         self.public.clone()
     }
 
-    fn sign(&self, claims: &Value) -> String {
+    pub fn sign(&self, claims: &Value) -> String {
         let header = Header { kid: Some(self.id.into()), ..Header::new(self.algorithm) };
         jsonwebtoken::encode(&header, claims, &self.key).expect("a token")
     }
@@ -67,7 +67,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-fn claims() -> Value {
+pub fn claims() -> Value {
     json!({
         "iss": "https://id.example", "aud": ["shop", "other"], "sub": "alice", "exp": now() + 600,
         "realm": { "roles": ["a", "b"] }, "odd": "line\nbreak", "map": {},
@@ -108,7 +108,7 @@ fn get(headers: &str) -> String {
     format!("GET / HTTP/1.1\r\nhost: h\r\n{headers}\r\n")
 }
 
-fn bearer(token: &str) -> String {
+pub fn bearer(token: &str) -> String {
     get(&format!("authorization: Bearer {token}\r\n"))
 }
 

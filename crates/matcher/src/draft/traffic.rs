@@ -100,6 +100,12 @@ pub struct JwtDraft {
     pub strip_token: bool,
     /// Requests without a token pass.
     pub optional: bool,
+    /// Where the keys are fetched; empty: nowhere.
+    pub jwks_url: String,
+    /// The file that has them; empty: none.
+    pub jwks_file: String,
+    /// How often, in s; 0: 300, or 10 of a file.
+    pub jwks_refresh_s: u32,
 }
 
 /// A claim that becomes a header, unchecked.

@@ -62,6 +62,8 @@ fn cors(c: &Cors) -> Vec<String> {
 
 fn jwt(j: &Jwt) -> Vec<String> {
     let mut told = vec![format!("signed with {}", j.algorithms.join(" or "))];
+    let from = [&j.jwks_url, &j.jwks_file].into_iter().filter(|from| !from.is_empty());
+    told.extend(from.map(|from| format!("by keys of {from}")));
     if !j.issuer.is_empty() {
         told.push(format!("of {}", j.issuer));
     }

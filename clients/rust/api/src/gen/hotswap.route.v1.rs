@@ -621,7 +621,10 @@ pub struct RequestLimits {
     pub max_headers: u32,
 }
 /// Which tokens requests must bring (RFC 7519), signed by one of the keys. A request without gets 401 (TOKEN_MISSING), one
-/// with a bad token 401 (TOKEN_INVALID), and WWW-Authenticate says why. A token must say when it ends (`exp`).
+/// with a bad token 401 (TOKEN_INVALID), and WWW-Authenticate says why. A token must say when it ends (`exp`). The keys stand
+/// in exactly one of `jwks`, `jwks_url` and `jwks_file`. Keys from elsewhere are fetched by each gateway, beside all
+/// requests; what was fetched stays in force until something newer comes, however long its source is away. Where nothing was
+/// ever fetched, requests with a token get 503 (KEYS_UNAVAILABLE).
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Jwt {
     /// The public keys, as a JSON Web Key Set (RFC 7517): RSA, P-256, P-384, Ed25519. At most 64 keys in 65,536 bytes.
@@ -652,6 +655,17 @@ pub struct Jwt {
     /// true: requests without a token pass. A bad one is refused all the same.
     #[prost(bool, tag = "9")]
     pub optional: bool,
+    /// Where the keys are fetched: "<https://id.example.com/jwks.json".> With https the server's certificate is verified; three
+    /// redirects are followed, none to another scheme. At most 2,048 bytes.
+    #[prost(string, tag = "10")]
+    pub jwks_url: ::prost::alloc::string::String,
+    /// The name of a file in the folder that the gateway's --jwks-dir names: "id.json".
+    #[prost(string, tag = "11")]
+    pub jwks_file: ::prost::alloc::string::String,
+    /// How often the keys are fetched, in s: 10 to 86,400. 0 takes the default: 300, or 10 of a file. A token that names a key
+    /// that is not known has them fetched at once, at most each 10 s. Goes with jwks_url and jwks_file.
+    #[prost(uint32, tag = "12")]
+    pub jwks_refresh_s: u32,
 }
 /// A claim that becomes a header.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,7 +1,6 @@
 //! Which tokens requests must bring.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hotswap_core::Violations;
@@ -9,6 +8,7 @@ use http::HeaderName;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 
+use super::keys::Keys;
 use crate::draft::{ClaimHeaderDraft, JwtDraft};
 use crate::spec::balancing::header_name;
 use crate::spec::condition::parse_each;
@@ -29,7 +29,7 @@ const RSA: &[Algorithm] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jwt {
     /// Whose signatures count.
-    pub keys: Arc<KeySet>,
+    pub keys: Keys,
     /// With which algorithms.
     pub algorithms: Vec<Algorithm>,
     /// What `iss` must be.
@@ -149,12 +149,12 @@ impl Key {
 impl Jwt {
     pub(super) fn parse(draft: &JwtDraft) -> Result<Self, Violations> {
         let mut v = Violations::new();
-        let keys = v.take("jwks", KeySet::parse(&draft.jwks));
+        let keys = Keys::parse(&mut v, draft);
         let algorithms = parse_each(&mut v, "algorithms", &draft.algorithms, |name| algorithm(name));
         if draft.algorithms.is_empty() || draft.algorithms.len() > 10 {
             v.add("algorithms", "must have 1 to 10 entries, as RS256");
         }
-        if let Some(keys) = &keys {
+        if let Some(Keys::Inline(keys)) = &keys {
             for (i, algorithm) in algorithms.iter().enumerate() {
                 if v.is_empty() && !keys.has_one_for(*algorithm) {
                     v.add(format!("algorithms[{i}]"), "has no key in jwks");
@@ -184,7 +184,7 @@ impl Jwt {
         let claim_headers = parse_each(&mut v, "claim_headers", &draft.claim_headers, claim_header);
         match keys {
             Some(keys) if v.is_empty() => Ok(Self {
-                keys: Arc::new(keys),
+                keys,
                 algorithms,
                 issuer: Some(draft.issuer.clone()).filter(|issuer| !issuer.is_empty()),
                 audiences: draft.audiences.clone(),

@@ -3,6 +3,7 @@
 mod compression;
 mod cors;
 mod jwt;
+mod keys;
 mod mirror;
 mod parts;
 
@@ -11,6 +12,7 @@ use hotswap_core::Violations;
 pub use compression::{Compression, ContentCoding, ContentType};
 pub use cors::{Cors, Named, Origins};
 pub use jwt::{Jwt, KeySet};
+pub use keys::{KeyPlace, KeySource, Keys};
 pub use mirror::Mirror;
 pub use parts::{Access, AccessLog, AccessLogMode, Concurrency, Fault, RateKey, RateLimit, RequestLimits};
 
