@@ -24,6 +24,7 @@ pub mod dice;
 pub mod discover;
 pub mod engine;
 pub mod explain;
+pub mod fleet;
 pub mod grpc;
 mod handover;
 pub mod headers;

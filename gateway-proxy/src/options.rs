@@ -65,6 +65,15 @@ pub struct GatewayOptions {
     #[command(flatten)]
     pub backend_tls: BackendTlsOptions,
 
+    /// A Redis that gateways share for rate limits of the whole fleet, as redis://host:6379, rediss:// for TLS, or
+    /// redis+unix:///run/redis.sock. Default: none; such limits then count at each gateway, or do what their route says.
+    #[arg(long, env = "HOTSWAP_GATEWAY_REDIS_URL", value_name = "URL", hide_env_values = true)]
+    pub gateway_redis_url: Option<String>,
+
+    /// How long a request waits for that Redis, in ms.
+    #[arg(long, env = "HOTSWAP_GATEWAY_REDIS_TIMEOUT_MS", value_name = "MS", default_value_t = 20)]
+    pub gateway_redis_timeout_ms: u64,
+
     /// Where routes take keys for tokens from.
     #[command(flatten)]
     pub keys: KeyOptions,

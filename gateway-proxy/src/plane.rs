@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::access_log::AccessLog;
 use crate::config::Live;
 use crate::engine::{CoreSetup, Entry, EntryKind, Limits, Order, WayIn, run_core};
+use crate::fleet::{Fleet, FleetMetrics};
 use crate::handover::{Inherited, Purpose, Sockets};
 use crate::health;
 use crate::keys::{self, Fetcher};
@@ -30,6 +31,8 @@ pub struct Bound {
     backend_tls: BackendFiles,
     limits: Limits,
     fetcher: Fetcher,
+    /// The Redis of the fleet.
+    fleet: Option<Fleet>,
 }
 
 /// A running data plane. Dropped, it drains.
@@ -42,6 +45,7 @@ pub struct DataPlane {
     metrics: GatewayMetrics,
     order: watch::Sender<Order>,
     threads: Vec<JoinHandle<()>>,
+    fleet: Option<FleetMetrics>,
 }
 
 impl Bound {
@@ -72,8 +76,10 @@ impl Bound {
             Ok::<_, StartError>((tls, bound))
         };
         let fetcher = Fetcher::new(&options.keys)?;
+        let fleet = options.gateway_redis_url.as_deref();
+        let fleet = fleet.map(|url| Fleet::new(url, options.gateway_redis_timeout_ms)).transpose()?;
         let secure = tls.map(&mut bind).transpose()?;
-        Ok(Self { listen, listeners, secure, backend_tls, limits, fetcher })
+        Ok(Self { listen, listeners, secure, backend_tls, limits, fetcher, fleet })
     }
 
     /// The sockets once more, to be handed over.
@@ -91,6 +97,11 @@ impl Bound {
     /// TLS to backends.
     pub fn backend_tls(&self) -> &BackendFiles {
         &self.backend_tls
+    }
+
+    /// What the connection to the Redis of the fleet counts.
+    pub fn fleet_metrics(&self) -> Option<FleetMetrics> {
+        self.fleet.as_ref().map(Fleet::metrics)
     }
 
     /// The limits towards clients.
@@ -161,7 +172,7 @@ impl DataPlane {
         metrics: GatewayMetrics,
         traces: Option<&RequestTraces>,
     ) -> Result<Self, StartError> {
-        let Bound { listen, listeners, secure, backend_tls, limits, fetcher } = bound;
+        let Bound { listen, listeners, secure, backend_tls, limits, fetcher, fleet } = bound;
         config.is_served_at(listen);
         let count = metrics.cores.len();
         let (tls, secure) = secure.unzip();
@@ -172,7 +183,7 @@ impl DataPlane {
                 .map_err(|e| StartError::failed("opening the access log")(e.into()))?;
         let (order, _) = watch::channel(Order::Wait);
         let secured = tls.clone().zip(tls_at);
-        let threads = Vec::with_capacity(count + 2);
+        let threads = Vec::with_capacity(count + 3);
         let mut plane = Self {
             listen,
             secure: secured,
@@ -181,6 +192,7 @@ impl DataPlane {
             metrics,
             order,
             threads,
+            fleet: fleet.as_ref().map(Fleet::metrics),
         };
         let entries = entries(options, shared_out(listeners, count), tls.zip(secure), tls_at);
         let trusted = Arc::new(options.trusted());
@@ -196,6 +208,7 @@ impl DataPlane {
                 trusted: Arc::clone(&trusted),
                 metrics,
                 log: log.clone(),
+                fleet: fleet.as_ref().map(|fleet| fleet.buckets.clone()),
                 traces: traces.cloned(),
                 order: plane.order.subscribe(),
                 up: up.clone(),
@@ -204,6 +217,7 @@ impl DataPlane {
         drop(up);
         plane.start_checks()?;
         plane.fetch_keys(fetcher)?;
+        plane.follow_redis(fleet)?;
         // Last, since it ends after them.
         plane.threads.push(writer);
         if ups.iter().take(count).count() < count {
@@ -249,6 +263,25 @@ impl DataPlane {
         let thread = std::thread::Builder::new().name("gateway-keys".into()).spawn(fetch);
         self.threads.push(thread.map_err(|e| StartError::failed("starting the fetching of keys")(e.into()))?);
         Ok(())
+    }
+
+    /// Starts the thread that keeps the connection to the Redis of the fleet, where there is one.
+    fn follow_redis(&self, fleet: Option<Fleet>) -> Result<(), StartError> {
+        let Some(fleet) = fleet else { return Ok(()) };
+        let order = self.order.subscribe();
+        let follow = move || {
+            if let Err(error) = fleet.run(order) {
+                tracing::error!(%error, "the limits of the fleet are without their Redis");
+            }
+        };
+        // Nobody waits for it: while another gateway takes over, it is there for those who are left, and ends with them.
+        let thread = std::thread::Builder::new().name("gateway-redis".into()).spawn(follow);
+        thread.map(drop).map_err(|e| StartError::failed("starting the thread of Redis")(e.into()))
+    }
+
+    /// What the connection to the Redis of the fleet counts; `None`: there is none.
+    pub fn fleet_metrics(&self) -> Option<FleetMetrics> {
+        self.fleet.clone()
     }
 
     /// Where it listens.

@@ -90,6 +90,9 @@ reasons! {
     /// The keys that tokens are verified by have never been fetched.
     KeysUnavailable = "KEYS_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE, "tokens can't be verified yet",
         "Look at /config of the gateway's admin page, which says why the keys of `jwt.jwks_url` or `jwt.jwks_file` could not be fetched.";
+    /// The rate limit of the fleet can't be asked, and the route refuses requests then.
+    LimitUnavailable = "LIMIT_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE, "the rate limit can't be asked",
+        "Look at Redis and `--gateway-redis-url`; `traffic.rate_limit.fallback` of the route says what happens without it.";
     /// More requests came than the route's rate limit lets pass.
     RateLimited = "RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS, "too many requests",
         "Wait as long as Retry-After says; `traffic.rate_limit` of the route allows more.";
@@ -206,6 +209,7 @@ impl Reason {
             | Self::TokenInvalid
             | Self::KeysUnavailable
             | Self::RateLimited
+            | Self::LimitUnavailable
             | Self::ConcurrencyLimit
             | Self::FaultInjected
             | Self::NoRoute

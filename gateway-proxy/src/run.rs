@@ -17,6 +17,7 @@ use crate::admin::{Gateway, pages};
 use crate::config::Live;
 use crate::discover::Discovery;
 use crate::engine::Limits;
+use crate::fleet::FleetMetrics;
 use crate::handover::{self, Ends, Giver, Holdings, Inherited, Takeover};
 use crate::metrics::{
     Collected, CollectedBackends, CollectedCertificates, CollectedRollouts, CollectedTraffic, ControlMetrics,
@@ -143,7 +144,7 @@ fn assemble(
     let generation = over.map_or(1, |over| over.generation);
     let giver = giver(options, generation, (&bound, &socket), (&kept, &config), inherited.channel.take());
     let client_tls = bound.tls().cloned();
-    let registry = registry(&metrics, &config, client_tls.as_ref(), traces)?;
+    let registry = registry(&metrics, &config, client_tls.as_ref(), bound.fleet_metrics(), traces)?;
     let tls_told = (client_tls.clone(), bound.backend_tls().clone());
     let told = Gateway::new(options, bound.limits(), tls_told, Arc::clone(&control), generation);
     let page = Page { socket, tls, registry, pages: pages(&config, told) };
@@ -263,6 +264,7 @@ fn registry(
     metrics: &GatewayMetrics,
     config: &Live,
     tls: Option<&ClientTls>,
+    fleet: Option<FleetMetrics>,
     traces: &Traces,
 ) -> Result<Metrics, StartError> {
     let registry = Metrics::new();
@@ -279,6 +281,9 @@ fn registry(
     }
     let traffic = CollectedTraffic::new(config).map_err(|e| failed(e.into()))?;
     registry.register(traffic).map_err(|e| failed(e.into()))?;
+    if let Some(fleet) = fleet {
+        registry.register(fleet).map_err(|e| failed(e.into()))?;
+    }
     traces.register(&registry).map_err(|e| failed(e.into()))?;
     Ok(registry)
 }

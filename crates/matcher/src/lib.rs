@@ -46,9 +46,9 @@ pub use draft::{
     FaultAbortDraft, FaultDelayDraft, FaultDraft, ForwardDraft, HashKeyDraft, HeaderDraft, HeaderEditsDraft,
     HeaderMatchDraft, HeaderRuleDraft, HeaderRulesDraft, HealthCheckDraft, HealthCheckKindDraft, JwtDraft,
     LoadBalancingDraft, MatchDraft, MirrorDraft, OutlierEjectionDraft, PathMatchDraft, PoolDraft,
-    QueryMatchDraft, RateLimitDraft, RedirectDraft, RequestKeyDraft, RequestLimitsDraft, RetryDraft,
-    RewriteDraft, RouteDraft, SameSite, SmokeTestDraft, StickyCookieDraft, TimeoutsDraft, TrafficDraft,
-    ValueMatchDraft,
+    QueryMatchDraft, RateFallbackDraft, RateLimitDraft, RateScopeDraft, RedirectDraft, RequestKeyDraft,
+    RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft, SameSite, SmokeTestDraft, StickyCookieDraft,
+    TimeoutsDraft, TrafficDraft, ValueMatchDraft,
 };
 pub use explain::{Explanation, NearMiss, Taken, explain};
 pub use head::{Arm, HeadSize, RequestHead, Routed};
@@ -58,8 +58,8 @@ pub use spec::{
     CandidateSpec, Check, CircuitBreaker, Cohort, Compression, Concurrency, ContentCoding, ContentType, Cors,
     Exposure, FailureRate, Fault, Forward, HashKey, HashSource, HeaderEdits, HeaderMatch, HeaderRules,
     HealthCheck, HostPattern, Jwt, KeyPlace, KeySet, KeySource, Keys, LoadBalancing, Mirror, Named, Network,
-    Networks, Origins, OutlierEjection, PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch, RateKey,
-    RateLimit, Redirect, RequestKey, RequestLimits, Resilience, Retry, Rewrite, RouteMatch, RouteSpec,
-    Scheme, SmokeTest, StickyCookie, Target, Timeouts, TrafficSpec, ValueMatch, WEBSOCKET,
+    Networks, Origins, OutlierEjection, PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch, RateFallback,
+    RateKey, RateLimit, Redirect, RequestKey, RequestLimits, Resilience, Retry, Rewrite, RouteMatch,
+    RouteSpec, Scheme, SmokeTest, StickyCookie, Target, Timeouts, TrafficSpec, ValueMatch, WEBSOCKET,
 };
 pub use table::{Found, RouteTable, Unshared};

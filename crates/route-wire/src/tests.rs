@@ -68,6 +68,8 @@ fn full_traffic() -> wire::Traffic {
             burst: 3,
             key: Some(wire::rate_limit::Key::Header("x-key".into())),
             quiet: true,
+            scope: wire::RateLimitScope::Fleet.into(),
+            fallback: wire::RateLimitFallback::Pass.into(),
         }),
         concurrency: Some(wire::Concurrency { max_requests: 4, retry_after_s: 5 }),
         fault: Some(wire::Fault {

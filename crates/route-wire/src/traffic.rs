@@ -4,8 +4,8 @@ use hotswap_api::route::v1 as wire;
 use hotswap_core::Violations;
 use hotswap_matcher::{
     AccessDraft, AccessLogDraft, AccessLogModeDraft, ClaimHeaderDraft, CompressionDraft, ConcurrencyDraft,
-    CorsDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, JwtDraft, MirrorDraft, RateLimitDraft,
-    RequestLimitsDraft, TrafficDraft,
+    CorsDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, JwtDraft, MirrorDraft, RateFallbackDraft,
+    RateLimitDraft, RateScopeDraft, RequestLimitsDraft, TrafficDraft,
 };
 
 use crate::from_wire::not_a_value;
@@ -19,7 +19,7 @@ pub(super) fn from_wire(t: &wire::Traffic) -> Result<TrafficDraft, Violations> {
             max_head_bytes: l.max_head_bytes,
             max_headers: l.max_headers,
         }),
-        rate_limit: t.rate_limit.as_ref().map(rate_limit),
+        rate_limit: t.rate_limit.as_ref().map(rate_limit).transpose()?,
         concurrency: t
             .concurrency
             .map(|c| ConcurrencyDraft { max_requests: c.max_requests, retry_after_s: c.retry_after_s }),
@@ -121,20 +121,34 @@ fn jwt_to_wire(j: &JwtDraft) -> wire::Jwt {
     }
 }
 
-fn rate_limit(r: &wire::RateLimit) -> RateLimitDraft {
+fn rate_limit(r: &wire::RateLimit) -> Result<RateLimitDraft, Violations> {
     let (client_address, header) = match &r.key {
         None => (None, None),
         Some(wire::rate_limit::Key::ClientAddress(on)) => (Some(*on), None),
         Some(wire::rate_limit::Key::Header(name)) => (None, Some(name.clone())),
     };
-    RateLimitDraft {
+    let scope = match wire::RateLimitScope::try_from(r.scope) {
+        Ok(wire::RateLimitScope::Unspecified | wire::RateLimitScope::Gateway) => RateScopeDraft::Gateway,
+        Ok(wire::RateLimitScope::Fleet) => RateScopeDraft::Fleet,
+        Err(_) => return Err(not_a_value("traffic.rate_limit.scope", "RateLimitScope")),
+    };
+    let fallback = match wire::RateLimitFallback::try_from(r.fallback) {
+        Ok(wire::RateLimitFallback::Unspecified) => None,
+        Ok(wire::RateLimitFallback::Local) => Some(RateFallbackDraft::Local),
+        Ok(wire::RateLimitFallback::Pass) => Some(RateFallbackDraft::Pass),
+        Ok(wire::RateLimitFallback::Refuse) => Some(RateFallbackDraft::Refuse),
+        Err(_) => return Err(not_a_value("traffic.rate_limit.fallback", "RateLimitFallback")),
+    };
+    Ok(RateLimitDraft {
         requests: r.requests,
         period_ms: r.period_ms,
         burst: r.burst,
         client_address,
         header,
         quiet: r.quiet,
-    }
+        scope,
+        fallback,
+    })
 }
 
 fn rate_limit_to_wire(r: &RateLimitDraft) -> wire::RateLimit {
@@ -143,7 +157,26 @@ fn rate_limit_to_wire(r: &RateLimitDraft) -> wire::RateLimit {
         (None, Some(name)) => Some(wire::rate_limit::Key::Header(name.clone())),
         (None, None) => None,
     };
-    wire::RateLimit { requests: r.requests, period_ms: r.period_ms, burst: r.burst, key, quiet: r.quiet }
+    // What is not said stays so, as for older ones.
+    let scope = match r.scope {
+        RateScopeDraft::Gateway => wire::RateLimitScope::Unspecified,
+        RateScopeDraft::Fleet => wire::RateLimitScope::Fleet,
+    };
+    let fallback = match r.fallback {
+        None => wire::RateLimitFallback::Unspecified,
+        Some(RateFallbackDraft::Local) => wire::RateLimitFallback::Local,
+        Some(RateFallbackDraft::Pass) => wire::RateLimitFallback::Pass,
+        Some(RateFallbackDraft::Refuse) => wire::RateLimitFallback::Refuse,
+    };
+    wire::RateLimit {
+        requests: r.requests,
+        period_ms: r.period_ms,
+        burst: r.burst,
+        key,
+        quiet: r.quiet,
+        scope: scope.into(),
+        fallback: fallback.into(),
+    }
 }
 
 fn fault(f: &wire::Fault) -> FaultDraft {

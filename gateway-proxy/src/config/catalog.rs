@@ -135,7 +135,7 @@ impl Catalog {
         let mirror = mirror_of(&spec).map(|pool| self.hold(pool, None));
         let traffic = spec.traffic().map(|traffic| {
             let state = self.traffic.entry(name.clone()).or_default();
-            Box::new(RouteTraffic::new(Arc::clone(traffic), Arc::clone(state), &self.keys))
+            Box::new(RouteTraffic::new(name.as_str(), Arc::clone(traffic), Arc::clone(state), &self.keys))
         });
         Arc::new(RouteEntry { name: name.clone(), spec, slot, pool, mirror, rewrite_host, part, traffic })
     }

@@ -39,6 +39,7 @@ use std::str::FromStr;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use hotswap_cache::Buckets;
 use hotswap_telemetry::trace::RequestTraces;
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
@@ -139,6 +140,8 @@ pub struct CoreSetup {
     pub metrics: Arc<CoreMetrics>,
     /// The access log.
     pub log: AccessLog,
+    /// The buckets of the fleet's rate limits; `None`: there are none.
+    pub fleet: Option<Buckets>,
     /// Decides which requests are recorded; `None`: none is.
     pub traces: Option<RequestTraces>,
     /// What the core is to do.

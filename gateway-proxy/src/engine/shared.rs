@@ -2,10 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hotswap_cache::Buckets;
 use hotswap_matcher::AccessLogMode;
 use hotswap_telemetry::trace::RequestTraces;
 use http::StatusCode;
@@ -27,6 +29,7 @@ use crate::reason::Reason;
 use crate::rollout::{Arms, Forced, ForcedPeers};
 use crate::tls::BackendFiles;
 use crate::trace::{Recording, Stages};
+use crate::traffic::{Question, Verdict};
 use crate::upstream::{Reusable, Upstream, Upstreams};
 
 /// Connections to backends that nobody used for so long are closed, in ms.
@@ -49,6 +52,7 @@ pub(super) struct Shared<C: Reusable> {
     pub(super) scratch: RefCell<Vec<u8>>,
     pub(super) dice: RefCell<Dice>,
     pub(super) index: usize,
+    fleet: Option<Buckets>,
     /// Copies that are under way.
     pub(super) copies: UnderWay,
     traces: Option<RequestTraces>,
@@ -69,6 +73,9 @@ pub(super) struct Peer {
     /// How it came in.
     pub(super) entered: Entered,
 }
+
+/// Waits for what the fleet says.
+pub(super) type Asking = Pin<Box<dyn Future<Output = Verdict>>>;
 
 /// How an exchange ended.
 #[derive(Clone, Copy)]
@@ -101,6 +108,7 @@ impl<C: Reusable> Shared<C> {
             scratch: RefCell::default(),
             dice: RefCell::new(Dice::new()),
             index: setup.index,
+            fleet: setup.fleet.clone(),
             copies: UnderWay::default(),
             traces: setup.traces.clone(),
             peers: setup.config.forced().clone(),
@@ -188,6 +196,11 @@ impl<C: Reusable> Shared<C> {
                 }
             },
         }
+    }
+
+    /// Asks the fleet whether a request goes on.
+    pub(super) fn ask(&self, question: Question) -> Asking {
+        Box::pin(question.ask(self.fleet.clone()))
     }
 
     /// Begins to record a request, if it is to be; `traceparent` finds its header.

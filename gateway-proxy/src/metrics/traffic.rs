@@ -17,7 +17,7 @@ const MOST: usize = 1_000;
 
 /// What is told of them.
 const DEFS: [MetricDef; 4] =
-    [declared::TRAFFIC_REFUSED, declared::MIRROR_REQUESTS, declared::TRAFFIC_IN_FLIGHT, declared::KEYS_STALE];
+    [declared::TRAFFIC_REFUSED, declared::KEYS_STALE, declared::MIRROR_REQUESTS, declared::TRAFFIC_IN_FLIGHT];
 
 /// Reads the states of routes when it is asked.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Collector for CollectedTraffic {
         }
         // A family without series is none.
         DEFS.into_iter()
-            .zip([refused, copied, in_flight, stale_keys(&current)])
+            .zip([refused, stale_keys(&current), copied, in_flight])
             .filter(|(_, series)| !series.is_empty())
             .map(|(def, series)| family(def, series))
             .collect()

@@ -10,7 +10,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::compress::Wanted;
+use super::fleet::{Question, Verdict};
 use super::state::Slot;
+use crate::reason::Reason;
 
 /// What a backend says about other origins, where the gateway says it.
 const OF_CORS: [HeaderName; 6] = [
@@ -47,6 +49,8 @@ pub struct Admitted {
     mirrored: bool,
     /// How the answer may be compressed.
     wanted: Option<Wanted>,
+    /// Is to be asked before it goes on.
+    question: Option<Box<Question>>,
     /// Of the request, the backend does not get these from the client.
     left_out: Vec<HeaderName>,
     /// It gets these.
@@ -56,9 +60,10 @@ pub struct Admitted {
 impl Admitted {
     /// Whether there is nothing to remember.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { slot, delay, max_body, status, told, of_cors, mirrored, wanted, left_out, sent } = self;
+        let Self { slot, delay, max_body, status, told, of_cors, mirrored, wanted, question, left_out, sent } =
+            self;
         let times = delay.is_none() && max_body.is_none() && status.is_none();
-        let flags = *of_cors || *mirrored || wanted.is_some();
+        let flags = *of_cors || *mirrored || wanted.is_some() || question.is_some();
         slot.is_none() && times && told.is_empty() && !flags && left_out.is_empty() && sent.is_empty()
     }
 
@@ -126,6 +131,21 @@ impl Admitted {
     /// How the answer may be compressed; `None`: not at all.
     pub fn wanted(&self) -> Option<&Wanted> {
         self.wanted.as_ref()
+    }
+
+    pub(super) fn ask(&mut self, question: Question) {
+        self.question = Some(Box::new(question));
+    }
+
+    /// What is to be asked before the request goes on; once.
+    pub fn take_question(&mut self) -> Option<Question> {
+        self.question.take().map(|question| *question)
+    }
+
+    /// Keeps what was answered for the client. Why the request does not go on; `None`: it does.
+    pub fn learn(&mut self, verdict: Verdict) -> Option<Reason> {
+        self.told.extend(verdict.told);
+        verdict.refused
     }
 
     pub(super) fn mirror(&mut self) {

@@ -1,6 +1,8 @@
 //! The generic cell rate algorithm (ITU-T I.371): a bucket is one number, the moment at which it is full again. A bucket
 //! whose moment has passed is as one that was never used, so it can be forgotten.
 
+use std::time::Duration;
+
 use hotswap_matcher::RateLimit;
 
 /// How fast a bucket fills, and how much it holds; in ns.
@@ -33,6 +35,16 @@ impl Pace {
         Self { each, whole: each.saturating_mul(u64::from(limit.burst.max(1))) }
     }
 
+    /// What somebody else found who asked at `now`: whether it passes, and the time until the bucket is full, or until it
+    /// holds one request.
+    pub(super) fn told(self, passes: bool, wait: Duration, now: u64) -> Found {
+        let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        let until_full = if passes { wait } else { wait.saturating_add(self.whole - self.each) };
+        let full_at = now.saturating_add(until_full.min(self.whole));
+        let left = if passes { self.whole.saturating_sub(wait) / self.each } else { 0 };
+        Found { passes, full_at, left, wait }
+    }
+
     /// A request comes at `now` to a bucket that is full at `full_at`.
     pub(super) fn take(self, full_at: u64, now: u64) -> Found {
         // A bucket that was emptied by other rules may not take longer than these allow.
@@ -48,16 +60,22 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use hotswap_matcher::RateKey;
+    use hotswap_matcher::{RateFallback, RateKey};
     use proptest::prelude::*;
 
     use super::*;
 
     fn pace(requests: u32, period_ms: u64, burst: u32) -> Pace {
         let period = Duration::from_millis(period_ms);
-        Pace::of(&RateLimit { requests, period, burst, key: RateKey::Route, quiet: false })
+        Pace::of(&RateLimit {
+            requests,
+            period,
+            burst,
+            key: RateKey::Route,
+            quiet: false,
+            is_shared: true,
+            fallback: RateFallback::Local,
+        })
     }
 
     #[test]
@@ -75,6 +93,17 @@ mod tests {
         assert_eq!((refused.passes, refused.full_at, refused.wait), (false, full_at, 100_000_000));
         assert!(!pace.take(full_at, now + 99_999_999).passes);
         assert!(pace.take(full_at, now + 100_000_000).passes);
+    }
+
+    #[test]
+    fn what_others_found_is_as_if_it_were_found_here() {
+        let (pace, now) = (pace(10, 1_000, 3), 5_000_000_000);
+        let mut full_at = 0;
+        for _ in 0..5 {
+            let found = pace.take(full_at, now);
+            full_at = found.full_at;
+            assert_eq!(pace.told(found.passes, Duration::from_nanos(found.wait), now), found);
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod compress;
 mod cors;
 mod encoder;
 mod fault;
+mod fleet;
 mod gcra;
 mod jwt;
 mod limits;
@@ -34,6 +35,7 @@ use hotswap_matcher::{RequestHead, TrafficSpec};
 pub use admitted::{Admitted, Fields};
 pub use compress::{Told, Wanted};
 pub use encoder::Encoder;
+pub use fleet::{Question, Verdict};
 pub use mirror::{COPY, Copies, CopyEnd};
 pub use outlook::Outlook;
 pub use state::{REASONS, Slot, TrafficState};
@@ -45,6 +47,8 @@ use crate::reason::Reason;
 /// The traffic features of a route, with what is kept for them.
 #[derive(Debug)]
 pub struct RouteTraffic {
+    /// The route's name, which its buckets in Redis have.
+    route: Box<str>,
     spec: Arc<TrafficSpec>,
     state: Arc<TrafficState>,
     /// Tokens that are good by this content of the route.
@@ -64,10 +68,10 @@ pub enum Stopped {
 
 impl RouteTraffic {
     /// Features, and the state of their route.
-    pub fn new(spec: Arc<TrafficSpec>, state: Arc<TrafficState>, keys: &KeyRing) -> Self {
+    pub fn new(route: &str, spec: Arc<TrafficSpec>, state: Arc<TrafficState>, keys: &KeyRing) -> Self {
         let source = spec.jwt.as_ref().and_then(|jwt| jwt.keys.source());
         let keys = source.map(|source| keys.of(source));
-        Self { spec, state, verified: jwt::Verified::default(), keys }
+        Self { route: route.into(), spec, state, verified: jwt::Verified::default(), keys }
     }
 
     /// What tokens are verified by.
@@ -140,7 +144,7 @@ impl RouteTraffic {
             jwt::pass(jwt, self.tokens(), head, admitted)?;
         }
         if let Some(limit) = &spec.rate_limit {
-            rate::pass(limit, &self.state, head, caller, admitted)?;
+            rate::pass((&self.route, &self.spec, limit), &self.state, head, caller, admitted)?;
         }
         if let Some(limit) = &spec.concurrency {
             let Some(slot) = Slot::take(&self.state, limit.max_requests) else {

@@ -112,6 +112,9 @@ impl RouteTraffic {
         let told = self.accompany(head);
         let key = self.state.buckets.key(limit, head, told.as_deref(), || client);
         let found = self.state.buckets.look(key, Pace::of(limit), clock::now_ns());
+        if found.passes && limit.is_shared {
+            return outlook(None, "the Redis of the fleet is asked".to_owned());
+        }
         if found.passes {
             return outlook(None, format!("{} more of {} may come at once", found.left + 1, limit.burst));
         }

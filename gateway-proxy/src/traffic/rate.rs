@@ -1,15 +1,18 @@
 //! Rate limits: a bucket for each key of a route, shared by all cores.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hash as _, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use hotswap_matcher::{RateKey, RateLimit, RequestHead};
+use hotswap_matcher::{RateKey, RateLimit, RequestHead, TrafficSpec};
+use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue};
+use sha2::{Digest as _, Sha256};
 
 use super::admitted::Admitted;
+use super::fleet::Question;
 use super::gcra::{Found, Pace};
 use super::state::TrafficState;
 use crate::backend_state::clock;
@@ -59,34 +62,114 @@ impl Hasher for AsItIs {
 
 /// The error: it is one too many.
 pub(super) fn pass(
-    limit: &RateLimit,
-    state: &TrafficState,
+    (route, spec, limit): (&str, &Arc<TrafficSpec>, &RateLimit),
+    state: &Arc<TrafficState>,
     head: &impl RequestHead,
     caller: &Caller<'_>,
     admitted: &mut Admitted,
 ) -> Result<(), Option<Reason>> {
-    let key = state.buckets.key(limit, head, Some(&*admitted), || caller.sender.client(head));
-    let found = state.buckets.take(key, Pace::of(limit), clock::now_ns());
-    if !limit.quiet {
-        tell(limit, &found, admitted);
-    }
+    let client = || caller.sender.client(head);
+    let key = state.buckets.key(limit, head, Some(&*admitted), client);
+    let (pace, now) = (Pace::of(limit), clock::now_ns());
+    let found = if limit.is_shared {
+        let known = state.buckets.look(key, pace, now);
+        if known.passes {
+            let name = format!("{route}:{}", shared_key(limit, head, Some(&*admitted), client));
+            let (spec, state) = (Arc::clone(spec), Arc::clone(state));
+            admitted.ask(Question { name, key, spec, state });
+            return Ok(());
+        }
+        known
+    } else {
+        state.buckets.take(key, pace, now)
+    };
+    told(limit, &found).into_iter().for_each(|(name, value)| admitted.tell(name, value));
     if !found.passes {
-        admitted.tell_retry_after(found.wait.div_ceil(SECOND));
+        admitted.tell_retry_after(seconds(found.wait));
         return Err(Some(Reason::RateLimited));
     }
     Ok(())
 }
 
-fn tell(limit: &RateLimit, found: &Found, admitted: &mut Admitted) {
+/// The name of a key that all gateways have for it.
+fn shared_key(
+    limit: &RateLimit,
+    head: &impl RequestHead,
+    admitted: Option<&Admitted>,
+    client: impl FnOnce() -> IpAddr,
+) -> String {
+    let mut hasher = Sha256Hasher(Sha256::new());
+    if !hash_key(limit, head, admitted, client, &mut hasher) {
+        return "all".to_owned();
+    }
+    hasher.0.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A hash that is the same everywhere.
+struct Sha256Hasher(Sha256);
+
+impl Hasher for Sha256Hasher {
+    fn finish(&self) -> u64 {
+        0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+}
+
+/// Whole seconds of so many ns.
+pub(super) fn seconds(ns: u64) -> u64 {
+    ns.div_ceil(SECOND)
+}
+
+pub(super) fn retry_after(seconds: u64) -> (HeaderName, HeaderValue) {
+    (RETRY_AFTER, HeaderValue::from(seconds))
+}
+
+/// What a client is told of a limit.
+pub(super) fn told(limit: &RateLimit, found: &Found) -> Vec<(HeaderName, HeaderValue)> {
+    if limit.quiet {
+        return Vec::new();
+    }
     let (quota, seconds) = (limit.requests, limit.period.as_secs_f64());
     let window = if seconds < 1.0 { 1.0 } else { seconds.ceil() };
     let policy = format!("\"route\";q={quota};w={window:.0}");
     let left = format!("\"route\";r={};t={}", found.left, found.wait.div_ceil(SECOND));
-    for (name, text) in [(POLICY, policy), (LEFT, left)] {
-        if let Ok(value) = HeaderValue::try_from(text) {
-            admitted.tell(name, value);
+    let fields = [(POLICY, policy), (LEFT, left)].into_iter();
+    fields.filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?))).collect()
+}
+
+/// Hashes what a key is made of; false: there is one bucket for all.
+fn hash_key(
+    limit: &RateLimit,
+    head: &impl RequestHead,
+    admitted: Option<&Admitted>,
+    client: impl FnOnce() -> IpAddr,
+    hasher: &mut impl Hasher,
+) -> bool {
+    match &limit.key {
+        RateKey::Route => return false,
+        RateKey::ClientAddress => match client().to_canonical() {
+            IpAddr::V4(v4) => hasher.write(&v4.octets()),
+            // A client has a /64 to itself, and may take any address of it.
+            IpAddr::V6(v6) => hasher.write(v6.octets().get(..8).unwrap_or_default()),
+        },
+        RateKey::Header(name) => {
+            let mut add = |value: &[u8]| {
+                // Two values are not one that is as long as both.
+                hasher.write(&value.len().to_le_bytes());
+                hasher.write(value);
+            };
+            add(name.as_str().as_bytes());
+            match admitted.and_then(|admitted| admitted.sends(name)) {
+                // What a token says counts, and not what the client says beside it.
+                Some(said) => said.iter().for_each(|value| add(value.as_bytes())),
+                None => head.header(name, &mut add),
+            }
         }
     }
+    true
 }
 
 impl Default for Buckets {
@@ -106,23 +189,7 @@ impl Buckets {
         client: impl FnOnce() -> IpAddr,
     ) -> Option<u64> {
         let mut hasher = self.seed.build_hasher();
-        match &limit.key {
-            RateKey::Route => return None,
-            RateKey::ClientAddress => match client().to_canonical() {
-                IpAddr::V4(v4) => v4.octets().hash(&mut hasher),
-                // A client has a /64 to itself, and may take any address of it.
-                IpAddr::V6(v6) => (v6.to_bits() >> 64).hash(&mut hasher),
-            },
-            RateKey::Header(name) => {
-                name.hash(&mut hasher);
-                match admitted.and_then(|admitted| admitted.sends(name)) {
-                    // What a token says counts, and not what the client says beside it.
-                    Some(said) => said.iter().for_each(|value| value.as_bytes().hash(&mut hasher)),
-                    None => head.header(name, &mut |value| value.hash(&mut hasher)),
-                }
-            }
-        }
-        Some(hasher.finish())
+        hash_key(limit, head, admitted, client, &mut hasher).then(|| hasher.finish())
     }
 
     /// Takes one request's worth at `now`, in ns.
@@ -143,6 +210,20 @@ impl Buckets {
         }
         keys.insert(key, found.full_at);
         found
+    }
+
+    /// Notes what others know of a bucket: it is not full before this, in ns.
+    pub(super) fn note(&self, key: Option<u64>, full_at: u64) {
+        let Some(key) = key else {
+            self.one.fetch_max(full_at, Ordering::Relaxed);
+            return;
+        };
+        let mut keys = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
+        if !keys.contains_key(&key) && keys.len() >= KEYS {
+            make_room(&mut keys, clock::now_ns());
+        }
+        let known = keys.entry(key).or_default();
+        *known = full_at.max(*known);
     }
 
     /// What a request would find, without taking anything.
@@ -195,6 +276,8 @@ mod tests {
             burst,
             key: RateKey::ClientAddress,
             quiet: false,
+            is_shared: false,
+            fallback: hotswap_matcher::RateFallback::Local,
         }
     }
 

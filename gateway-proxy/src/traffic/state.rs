@@ -8,7 +8,7 @@ use super::rate::Buckets;
 use crate::reason::Reason;
 
 /// Why traffic features refuse requests.
-pub const REASONS: [Reason; 10] = [
+pub const REASONS: [Reason; 11] = [
     Reason::AddressDenied,
     Reason::CorsDenied,
     Reason::BodyTooLarge,
@@ -17,6 +17,7 @@ pub const REASONS: [Reason; 10] = [
     Reason::TokenInvalid,
     Reason::KeysUnavailable,
     Reason::RateLimited,
+    Reason::LimitUnavailable,
     Reason::ConcurrencyLimit,
     Reason::FaultInjected,
 ];

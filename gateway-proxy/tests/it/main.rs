@@ -18,6 +18,7 @@ mod disk;
 mod dying;
 mod explain;
 mod failures;
+mod fleet_limits;
 mod gateway_process;
 mod grpc;
 mod h2spec;

@@ -133,6 +133,9 @@ impl Gateway {
         registry.register(backends.expect("valid")).expect("free");
         let traffic = hotswap_gateway::metrics::CollectedTraffic::new(self.plane.config());
         registry.register(traffic.expect("valid")).expect("free");
+        if let Some(fleet) = self.plane.fleet_metrics() {
+            registry.register(fleet).expect("free");
+        }
         registry.encode().expect("text")
     }
 

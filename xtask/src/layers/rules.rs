@@ -58,6 +58,7 @@ const ROWS: &[(&str, May, &str)] = &[
             "hotswap-route-wire",
             "hotswap-plugin-host",
             "hotswap-api",
+            "hotswap-cache",
         ]),
         "the data plane works while the control plane is away",
     ),

@@ -73,6 +73,18 @@ impl Buckets {
 
     /// Takes up to `want` out of the bucket `name`, in one step for everybody. `None`: Redis is away, or too slow.
     pub async fn take(&self, name: &str, interval: Duration, burst: u32, want: u32) -> Option<Taken> {
+        let (taken, wait) = self.ask(name, interval, burst, want).await?;
+        Some(if taken == 0 { Taken::Nothing(wait) } else { Taken::Some(taken) })
+    }
+
+    /// Takes one. Whether there was one, and the time until the bucket is full again, or, where there was none, until
+    /// there is one. `None`: Redis is away, or too slow.
+    pub async fn take_one(&self, name: &str, interval: Duration, burst: u32) -> Option<(bool, Duration)> {
+        let (taken, wait) = self.ask(name, interval, burst, 1).await?;
+        Some((taken > 0, wait))
+    }
+
+    async fn ask(&self, name: &str, interval: Duration, burst: u32, want: u32) -> Option<(u32, Duration)> {
         let state = &*self.state;
         let connection = state.connection.load_full()?;
         let mut own = MultiplexedConnection::clone(&connection);
@@ -80,8 +92,7 @@ impl Buckets {
         call.arg(micros(interval)).arg(burst).arg(want.max(1));
         let asked = call.invoke_async::<(u32, u64)>(&mut own);
         let dead = match tokio::time::timeout(state.redis.timeout, asked).await {
-            Ok(Ok((0, wait))) => return Some(Taken::Nothing(Duration::from_micros(wait))),
-            Ok(Ok((taken, _))) => return Some(Taken::Some(taken)),
+            Ok(Ok((taken, wait))) => return Some((taken, Duration::from_micros(wait))),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "redis");
                 error.is_io_error() || error.is_unrecoverable_error() || error.is_connection_dropped()

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
-/// `KEYS`: a bucket. `ARGV`: its interval in µs, how much it holds, how much is wanted. Gives how much was taken, and
-/// in how many µs there is one where that is nothing.
+/// `KEYS`: a bucket. `ARGV`: its interval in µs, how much it holds, how much is wanted. Gives how much was taken, and in
+/// how many µs the bucket is full again, or, where that is nothing, in how many there is one.
 ///
 /// The value is the moment at which the bucket will be full, in µs. One that lies further ahead than an empty bucket's
 /// can, as after the clock was set back, counts as an empty bucket's.
@@ -24,7 +24,7 @@ end
 local taken = math.min(there, want)
 full = full + taken * interval
 redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', math.ceil((full - now) / 1000) + 1)
-return {taken, 0}
+return {taken, math.ceil(full - now)}
 ",
     )
 });

@@ -134,6 +134,33 @@ pub struct RateLimitDraft {
     pub header: Option<String>,
     /// Answers do not tell of it.
     pub quiet: bool,
+    /// Who shares buckets.
+    pub scope: RateScopeDraft,
+    /// What becomes of requests without Redis; `None`: not said.
+    pub fallback: Option<RateFallbackDraft>,
+}
+
+/// Who shares the buckets of a rate limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateScopeDraft {
+    /// Each gateway has its own.
+    #[default]
+    Gateway,
+    /// All have the same.
+    Fleet,
+}
+
+/// What becomes of requests while Redis does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateFallbackDraft {
+    /// Each gateway counts by itself.
+    Local,
+    /// They pass.
+    Pass,
+    /// They are refused.
+    Refuse,
 }
 
 /// A limit of requests under way, unchecked.

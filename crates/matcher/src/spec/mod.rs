@@ -29,8 +29,8 @@ pub use route::RouteSpec;
 pub use tls::BackendTls;
 pub use traffic::{
     Access, AccessLog, AccessLogMode, Compression, Concurrency, ContentCoding, ContentType, Cors, Fault, Jwt,
-    KeyPlace, KeySet, KeySource, Keys, Mirror, Named, Origins, RateKey, RateLimit, RequestLimits,
-    TrafficSpec,
+    KeyPlace, KeySet, KeySource, Keys, Mirror, Named, Origins, RateFallback, RateKey, RateLimit,
+    RequestLimits, TrafficSpec,
 };
 
 /// The longest path, pattern or compared value, in bytes.

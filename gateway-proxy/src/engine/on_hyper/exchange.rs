@@ -1,6 +1,7 @@
 //! One exchange: a request's head comes in, a decision is asked for and carried out, a response's head goes
 //! back. The bodies stream past this; see `body`.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
@@ -29,7 +30,7 @@ use crate::decide::{Decision, LocalReply, Plan, decide};
 use crate::engine::limits::ExchangeLimits;
 use crate::engine::retry::Tries;
 use crate::engine::shadow::Copied;
-use crate::engine::shared::Config;
+use crate::engine::shared::{Asking, Config};
 use crate::headers::{self, Seen};
 use crate::reason::Reason;
 use crate::trace::{Recording, TRACEPARENT};
@@ -66,6 +67,8 @@ pub(super) struct Way {
     pub(super) connect_timeout: Duration,
     /// It waits so long first, on purpose.
     pub(super) delay: Option<Duration>,
+    /// The fleet is asked first whether it goes on.
+    asking: RefCell<Option<Asking>>,
     /// Where it may have more than one try: those, and what each of them sends.
     pub(super) more: Option<Box<(Tries, Again)>>,
 }
@@ -142,8 +145,11 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
     conn.forward(&plan.backend, plan.in_flight, limits);
     let more = tries.map(|tries| Box::new((tries, Again::kept(&request, gate))));
     let delay = conn.notes.with_admitted(Admitted::delay).flatten();
-    let way = Way { turn, backend: plan.backend, connect_timeout: plan.connect_timeout, delay, more };
-    let Some(mut lease) = Lease::reuse(&way.backend).filter(|_| delay.is_none()) else {
+    let asking = conn.notes.take_question().map(|question| conn.core.ask(question));
+    let is_held = delay.is_some() || asking.is_some();
+    let (backend, connect_timeout, asking) = (plan.backend, plan.connect_timeout, RefCell::new(asking));
+    let way = Way { turn, backend, connect_timeout, delay, asking, more };
+    let Some(mut lease) = Lease::reuse(&way.backend).filter(|_| !is_held) else {
         return Begun::Waiting(Box::new(request), way);
     };
     let Some(sender) = lease.sender() else { return fail(Reason::BackendClosed) };
@@ -287,6 +293,12 @@ fn keep_back(request: &mut Request<RequestBody>, gate: &Arc<Gate>) {
 pub(super) async fn send_on_new(conn: &Rc<Conn>, way: &Way, request: Request<RequestBody>) -> Outcome {
     conn.wait_for_connection();
     let sent = async {
+        let asking = way.asking.borrow_mut().take();
+        if let Some(asking) = asking
+            && let Some(reason) = conn.notes.learn(asking.await)
+        {
+            return Err(reason);
+        }
         if let Some(delay) = way.delay {
             tokio::time::sleep(delay).await;
         }

@@ -15,7 +15,7 @@ use crate::engine::shared::{Config, Ended};
 use crate::reason::Reason;
 use crate::rollout::{Arms, Met};
 use crate::trace::{Recording, Told};
-use crate::traffic::Admitted;
+use crate::traffic::{Admitted, Question, Verdict};
 
 /// The notes of a connection: there is one exchange at a time.
 #[derive(Default)]
@@ -90,6 +90,16 @@ impl Notes {
     /// Looks at what the route's traffic features say to the request, if they say anything.
     pub(super) fn with_admitted<T>(&self, look: impl FnOnce(&Admitted) -> T) -> Option<T> {
         self.record.borrow().as_ref()?.admitted.as_deref().map(look)
+    }
+
+    /// What is to be asked before the request goes on; once.
+    pub(super) fn take_question(&self) -> Option<Question> {
+        self.record.borrow_mut().as_mut()?.admitted.as_mut()?.take_question()
+    }
+
+    /// Keeps what was answered. Why the request does not go on; `None`: it does.
+    pub(super) fn learn(&self, verdict: Verdict) -> Option<Reason> {
+        self.record.borrow_mut().as_mut()?.admitted.as_mut()?.learn(verdict)
     }
 
     pub(super) fn backend(&self, backend: &Backend, in_flight: InFlight) {

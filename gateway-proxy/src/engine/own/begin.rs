@@ -159,6 +159,7 @@ impl<F: Front> Client<F> {
         let (most, delay) = self.track.allowed(core.limits.max_body_bytes);
         let (trailers, any_trailer) = (self.track.trailer_names(), self.track.takes_any_trailer());
         let is_call = self.track.is_call();
+        let question = self.track.take_question();
         let (Some(route), Some(head)) = (config.route(plan.route), self.track.head_mut()) else {
             return (self.reply(cx, Reply::Failure(Reason::NoRoute), true), 0);
         };
@@ -172,6 +173,7 @@ impl<F: Front> Client<F> {
             tries,
         );
         exchange.copy = copy;
+        exchange.asking = question.map(|question| core.ask(question));
         if let Some(traceparent) = traceparent {
             head.set(&TRACEPARENT, traceparent.as_bytes());
         }
@@ -193,7 +195,8 @@ impl<F: Front> Client<F> {
         let head_len = around.before.len();
         self.track.keep_cookie(plan.set_cookie);
         self.track.forward(&plan.backend, plan.in_flight, limits);
-        if delay.is_some() {
+        let is_held = delay.is_some() || exchange.asking.is_some();
+        if is_held {
             self.track.hold();
         }
         let taken = match exchange.upload.begin(rest, self.socket.told_end(), &mut around) {
@@ -207,9 +210,10 @@ impl<F: Front> Client<F> {
         exchange.keep([around.before.get(head_len..).unwrap_or_default(), data, &around.behind]);
         exchange.copy_body(data, &core);
         let pieces = wire::pieces(&mut around, data);
-        let step = match delay {
-            Some(delay) => exchange.send_later(pieces, delay, &core),
-            None => exchange.send_first(cx, pieces, self.track.head(), &core),
+        let step = if is_held {
+            exchange.send_later(pieces, delay, &core)
+        } else {
+            exchange.send_first(cx, pieces, self.track.head(), &core)
         };
         match step {
             Step::Exchange => exchange.arm(&mut self.track),

@@ -25,6 +25,7 @@ use crate::decide::Plan;
 use crate::engine::dial;
 use crate::engine::retry::{self, Tries};
 use crate::engine::shadow::Copied;
+use crate::engine::shared::Asking;
 use crate::reason::Reason;
 
 /// How long a body waits for the backend's "100 Continue", in ms, when the client asked for one. A backend that
@@ -61,6 +62,8 @@ pub(super) struct Exchange {
     pub(super) held: bool,
     /// Runs before the next try.
     pub(super) pause: Option<Pin<Box<Sleep>>>,
+    /// The fleet is asked whether it goes on.
+    pub(super) asking: Option<Asking>,
     /// The target that the backend sees, where it is not the one that came.
     pub(super) path: Option<String>,
     pub(super) upload: Upload,
@@ -97,6 +100,7 @@ impl Exchange {
             copy: None,
             held: false,
             pause: None,
+            asking: None,
             path: plan.path.take(),
             upload: Upload::new(head, (framing, read), bounds, shared),
             download: Download::new(head),
@@ -183,11 +187,16 @@ impl Exchange {
         out.extend_from_slice(&self.kept);
     }
 
-    /// Keeps the first bytes until the time is over.
-    pub(super) fn send_later(&mut self, pieces: [&[u8]; 3], delay: Duration, core: &Rc<Core>) -> Step {
+    /// Keeps the first bytes until the fleet has been asked and the time is over.
+    pub(super) fn send_later(
+        &mut self,
+        pieces: [&[u8]; 3],
+        delay: Option<Duration>,
+        core: &Rc<Core>,
+    ) -> Step {
         self.upload.late.put_behind(pieces, 0, core);
         self.held = true;
-        self.pause = Some(Box::pin(tokio::time::sleep(delay)));
+        self.pause = delay.map(|delay| Box::pin(tokio::time::sleep(delay)));
         Step::Pause
     }
 
@@ -195,7 +204,8 @@ impl Exchange {
     pub(super) fn copy_body(&mut self, data: &[u8], core: &Core) {
         let Some(mut copy) = self.copy.take() else { return };
         copy.keep(data);
-        if self.upload.is_read() {
+        // A request that the fleet may still refuse is not copied yet.
+        if self.upload.is_read() && self.asking.is_none() {
             core.send_copy(copy);
         } else {
             self.copy = Some(copy);

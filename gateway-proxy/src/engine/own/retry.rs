@@ -95,6 +95,23 @@ impl<F: Front> Client<F> {
     /// Waits for the next try to begin.
     pub(super) fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let Some(exchange) = &mut self.exchange else { return Poll::Ready(Step::End) };
+        match exchange.asking.as_mut().map(|asking| asking.as_mut().poll(cx)) {
+            Some(Poll::Pending) => {
+                return match self.watch(cx) {
+                    Ok(()) => Poll::Pending,
+                    Err(fault) => Poll::Ready(self.on_fault(cx, fault)),
+                };
+            }
+            Some(Poll::Ready(verdict)) => {
+                exchange.asking = None;
+                if let Some(reason) = self.track.learn(verdict) {
+                    return Poll::Ready(self.reply_to_open(cx, Reply::Failure(reason)));
+                }
+                exchange.copy_body(&[], &self.track.core);
+            }
+            None => {}
+        }
+        let Some(exchange) = &mut self.exchange else { return Poll::Ready(Step::End) };
         match exchange.pause.as_mut().map(|pause| pause.as_mut().poll(cx)) {
             Some(Poll::Pending) => match self.watch(cx) {
                 Ok(()) => Poll::Pending,

@@ -18,7 +18,7 @@ use crate::grpc::{self, Code};
 use crate::reason::Reason;
 use crate::rollout::{Arms, Met};
 use crate::trace::{Recording, TRACEPARENT, Told};
-use crate::traffic::{Admitted, Wanted};
+use crate::traffic::{Admitted, Question, Verdict, Wanted};
 
 /// The deadline and the notes of a connection.
 pub(super) struct Track {
@@ -296,6 +296,16 @@ impl Track {
         let Some(admitted) = self.admitted() else { return Some(names) };
         let may = |name: &&[u8]| !admitted.takes_out(name.trim_ascii());
         Some(names.split(|b| *b == b',').filter(may).collect::<Vec<_>>().join(&b","[..]).into())
+    }
+
+    /// What is to be asked before the request goes on; once.
+    pub(super) fn take_question(&mut self) -> Option<Question> {
+        self.record.as_mut()?.admitted.as_mut()?.take_question()
+    }
+
+    /// Keeps what was answered. Why the request does not go on; `None`: it does.
+    pub(super) fn learn(&mut self, verdict: Verdict) -> Option<Reason> {
+        self.record.as_mut()?.admitted.as_mut()?.learn(verdict)
     }
 
     /// How the answer may be compressed.

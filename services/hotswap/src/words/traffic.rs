@@ -1,7 +1,7 @@
 //! Traffic features of a route, for `describe`.
 
 use hotswap_api::route::v1::{
-    AccessLog, AccessLogMode, Compression, Cors, Fault, Jwt, RateLimit, Traffic, rate_limit,
+    AccessLog, AccessLogMode, Compression, Cors, Fault, Jwt, RateLimit, RateLimitScope, Traffic, rate_limit,
 };
 
 use super::Lines;
@@ -92,7 +92,8 @@ fn rate(r: &RateLimit) -> String {
         Some(rate_limit::Key::ClientAddress(_)) => "for each client address".to_owned(),
         Some(rate_limit::Key::Header(name)) => format!("for each value of {name}"),
     };
-    format!("{} requests in {period} ms, {burst} at once, {each}", r.requests)
+    let shared = if r.scope() == RateLimitScope::Fleet { ", at all gateways together" } else { "" };
+    format!("{} requests in {period} ms, {burst} at once, {each}{shared}", r.requests)
 }
 
 fn fault(f: &Fault) -> Vec<String> {

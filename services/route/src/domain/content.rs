@@ -5,9 +5,9 @@ use hotswap_matcher::{
     AccessDraft, AccessLogDraft, BackendProtocol, BackendState, BackendTlsDraft, BackendsDraft,
     BalancingDraft, CircuitBreakerDraft, CompressionDraft, ConcurrencyDraft, CorsDraft, FaultAbortDraft,
     FaultDelayDraft, FaultDraft, ForwardDraft, HashKeyDraft, HeaderEditsDraft, HeaderRulesDraft,
-    HealthCheckDraft, JwtDraft, MirrorDraft, OutlierEjectionDraft, PoolDraft, PoolSpec, RateLimitDraft,
-    RedirectDraft, RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft, RouteSpec, StickyCookieDraft,
-    TimeoutsDraft, TrafficDraft,
+    HealthCheckDraft, JwtDraft, MirrorDraft, OutlierEjectionDraft, PoolDraft, PoolSpec, RateFallbackDraft,
+    RateLimitDraft, RedirectDraft, RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft, RouteSpec,
+    StickyCookieDraft, TimeoutsDraft, TrafficDraft,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -174,6 +174,7 @@ fn traffic_shape() -> TrafficDraft {
         rate_limit: Some(RateLimitDraft {
             client_address: Some(false),
             header: Some(String::new()),
+            fallback: Some(RateFallbackDraft::Local),
             ..RateLimitDraft::default()
         }),
         concurrency: Some(ConcurrencyDraft::default()),

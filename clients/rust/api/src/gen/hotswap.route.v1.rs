@@ -678,7 +678,7 @@ pub struct ClaimHeader {
     #[prost(string, tag = "2")]
     pub header: ::prost::alloc::string::String,
 }
-/// How many requests may come within a time, at each gateway; all of its cores count together. More get 429
+/// How many requests may come within a time, at each gateway, all of its cores together, or at the whole fleet. More get 429
 /// (RATE_LIMITED) with Retry-After. Counts stay when the configuration changes.
 ///
 /// Each key has a bucket that holds `burst` requests, and fills again at `requests` a period. A gateway keeps 65,536 keys
@@ -697,6 +697,13 @@ pub struct RateLimit {
     /// true: answers do not tell the limit (RateLimit-Policy) and what is left of it (RateLimit).
     #[prost(bool, tag = "6")]
     pub quiet: bool,
+    /// Who shares a bucket. Default: RATE_LIMIT_SCOPE_GATEWAY.
+    #[prost(enumeration = "RateLimitScope", tag = "7")]
+    pub scope: i32,
+    /// With RATE_LIMIT_SCOPE_FLEET: what becomes of requests while Redis is away or too slow. Default:
+    /// RATE_LIMIT_FALLBACK_LOCAL.
+    #[prost(enumeration = "RateLimitFallback", tag = "8")]
+    pub fallback: i32,
     /// Who has a bucket of their own. At most one. Absent: there is one for all.
     #[prost(oneof = "rate_limit::Key", tags = "4, 5")]
     pub key: ::core::option::Option<rate_limit::Key>,
@@ -803,6 +810,77 @@ pub struct AccessLog {
     /// 0: all of them.
     #[prost(uint32, tag = "2")]
     pub share_bps: u32,
+}
+/// Who shares the buckets of a rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RateLimitScope {
+    /// Not given.
+    Unspecified = 0,
+    /// Each gateway has its own.
+    Gateway = 1,
+    /// All gateways with the same Redis (--gateway-redis-url) share them. A request asks Redis at most once, and waits at most
+    /// 20 ms for it (--gateway-redis-timeout-ms); it is asked when all else lets the request pass. A bucket that is known to be empty is not asked about.
+    Fleet = 2,
+}
+impl RateLimitScope {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RATE_LIMIT_SCOPE_UNSPECIFIED",
+            Self::Gateway => "RATE_LIMIT_SCOPE_GATEWAY",
+            Self::Fleet => "RATE_LIMIT_SCOPE_FLEET",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RATE_LIMIT_SCOPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "RATE_LIMIT_SCOPE_GATEWAY" => Some(Self::Gateway),
+            "RATE_LIMIT_SCOPE_FLEET" => Some(Self::Fleet),
+            _ => None,
+        }
+    }
+}
+/// What becomes of requests while the Redis of the fleet does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RateLimitFallback {
+    /// Not given.
+    Unspecified = 0,
+    /// Each gateway counts by itself, from what it knew last.
+    Local = 1,
+    /// They pass.
+    Pass = 2,
+    /// They get 503 (LIMIT_UNAVAILABLE).
+    Refuse = 3,
+}
+impl RateLimitFallback {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RATE_LIMIT_FALLBACK_UNSPECIFIED",
+            Self::Local => "RATE_LIMIT_FALLBACK_LOCAL",
+            Self::Pass => "RATE_LIMIT_FALLBACK_PASS",
+            Self::Refuse => "RATE_LIMIT_FALLBACK_REFUSE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RATE_LIMIT_FALLBACK_UNSPECIFIED" => Some(Self::Unspecified),
+            "RATE_LIMIT_FALLBACK_LOCAL" => Some(Self::Local),
+            "RATE_LIMIT_FALLBACK_PASS" => Some(Self::Pass),
+            "RATE_LIMIT_FALLBACK_REFUSE" => Some(Self::Refuse),
+            _ => None,
+        }
+    }
 }
 /// Which requests are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -14,7 +14,9 @@ pub use cors::{Cors, Named, Origins};
 pub use jwt::{Jwt, KeySet};
 pub use keys::{KeyPlace, KeySource, Keys};
 pub use mirror::Mirror;
-pub use parts::{Access, AccessLog, AccessLogMode, Concurrency, Fault, RateKey, RateLimit, RequestLimits};
+pub use parts::{
+    Access, AccessLog, AccessLogMode, Concurrency, Fault, RateFallback, RateKey, RateLimit, RequestLimits,
+};
 
 use crate::draft::TrafficDraft;
 

@@ -7,7 +7,7 @@ use http::{HeaderName, StatusCode};
 
 use crate::draft::{
     AccessDraft, AccessLogDraft, AccessLogModeDraft, ConcurrencyDraft, FaultAbortDraft, FaultDelayDraft,
-    FaultDraft, RateLimitDraft, RequestLimitsDraft,
+    FaultDraft, RateFallbackDraft, RateLimitDraft, RateScopeDraft, RequestLimitsDraft,
 };
 use crate::spec::balancing::header_name;
 use crate::spec::condition::parse_each;
@@ -53,6 +53,22 @@ pub struct RateLimit {
     pub key: RateKey,
     /// Answers do not tell of it.
     pub quiet: bool,
+    /// All gateways share buckets.
+    pub is_shared: bool,
+    /// What becomes of requests while what is shared is away.
+    pub fallback: RateFallback,
+}
+
+/// What becomes of requests while the Redis of the fleet does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RateFallback {
+    /// Each gateway counts by itself.
+    #[default]
+    Local,
+    /// They pass.
+    Pass,
+    /// They are refused.
+    Refuse,
 }
 
 /// Who has a bucket of their own.
@@ -182,8 +198,17 @@ impl RateLimit {
                 RateKey::Route
             }
         };
+        let is_shared = draft.scope == RateScopeDraft::Fleet;
+        if draft.fallback.is_some() && !is_shared {
+            v.add("fallback", "goes with RATE_LIMIT_SCOPE_FLEET alone");
+        }
+        let fallback = match draft.fallback {
+            None | Some(RateFallbackDraft::Local) => RateFallback::Local,
+            Some(RateFallbackDraft::Pass) => RateFallback::Pass,
+            Some(RateFallbackDraft::Refuse) => RateFallback::Refuse,
+        };
         v.into_result()?;
-        Ok(Self { requests: draft.requests, period, burst, key, quiet: draft.quiet })
+        Ok(Self { requests: draft.requests, period, burst, key, quiet: draft.quiet, is_shared, fallback })
     }
 }
 
