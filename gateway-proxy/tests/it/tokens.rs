@@ -1,4 +1,4 @@
-//! Tokens that routes want, on real sockets and on both engines.
+//! Tokens that routes want, on real sockets, on both engines and by both versions of HTTP.
 
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,9 +11,8 @@ use hotswap_matcher::{ClaimHeaderDraft, JwtDraft, RateLimitDraft, TrafficDraft};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
+use crate::http2_alike::WAYS;
 use crate::support::*;
-
-const ENGINES: [&str; 2] = ["own", "hyper"];
 
 /// Somebody who signs.
 pub struct Signer {
@@ -116,22 +115,22 @@ pub fn bearer(token: &str) -> String {
 async fn a_good_token_passes_and_the_backend_gets_its_claims_and_no_others() {
     let backend = Backend::echo().await;
     let (ed, ec) = (Signer::new("ed", Algorithm::EdDSA), Signer::new("ec", Algorithm::ES256));
-    for engine in ENGINES {
-        let gateway = gateway(engine, backend.address, jwt(&[&ed, &ec]));
+    for way in WAYS {
+        let gateway = gateway(way.engine, backend.address, jwt(&[&ed, &ec]));
         for signer in [&ed, &ec, &ed] {
             let token = signer.sign(&claims());
             // A client that says who it is, and one that wants the gateway's word taken out behind it.
             let forged = "x-user: admin\r\nx-user: root\r\nx-odd: 1\r\nconnection: x-user, x-roles\r\n";
             let asked = get(&format!("{forged}authorization: bearer {token}\r\n"));
-            let response = gateway.ask(&asked).await;
-            assert_eq!(response.status, 200, "{engine} {}", response.head);
+            let response = way.ask(&gateway, &asked).await;
+            assert_eq!(response.status, 200, "{way:?} {}", response.head);
             let seen: Vec<_> = response
                 .text()
                 .lines()
                 .filter(|l| l.starts_with("x-user") || l.starts_with("x-r"))
                 .map(str::to_owned)
                 .collect();
-            assert_eq!(seen, ["x-user: alice", "x-roles: a,b"], "{engine}");
+            assert_eq!(seen, ["x-user: alice", "x-roles: a,b"], "{way:?}");
             assert!(!response.text().contains("x-odd") && !response.text().contains("x-map"));
             assert!(response.text().contains(&token), "the token goes on");
         }
@@ -171,26 +170,22 @@ async fn a_request_without_a_good_token_is_told_why_and_reaches_nobody() {
         ("a".into(), "it is not a signed JWT"),
         ("a".repeat(20_000), "the token is too long"),
     ];
-    for engine in ENGINES {
-        let gateway = gateway(engine, backend.address, jwt(&[&ed]));
+    for way in WAYS {
+        let gateway = gateway(way.engine, backend.address, jwt(&[&ed]));
         let before = backend.connections();
         for asked in [get(""), get("authorization: Basic YTpi\r\n"), get("authorization: Bearer\r\n")] {
-            let response = gateway.ask(&asked).await;
+            let response = way.ask(&gateway, &asked).await;
             let found = (response.status, response.reason(), response.header("www-authenticate"));
-            assert_eq!(found, (401, Some("TOKEN_MISSING"), Some("Bearer")), "{engine} {asked}");
+            assert_eq!(found, (401, Some("TOKEN_MISSING"), Some("Bearer")), "{way:?} {asked}");
         }
         for (token, why) in &bad {
-            let response = gateway.ask(&bearer(token)).await;
+            let response = way.ask(&gateway, &bearer(token)).await;
             let told = response.header("www-authenticate").unwrap_or_default().to_owned();
-            assert_eq!(
-                (response.status, response.reason()),
-                (401, Some("TOKEN_INVALID")),
-                "{engine} {token}"
-            );
-            assert!(told.contains(why), "{engine} {token}: {told}, not {why}");
+            assert_eq!((response.status, response.reason()), (401, Some("TOKEN_INVALID")), "{way:?} {token}");
+            assert!(told.contains(why), "{way:?} {token}: {told}, not {why}");
         }
         let twice = get(&format!("authorization: Bearer {good}\r\nauthorization: Bearer {good}\r\n"));
-        assert_eq!(gateway.ask(&twice).await.reason(), Some("TOKEN_INVALID"));
+        assert_eq!(way.ask(&gateway, &twice).await.reason(), Some("TOKEN_INVALID"));
         assert_eq!(backend.connections(), before, "no backend was asked");
     }
 }
@@ -200,23 +195,23 @@ async fn a_token_can_be_optional_elsewhere_and_kept_from_the_backend() {
     let backend = Backend::echo().await;
     let ed = Signer::new("ed", Algorithm::EdDSA);
     let token = ed.sign(&claims());
-    for engine in ENGINES {
+    for way in WAYS {
         let draft = JwtDraft { optional: true, strip_token: true, header: "x-token".into(), ..jwt(&[&ed]) };
-        let gateway = gateway(engine, backend.address, draft);
-        let without = gateway.ask(&get("x-user: admin\r\nauthorization: Basic YTpi\r\n")).await;
+        let gateway = gateway(way.engine, backend.address, draft);
+        let without = way.ask(&gateway, &get("x-user: admin\r\nauthorization: Basic YTpi\r\n")).await;
         assert_eq!(without.status, 200);
         assert!(!without.text().contains("x-user") && without.text().contains("Basic"), "{}", without.text());
-        let with = gateway.ask(&get(&format!("x-token: {token}\r\n"))).await;
+        let with = way.ask(&gateway, &get(&format!("x-token: {token}\r\n"))).await;
         assert!(with.text().contains("x-user: alice") && !with.text().contains(&token), "{}", with.text());
-        assert_eq!(gateway.ask(&get("x-token: nonsense\r\n")).await.status, 401);
+        assert_eq!(way.ask(&gateway, &get("x-token: nonsense\r\n")).await.status, 401);
         // A backend that reads more loosely must not find a token that nobody looked at.
-        let gateway = self::gateway(engine, backend.address, JwtDraft { optional: true, ..jwt(&[&ed]) });
+        let gateway = self::gateway(way.engine, backend.address, JwtDraft { optional: true, ..jwt(&[&ed]) });
         for odd in ["Bearer\tnonsense", "bearer \tnonsense", "BEARER,nonsense", "Bearer \"nonsense\""] {
             let asked = get(&format!("authorization: {odd}\r\n"));
-            assert_eq!(gateway.ask(&asked).await.reason(), Some("TOKEN_INVALID"), "{engine} {odd}");
+            assert_eq!(way.ask(&gateway, &asked).await.reason(), Some("TOKEN_INVALID"), "{way:?} {odd}");
         }
         assert_eq!(
-            gateway.ask(&get("authorization: Bearers nonsense\r\n")).await.status,
+            way.ask(&gateway, &get("authorization: Bearers nonsense\r\n")).await.status,
             200,
             "no scheme of ours"
         );
@@ -256,10 +251,10 @@ async fn what_heads_may_not_say_no_trailer_says() {
 async fn keys_that_are_taken_out_count_no_more_and_limits_may_be_by_claim() {
     let backend = Backend::echo().await;
     let (old, new) = (Signer::new("old", Algorithm::EdDSA), Signer::new("new", Algorithm::ES256));
-    for engine in ENGINES {
-        let mut gateway = gateway(engine, backend.address, jwt(&[&old]));
+    for way in WAYS {
+        let mut gateway = gateway(way.engine, backend.address, jwt(&[&old]));
         let token = old.sign(&claims());
-        assert_eq!(gateway.ask(&bearer(&token)).await.status, 200);
+        assert_eq!(way.ask(&gateway, &bearer(&token)).await.status, 200);
         let rate_limit = Some(RateLimitDraft {
             requests: 1,
             period_ms: 3_600_000,
@@ -271,13 +266,13 @@ async fn keys_that_are_taken_out_count_no_more_and_limits_may_be_by_claim() {
         route.traffic = Some(Box::new(TrafficDraft { jwt, rate_limit, ..TrafficDraft::default() }));
         gateway.route("r", &route);
         gateway.swap();
-        assert_eq!(gateway.ask(&bearer(&token)).await.reason(), Some("TOKEN_INVALID"));
+        assert_eq!(way.ask(&gateway, &bearer(&token)).await.reason(), Some("TOKEN_INVALID"));
         let of = |user: &str| new.sign(&with(|c| c["sub"] = user.into()));
         for (token, spoof, status) in
             [(of("a"), "", 200), (of("a"), "x-user: z\r\n", 429), (of("b"), "x-user: a\r\n", 200)]
         {
             let asked = get(&format!("{spoof}authorization: Bearer {token}\r\n"));
-            assert_eq!(gateway.ask(&asked).await.status, status, "{engine}");
+            assert_eq!(way.ask(&gateway, &asked).await.status, status, "{way:?}");
         }
     }
 }

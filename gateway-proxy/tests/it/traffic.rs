@@ -1,4 +1,4 @@
-//! Traffic features of routes, on real sockets and on both engines.
+//! Traffic features of routes, on real sockets, on both engines and by both versions of HTTP.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use hotswap_matcher::{
 };
 use tokio::sync::Notify;
 
+use crate::http2_alike::WAYS;
+use crate::http2_support::Http2;
 use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
-const ENGINES: [&str; 2] = ["own", "hyper"];
 
 /// A gateway whose only route has these features.
 fn gateway(engine: &str, backend: SocketAddr, traffic: TrafficDraft) -> Gateway {
@@ -33,17 +34,17 @@ fn texts(all: &[&str]) -> Vec<String> {
 #[tokio::test]
 async fn addresses_that_are_denied_get_403_and_the_connection_goes_on() {
     let backend = Backend::echo().await;
-    for engine in ENGINES {
+    for way in WAYS {
         let access = AccessDraft {
             allow: texts(&["192.0.2.0/24", "2001:db8::/32", "127.0.0.0/8"]),
             deny: texts(&["192.0.2.66", "2001:db8:bad::/48"]),
         };
         let gateway = gateway(
-            engine,
+            way.engine,
             backend.address,
             TrafficDraft { access: Some(access), ..TrafficDraft::default() },
         );
-        let mut client = gateway.connect().await;
+        let mut client = way.connect(&gateway).await;
         for (address, status) in [
             ("192.0.2.1", 200),
             ("192.0.2.66", 403),
@@ -54,9 +55,8 @@ async fn addresses_that_are_denied_get_403_and_the_connection_goes_on() {
             // Behind what is no address nothing is believed: the peer counts.
             ("192.0.2.66, nonsense", 200),
         ] {
-            client.send(from(address)).await;
-            let response = client.response().await;
-            assert_eq!(response.status, status, "{engine} {address}");
+            let response = client.ask(&from(address)).await;
+            assert_eq!(response.status, status, "{way:?} {address}");
             let reason = (status == 403).then_some("ADDRESS_DENIED");
             assert_eq!(response.reason(), reason);
         }
@@ -66,7 +66,7 @@ async fn addresses_that_are_denied_get_403_and_the_connection_goes_on() {
 
 #[tokio::test]
 async fn one_request_too_many_is_shed_at_once_and_places_are_given_back() {
-    for engine in ENGINES {
+    for engine in ["own", "hyper"] {
         let (arrived, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let held = (Arc::clone(&arrived), Arc::clone(&go));
         let backend = Backend::each(move |_, mut wire| {
@@ -113,7 +113,7 @@ async fn one_request_too_many_is_shed_at_once_and_places_are_given_back() {
 
 #[tokio::test]
 async fn a_request_that_is_too_large_for_its_route_is_refused_and_no_backend_gets_it_whole() {
-    for engine in ENGINES {
+    for way in WAYS {
         let reached = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&reached);
         let backend = Backend::each(move |_, mut wire| {
@@ -128,7 +128,8 @@ async fn a_request_that_is_too_large_for_its_route_is_refused_and_no_backend_get
         .await;
         let mut passed = 0;
         let limits = Some(RequestLimitsDraft { max_body_bytes: 10, max_head_bytes: 256, max_headers: 6 });
-        let gateway = gateway(engine, backend.address, TrafficDraft { limits, ..TrafficDraft::default() });
+        let gateway =
+            gateway(way.engine, backend.address, TrafficDraft { limits, ..TrafficDraft::default() });
         let post = |body: &str| {
             format!("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n{body}", body.len())
         };
@@ -156,11 +157,11 @@ async fn a_request_that_is_too_large_for_its_route_is_refused_and_no_backend_get
                 Some("HEAD_TOO_LARGE"),
             ),
         ] {
-            let response = gateway.ask(&request).await;
+            let response = way.ask(&gateway, &request).await;
             let found = (response.status, response.reason());
-            assert_eq!(found, (status, reason), "{engine} {request}");
+            assert_eq!(found, (status, reason), "{way:?} {request}");
             passed += usize::from(status == 200);
-            assert_eq!(reached.load(Ordering::SeqCst), passed, "{engine} {request}");
+            assert_eq!(reached.load(Ordering::SeqCst), passed, "{way:?} {request}");
         }
     }
 }
@@ -168,7 +169,7 @@ async fn a_request_that_is_too_large_for_its_route_is_refused_and_no_backend_get
 #[tokio::test]
 async fn a_rate_limit_holds_for_all_cores_and_over_swaps_and_says_when_to_come_again() {
     let backend = Backend::always("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
-    for engine in ENGINES {
+    for engine in ["own", "hyper"] {
         let limit = RateLimitDraft { requests: 20, period_ms: 3_600_000, ..RateLimitDraft::default() };
         let traffic = TrafficDraft { rate_limit: Some(limit.clone()), ..TrafficDraft::default() };
         let mut gateway = gateway(engine, backend.address, traffic.clone());
@@ -224,10 +225,10 @@ async fn a_rate_limit_holds_for_all_cores_and_over_swaps_and_says_when_to_come_a
 async fn each_key_of_a_rate_limit_has_its_own() {
     let backend = Backend::echo().await;
     let one = RateLimitDraft { requests: 1, period_ms: 3_600_000, ..RateLimitDraft::default() };
-    for engine in ENGINES {
+    for way in WAYS {
         let rate_limit = Some(RateLimitDraft { client_address: Some(true), ..one.clone() });
         let by_client =
-            gateway(engine, backend.address, TrafficDraft { rate_limit, ..TrafficDraft::default() });
+            gateway(way.engine, backend.address, TrafficDraft { rate_limit, ..TrafficDraft::default() });
         for (address, status) in [
             ("192.0.2.1", 200),
             ("192.0.2.1", 429),
@@ -237,16 +238,16 @@ async fn each_key_of_a_rate_limit_has_its_own() {
             ("2001:db8::2:3:4:5", 429),
             ("2001:db8:0:1::1", 200),
         ] {
-            assert_eq!(by_client.ask(&from(address)).await.status, status, "{engine} {address}");
+            assert_eq!(way.ask(&by_client, &from(address)).await.status, status, "{way:?} {address}");
         }
         let rate_limit = Some(RateLimitDraft { header: Some("x-key".into()), ..one.clone() });
         let by_header =
-            gateway(engine, backend.address, TrafficDraft { rate_limit, ..TrafficDraft::default() });
+            gateway(way.engine, backend.address, TrafficDraft { rate_limit, ..TrafficDraft::default() });
         for (headers, status) in
             [("x-key: a\r\n", 200), ("X-Key: a\r\n", 429), ("x-key: b\r\n", 200), ("", 200), ("", 429)]
         {
             let request = format!("GET / HTTP/1.1\r\nhost: h\r\n{headers}\r\n");
-            assert_eq!(by_header.ask(&request).await.status, status, "{engine} {headers}");
+            assert_eq!(way.ask(&by_header, &request).await.status, status, "{way:?} {headers}");
         }
     }
 }
@@ -272,12 +273,16 @@ fn preflight(origin: &str, method: &str, headers: &str) -> String {
 #[tokio::test]
 async fn what_browsers_ask_first_is_answered_by_the_gateway() {
     let backend = Backend::echo().await;
-    for engine in ENGINES {
-        let gateway =
-            gateway(engine, backend.address, TrafficDraft { cors: Some(cors()), ..TrafficDraft::default() });
+    for way in WAYS {
+        let gateway = gateway(
+            way.engine,
+            backend.address,
+            TrafficDraft { cors: Some(cors()), ..TrafficDraft::default() },
+        );
         let before = backend.connections();
-        let allowed = gateway.ask(&preflight("https://a.shop.example", "PUT", "x-token, Content-Type")).await;
-        assert_eq!(allowed.status, 204, "{engine}");
+        let allowed =
+            way.ask(&gateway, &preflight("https://a.shop.example", "PUT", "x-token, Content-Type")).await;
+        assert_eq!(allowed.status, 204, "{way:?}");
         for (name, value) in [
             ("access-control-allow-origin", "https://a.shop.example"),
             ("access-control-allow-credentials", "true"),
@@ -286,7 +291,7 @@ async fn what_browsers_ask_first_is_answered_by_the_gateway() {
             ("access-control-max-age", "600"),
             ("vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
         ] {
-            assert_eq!(allowed.header(name), Some(value), "{engine} {name}");
+            assert_eq!(allowed.header(name), Some(value), "{way:?} {name}");
         }
         for (origin, method, headers) in [
             ("https://evil.example", "PUT", "x-token"),
@@ -296,13 +301,14 @@ async fn what_browsers_ask_first_is_answered_by_the_gateway() {
             ("https://app.example", "GET", "x-other"),
             ("https://app.example", "GET", "x-token, b(d"),
         ] {
-            let denied = gateway.ask(&preflight(origin, method, headers)).await;
+            let denied = way.ask(&gateway, &preflight(origin, method, headers)).await;
             let found = (denied.status, denied.reason(), denied.header("access-control-allow-origin"));
-            assert_eq!(found, (403, Some("CORS_DENIED"), None), "{engine} {origin} {method} {headers}");
+            assert_eq!(found, (403, Some("CORS_DENIED"), None), "{way:?} {origin} {method} {headers}");
         }
         assert_eq!(backend.connections(), before, "no backend was asked");
         // It asks nothing of the kind: the backend answers.
-        let plain = gateway.ask("OPTIONS / HTTP/1.1\r\nhost: h\r\norigin: https://app.example\r\n\r\n").await;
+        let plain =
+            way.ask(&gateway, "OPTIONS / HTTP/1.1\r\nhost: h\r\norigin: https://app.example\r\n\r\n").await;
         assert_eq!(plain.status, 200);
     }
 }
@@ -314,7 +320,7 @@ async fn answers_say_whose_pages_may_read_them_whatever_the_backend_says() {
          Access-Control-Allow-Credentials: false\r\n\r\n",
     )
     .await;
-    for engine in ENGINES {
+    for way in WAYS {
         let rate_limit = Some(RateLimitDraft {
             requests: 1,
             period_ms: 3_600_000,
@@ -322,23 +328,23 @@ async fn answers_say_whose_pages_may_read_them_whatever_the_backend_says() {
             ..RateLimitDraft::default()
         });
         let traffic = TrafficDraft { cors: Some(cors()), rate_limit, ..TrafficDraft::default() };
-        let gateway = gateway(engine, backend.address, traffic);
+        let gateway = gateway(way.engine, backend.address, traffic);
         let ask = |origin: &str, key: &str| {
             format!("GET / HTTP/1.1\r\nhost: h\r\nx-key: {key}\r\norigin: {origin}\r\n\r\n")
         };
         let count = |head: &str, name: &str| {
             head.lines().filter(|l| l.to_ascii_lowercase().starts_with(&format!("{name}:"))).count()
         };
-        let good = gateway.ask(&ask("https://app.example", "a")).await;
+        let good = way.ask(&gateway, &ask("https://app.example", "a")).await;
         assert_eq!(good.header("access-control-allow-origin"), Some("https://app.example"));
         assert_eq!(good.header("access-control-allow-credentials"), Some("true"));
         assert_eq!(good.header("access-control-expose-headers"), Some("x-total"));
         assert_eq!((count(&good.head, "access-control-allow-origin"), count(&good.head, "vary")), (1, 2));
-        let other = gateway.ask(&ask("https://evil.example", "b")).await;
-        assert_eq!((other.status, other.header("access-control-allow-origin")), (200, None), "{engine}");
+        let other = way.ask(&gateway, &ask("https://evil.example", "b")).await;
+        assert_eq!((other.status, other.header("access-control-allow-origin")), (200, None), "{way:?}");
         assert_eq!(count(&other.head, "vary"), 2);
         // A page can read why it was refused.
-        let refused = gateway.ask(&ask("https://app.example", "a")).await;
+        let refused = way.ask(&gateway, &ask("https://app.example", "a")).await;
         assert_eq!(refused.status, 429);
         assert_eq!(refused.header("access-control-allow-origin"), Some("https://app.example"));
     }
@@ -347,7 +353,7 @@ async fn answers_say_whose_pages_may_read_them_whatever_the_backend_says() {
 #[tokio::test]
 async fn requests_fail_and_wait_on_purpose_where_a_header_asks_for_it() {
     let backend = Backend::echo().await;
-    for engine in ENGINES {
+    for engine in ["own", "hyper"] {
         let fault = FaultDraft {
             abort: Some(FaultAbortDraft { status: 418, share_bps: 10_000 }),
             delay: None,
@@ -401,7 +407,7 @@ async fn a_wait_on_purpose_is_none_of_the_time_that_a_backend_has() {
 #[tokio::test]
 async fn a_client_that_leaves_while_its_request_waits_on_purpose_gives_its_place_back() {
     let backend = Backend::echo().await;
-    for engine in ENGINES {
+    for engine in ["own", "hyper"] {
         let fault = Some(FaultDraft {
             delay: Some(FaultDelayDraft { delay_ms: 60_000, share_bps: 10_000 }),
             ..FaultDraft::default()
@@ -415,5 +421,60 @@ async fn a_client_that_leaves_while_its_request_waits_on_purpose_gives_its_place
         assert_eq!(gateway.ask(GET).await.status, 503);
         drop(client);
         gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 0").await;
+    }
+}
+
+/// What holds a place, waits or comes in pieces, by streams of one connection.
+#[tokio::test]
+async fn streams_of_one_connection_hold_places_wait_and_share_limits() {
+    let backend = Backend::echo().await;
+    let fault = Some(FaultDraft {
+        delay: Some(FaultDelayDraft { delay_ms: 60_000, share_bps: 10_000 }),
+        header: "x-wait".into(),
+        ..FaultDraft::default()
+    });
+    let concurrency = Some(ConcurrencyDraft { max_requests: 2, retry_after_s: 0 });
+    let rate_limit = Some(RateLimitDraft { requests: 4, period_ms: 3_600_000, ..RateLimitDraft::default() });
+    let traffic = TrafficDraft { fault, concurrency, rate_limit, ..TrafficDraft::default() };
+    let gateway = gateway("own", backend.address, traffic);
+    let client = Http2::connect(&gateway).await;
+    let waits = "GET / HTTP/1.1\r\nhost: h\r\nx-wait: 1";
+    let (one, _) = client.begin(waits, true).await;
+    let (two, mut body) = client.begin(&waits.replace("GET", "POST"), false).await;
+    gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 2").await;
+    let shed = client.ask(GET).await;
+    assert_eq!((shed.status, shed.reason()), (503, Some("CONCURRENCY_LIMIT")));
+    // A stream that is reset gives its place back; the connection goes on.
+    body.send_reset(h2::Reason::CANCEL);
+    drop((one, two));
+    gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 0").await;
+    let last = client.ask(GET).await;
+    assert_eq!(
+        (last.status, last.header("ratelimit").map(|v| v.starts_with("\"route\";r=0"))),
+        (200, Some(true))
+    );
+    assert_eq!(client.ask(GET).await.reason(), Some("RATE_LIMITED"));
+}
+
+#[tokio::test]
+async fn a_request_that_waits_on_purpose_comes_whole_by_both_versions() {
+    let backend = Backend::echo().await;
+    let fault = |abort, delay| TrafficDraft {
+        fault: Some(FaultDraft { abort, delay, header: "x-fault".into() }),
+        ..TrafficDraft::default()
+    };
+    let delay = Some(FaultDelayDraft { delay_ms: 50, share_bps: 10_000 });
+    let abort = Some(FaultAbortDraft { status: 418, share_bps: 10_000 });
+    for way in WAYS {
+        let waits = gateway(way.engine, backend.address, fault(None, delay.clone()));
+        let began = std::time::Instant::now();
+        let post = "POST / HTTP/1.1\r\nhost: h\r\nx-fault: 1\r\ncontent-length: 3\r\n\r\nabc";
+        let response = way.ask(&waits, post).await;
+        assert!(response.status == 200 && response.text().ends_with("abc"), "{way:?} {}", response.text());
+        // It can't have been sooner.
+        assert!(began.elapsed().as_millis() >= 50);
+        let fails = gateway(way.engine, backend.address, fault(abort.clone(), None));
+        let failed = way.ask(&fails, "GET / HTTP/1.1\r\nhost: h\r\nx-fault: 1\r\n\r\n").await;
+        assert_eq!((failed.status, failed.reason()), (418, Some("FAULT_INJECTED")), "{way:?}");
     }
 }
