@@ -67,7 +67,7 @@ pub(crate) enum Command {
     /// Run services of the control plane alone
     Serve(Serve),
     /// Run the data plane alone
-    Gateway(Gateway),
+    Gateway(Box<Gateway>),
     /// Copy the store of a data folder, or put a copy in its place
     Store(Store),
     /// Make a token with the key in a data folder

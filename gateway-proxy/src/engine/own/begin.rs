@@ -145,6 +145,12 @@ impl<F: Front> Client<F> {
         }
     }
 
+    /// How large the body may be, and what may follow it.
+    fn bounds(&self, most: Option<u64>) -> Bounds {
+        let (trailers, any_trailer) = (self.track.trailer_names(), self.track.takes_any_trailer());
+        Bounds { most, trailers, any_trailer }
+    }
+
     /// Sends the request, or opens a connection for it.
     fn send_request(
         &mut self,
@@ -157,7 +163,7 @@ impl<F: Front> Client<F> {
         let core = self.core();
         let traceparent = self.track.recording().and_then(Recording::sent);
         let (most, delay) = self.track.allowed(core.limits.max_body_bytes);
-        let (trailers, any_trailer) = (self.track.trailer_names(), self.track.takes_any_trailer());
+        let bounds = self.bounds(most);
         let is_call = self.track.is_call();
         let question = self.track.take_question();
         let (Some(route), Some(head)) = (config.route(plan.route), self.track.head_mut()) else {
@@ -165,13 +171,8 @@ impl<F: Front> Client<F> {
         };
         let tries = Tries::of(config, &plan, head.method(), is_call);
         let per_try = tries.as_ref().and_then(Tries::per_try_ms);
-        let mut exchange = Exchange::new(
-            head,
-            &mut plan,
-            (framing, F::reads(framing)),
-            Bounds { most, trailers, any_trailer },
-            tries,
-        );
+        let read = (framing, F::reads(framing));
+        let mut exchange = Exchange::new(head, &mut plan, read, bounds, tries);
         exchange.copy = copy;
         exchange.asking = question.map(|question| core.ask(question));
         if let Some(traceparent) = traceparent {
