@@ -1,9 +1,8 @@
 //! The life of a core: accept until told to stop, tick, drain. What becomes of a connection is the engine's.
 
-use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use hotswap_runtime::listen::BACKLOG;
@@ -119,11 +118,24 @@ async fn accept<E: Engine>(
     // Whoever waits when the socket is closed is turned away by a reset.
     if last.is_ok_and(|last| last.lets_in(listener.local_addr().ok())) {
         for _ in 0..BACKLOG {
-            let next = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
-            let Poll::Ready(Ok((stream, peer))) = next else { return };
-            tokio::task::spawn_local(let_in_late(Rc::clone(&core), stream, peer, way.clone()));
+            match accept_now(&listener) {
+                Ok((stream, peer)) => {
+                    tokio::task::spawn_local(let_in_late(Rc::clone(&core), stream, peer, way.clone()));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // That one has gone; who is behind it has not.
+                Err(_) => {}
+            }
         }
     }
+}
+
+/// Takes who waits, if anybody does. The kernel is asked: the runtime may not have heard of them yet.
+fn accept_now(listener: &TcpListener) -> std::io::Result<(TcpStream, SocketAddr)> {
+    let (socket, peer) = socket2::SockRef::from(listener).accept()?;
+    socket.set_nonblocking(true)?;
+    let peer = peer.as_socket().ok_or(ErrorKind::InvalidData)?;
+    Ok((TcpStream::from_std(socket.into())?, peer))
 }
 
 /// Lets one in at the last moment, when what it has sent is there to be read: a drain closes at once what is idle.

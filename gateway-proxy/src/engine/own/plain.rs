@@ -157,9 +157,10 @@ impl Client<Socket> {
         loop {
             let mut input = core.input.borrow_mut();
             let n = match wire::poll_fill(&mut self.socket, cx, &mut input) {
-                // Nothing of a request has come, and none is taken any more.
+                // Nothing of a request has come, and none is taken any more. What has come the runtime may not know yet, as
+                // on a connection that has just been accepted.
                 Poll::Pending if self.early.is_empty() && core.drain() == Drain::Stopping => {
-                    return Poll::Ready(Step::End);
+                    return if self.socket.has_come() { Poll::Pending } else { Poll::Ready(Step::End) };
                 }
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(n @ 1..)) => n,

@@ -75,6 +75,11 @@ impl Socket {
         }
     }
 
+    /// Whether bytes wait in the kernel to be read.
+    pub(super) fn has_come(&self) -> bool {
+        rustix::io::ioctl_fionread(self.tcp()).is_ok_and(|n| n > 0)
+    }
+
     /// Says that nothing follows; the peer may go on.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
