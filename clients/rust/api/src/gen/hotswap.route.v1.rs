@@ -1192,7 +1192,7 @@ pub struct InlineBackends {
     /// As in Pool.
     #[prost(message, optional, tag = "8")]
     pub tls: ::core::option::Option<BackendTls>,
-    /// How they are spoken to.
+    /// As in Pool.
     #[prost(enumeration = "BackendProtocol", tag = "9")]
     pub protocol: i32,
 }
