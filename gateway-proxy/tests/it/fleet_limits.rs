@@ -132,7 +132,7 @@ async fn a_redis_that_hangs_holds_nobody_up_for_long() {
     let backend = Backend::always(OK).await;
     let limit = RateLimitDraft { fallback: Some(RateFallbackDraft::Pass), ..shared(1_000) };
     let traffic = TrafficDraft { rate_limit: Some(limit), ..TrafficDraft::default() };
-    let args = ["--gateway-redis-url", &redis.url()];
+    let args = ["--gateway-engine", "own", "--gateway-redis-url", &redis.url()];
     let gateway =
         Gateway::before_with(backend.address, &args, |route| route.traffic = Some(Box::new(traffic)));
     connected(&gateway).await;

@@ -27,7 +27,7 @@ impl Process {
 
     /// One that takes over from this one.
     pub fn successor(&self, control_plane: SocketAddr, args: &[&str]) -> Self {
-        Self::again(&self.dir, control_plane, &[args, &["--take-over"]].concat())
+        Self::again(&self.dir, control_plane, &[args, &["--gateway-engine", "own", "--take-over"]].concat())
     }
 
     /// With what a test has changed of its command.

@@ -72,7 +72,8 @@ fn by_url(url: &str) -> JwtDraft {
 
 fn gateway(backend: &Backend, jwt: JwtDraft, args: &[&str]) -> Gateway {
     let traffic = TrafficDraft { jwt: Some(jwt), ..TrafficDraft::default() };
-    Gateway::before_with(backend.address, args, |route| route.traffic = Some(Box::new(traffic)))
+    let args = [&["--gateway-engine", "own"], args].concat();
+    Gateway::before_with(backend.address, &args, |route| route.traffic = Some(Box::new(traffic)))
 }
 
 fn standing(gateway: &Gateway) -> KeysStanding {

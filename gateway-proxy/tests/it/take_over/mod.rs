@@ -14,7 +14,8 @@ use crate::gateway_process::*;
 
 /// A gateway that serves revision 1, which leads to `backend`, safe on disk, and its stream.
 async fn serving(control: &mut ControlPlane, backend: SocketAddr, args: &[&str]) -> (Process, Stream) {
-    let process = Process::start(control.address, args);
+    // The one on hyper closes what is idle, and has no TLS.
+    let process = Process::start(control.address, &[&["--gateway-engine", "own"], args].concat());
     let (mut stream, _) = control.stream().await;
     let (_, admin) = process.ready().await;
     let nonce = stream.say(both(1, 1, backend)).await;
