@@ -109,9 +109,11 @@ impl StateHandle {
 }
 
 impl Hold {
-    /// Nothing is written any more: the folder is another process's.
+    /// Nothing is written any more: the folder is another process's. The writer ends and lets go of the folder's lock,
+    /// so that a third process may have it as soon as the second ends, however long this one still drains.
     pub fn for_good(mut self) {
         self.for_good = true;
+        self.queue.close();
     }
 }
 
@@ -210,7 +212,6 @@ mod tests {
         queue.lock().held = true;
         Hold { queue: Arc::clone(&queue), for_good: true }.for_good();
         queue.add(to(3));
-        queue.close();
         assert!(queue.next().is_none(), "another process has written since");
     }
 }

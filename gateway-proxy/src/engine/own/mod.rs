@@ -42,6 +42,7 @@ mod download;
 mod edit;
 mod enter;
 mod exchange;
+mod flow;
 mod front;
 mod http2;
 mod link;

@@ -5,6 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::{confirmed, generation, serving};
 use crate::control::*;
 use crate::gateway_process::*;
@@ -76,4 +78,40 @@ async fn one_that_has_left_ends_sooner_when_it_is_told_to() {
     second.ready().await;
     first.signal("TERM");
     assert!(first.ended().await.success(), "at the deadline of a stop, not at the one of a take-over");
+}
+
+#[tokio::test]
+async fn a_third_has_the_folder_when_the_second_ends_however_long_the_first_drains() {
+    let (arrived, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let held = (Arc::clone(&arrived), Arc::clone(&go));
+    let backend = Backend::each(move |_, mut wire| {
+        let (arrived, go) = held.clone();
+        async move {
+            let _ = wire.request().await;
+            arrived.add_permits(1);
+            go.acquire().await.expect("open").forget();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate").await;
+        }
+    })
+    .await;
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let (mut first, _stream) = serving(&mut control, backend.address, &[]).await;
+    let (listen, _) = first.ready().await;
+    let mut client = Client::connect(listen).await;
+    client.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    in_time("reach the backend", arrived.acquire()).await.expect("open").forget();
+
+    let mut second = first.successor(control.address, &[]);
+    second.ready().await;
+    let _stream = confirmed(&mut control).await;
+    second.signal("TERM");
+    assert!(second.ended().await.success());
+    let third = Process::again(&first.dir, control.address, &["--gateway-engine", "own"]);
+    third.ready().await;
+    let _stream = confirmed(&mut control).await;
+
+    go.add_permits(1);
+    assert_eq!(client.response().await.text(), "late", "the first was there all the time");
+    drop(client);
+    assert!(first.ended().await.success());
 }

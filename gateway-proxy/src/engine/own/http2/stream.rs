@@ -20,6 +20,7 @@ use super::heads;
 use crate::engine::own::client::{Client, Ending, Step};
 use crate::engine::own::core::Core;
 use crate::engine::own::download::Down;
+use crate::engine::own::flow;
 use crate::engine::own::front::Front;
 use crate::engine::own::reply::Reply;
 use crate::engine::own::upload::Fault;
@@ -149,26 +150,10 @@ impl Stream {
     /// Hands so much to h2 as the client has room for; how much that is.
     fn push(&mut self, cx: &mut Context<'_>, data: &[u8]) -> io::Result<usize> {
         let answer = self.answer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let mut sent = 0;
-        while let Some(left) = data.get(sent..).filter(|left| !left.is_empty()) {
-            if answer.capacity() < left.len() {
-                answer.reserve_capacity(left.len());
-            }
-            if answer.capacity() == 0 {
-                match answer.poll_capacity(cx) {
-                    Poll::Ready(Some(Ok(_))) => continue,
-                    Poll::Ready(_) => return Err(io::ErrorKind::BrokenPipe.into()),
-                    Poll::Pending => break,
-                }
-            }
-            let n = answer.capacity().min(left.len());
-            let piece = Bytes::copy_from_slice(left.get(..n).unwrap_or_default());
-            sent += n;
-            let over = self.is_last && self.trailers.is_none() && sent == data.len();
-            answer.send_data(piece, over).map_err(io::Error::other)?;
-            self.is_over |= over;
-            self.open.0.earned.add_data(n);
-        }
+        let is_last = self.is_last && self.trailers.is_none();
+        let sent = flow::push(answer, cx, data, is_last)?;
+        self.is_over |= is_last && sent > 0 && sent == data.len();
+        self.open.0.earned.add_data(sent);
         Ok(sent)
     }
 

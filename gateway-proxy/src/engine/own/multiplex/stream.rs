@@ -12,6 +12,7 @@ use http::{Request, Response};
 use super::lines::Place;
 use crate::engine::own::core::Core;
 use crate::engine::own::download::LIMITS;
+use crate::engine::own::flow;
 use crate::engine::own::http2::heads;
 use crate::engine::own::upload::Upload;
 
@@ -155,25 +156,8 @@ impl Stream {
     /// Hands so much to h2 as the backend has room for; how much that is.
     fn push(&mut self, cx: &mut Context<'_>, data: &[u8], is_last: bool) -> io::Result<usize> {
         let request = self.request.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let mut sent = 0;
-        while let Some(left) = data.get(sent..).filter(|left| !left.is_empty()) {
-            if request.capacity() < left.len() {
-                request.reserve_capacity(left.len());
-            }
-            if request.capacity() == 0 {
-                match request.poll_capacity(cx) {
-                    Poll::Ready(Some(Ok(_))) => continue,
-                    Poll::Ready(_) => return Err(io::ErrorKind::BrokenPipe.into()),
-                    Poll::Pending => break,
-                }
-            }
-            let n = request.capacity().min(left.len());
-            let piece = Bytes::copy_from_slice(left.get(..n).unwrap_or_default());
-            sent += n;
-            let over = is_last && sent == data.len();
-            request.send_data(piece, over).map_err(io::Error::other)?;
-            self.is_over |= over;
-        }
+        let sent = flow::push(request, cx, data, is_last)?;
+        self.is_over |= is_last && sent > 0 && sent == data.len();
         Ok(sent)
     }
 

@@ -1,0 +1,137 @@
+//! How an exchange ends: with whose answer, for which reason, and how that is counted and logged.
+
+use http::{HeaderValue, Method, StatusCode, Uri};
+
+use super::Track;
+use crate::access_log::Entry;
+use crate::backend_state::Outcome;
+use crate::engine::limits::{ExchangeLimits, Limit};
+use crate::engine::serve::Engine as _;
+use crate::engine::shared::Ended;
+use crate::grpc::Code;
+use crate::reason::Reason;
+use crate::rollout::Met;
+use crate::trace::Told;
+
+impl Track {
+    /// A call of gRPC has ended so.
+    pub(in crate::engine::own) fn ended(&mut self, code: Code) {
+        if code.outcome() >= 500 {
+            self.tell(Outcome::Status(code.outcome()));
+        }
+        self.keep_code(code);
+    }
+
+    /// The gateway answers a call of gRPC so.
+    pub(in crate::engine::own) fn keep_code(&mut self, code: Code) {
+        self.note(|r| r.code = Some(code));
+    }
+
+    /// What is to go out with the backend's response.
+    pub(in crate::engine::own) fn keep_cookie(&mut self, cookie: Option<HeaderValue>) {
+        self.note(|r| r.set_cookie = cookie);
+    }
+
+    pub(in crate::engine::own) fn take_cookie(&mut self) -> Option<HeaderValue> {
+        self.record.as_mut()?.set_cookie.take()
+    }
+
+    /// The backend's response goes out.
+    pub(in crate::engine::own) fn respond(&mut self, status: u16) {
+        self.tell(Outcome::Status(status));
+        self.note(|r| {
+            r.status = StatusCode::from_u16(status).ok();
+            if let (Some(recording), Some(status)) = (&mut r.recording, r.status) {
+                recording.answered(status);
+            }
+        });
+        self.try_until = u64::MAX;
+        self.moved();
+    }
+
+    /// The connection switches to another protocol. What follows has no limit but that it moves.
+    pub(in crate::engine::own) fn switched(&mut self, status: u16) {
+        self.total = u64::MAX;
+        self.note(|r| r.switched = Some(r.began.elapsed()));
+        self.respond(status);
+    }
+
+    /// An answer of the gateway's own goes out. It has no route's limits.
+    pub(in crate::engine::own) fn respond_self(&mut self, status: StatusCode) {
+        self.note(|r| r.status = Some(status));
+        (self.total, self.try_until) = (u64::MAX, u64::MAX);
+        let idle = self.core.shared().limits.client_idle_ms;
+        self.limits = ExchangeLimits { first_byte: idle, idle, ..ExchangeLimits::default() };
+        self.arm(Limit::Client, idle);
+    }
+
+    /// Bytes of the response's body moved on.
+    pub(in crate::engine::own) fn passed(&mut self, bytes: usize) {
+        self.note(|r| r.bytes += bytes as u64);
+        self.moved();
+    }
+
+    /// The first reason stays: what follows is its consequence.
+    pub(in crate::engine::own) fn failure(&mut self, reason: Reason) {
+        if self.record.as_ref().is_some_and(|r| r.reason.is_none()) {
+            self.tell(reason.outcome());
+            self.note(|r| r.reason = Some(reason));
+        }
+    }
+
+    /// A head that could not be read is an exchange that has nothing but a reason.
+    pub(in crate::engine::own) fn unreadable(&mut self, reason: Reason) {
+        let mut head = self.core.take_head();
+        head.clear();
+        self.begin(head);
+        self.failure(reason);
+    }
+
+    /// The exchange is over: it is counted and logged.
+    pub(in crate::engine::own) fn close(&mut self) {
+        let Some(record) = self.record.take() else { return };
+        let core = &self.core;
+        let took = record.began.elapsed();
+        // How long people stay connected says nothing of how fast anything answers, nor how they leave.
+        let answered = record.switched.unwrap_or(took);
+        core.metrics.ended(record.status, record.reason, answered);
+        let (arms, in_rollout) = (record.arms, record.route.as_ref().filter(|_| !record.arms.is_empty()));
+        if let Some((config, _)) = in_rollout {
+            let (status, reason) = (record.status, record.reason.filter(|_| record.switched.is_none()));
+            let call_failed = record.code.is_some_and(Code::is_failure);
+            core.count_arms(config, arms, Ended { status, reason, call_failed, took: answered });
+        }
+        let met = || in_rollout.map_or_else(Met::default, |(config, _)| arms.met(config));
+        if let Some(recording) = record.recording {
+            recording.ended(&Told {
+                method: record.head.method(),
+                path: record.head.path(),
+                host: record.head.host(),
+                route: record.route.as_ref().and_then(|(config, slot)| config.route(*slot)).map(|r| &**r),
+                backend: record.backend.as_ref().map(|b| &**b.text()),
+                status: record.status,
+                reason: record.reason,
+                met: met(),
+            });
+        }
+        let taken = record.route.as_ref().map(|(config, slot)| (config, *slot));
+        if core.wants_line(taken, record.reason) {
+            let (head, met) = (&record.head, met());
+            // Any token is a method, and "-" stands for none.
+            let method = if head.method().is_empty() { "-" } else { head.method() };
+            core.log.log(Entry {
+                method: Method::from_bytes(method.as_bytes()).unwrap_or_default(),
+                host: head.host().and_then(|h| HeaderValue::from_bytes(h).ok()),
+                uri: Uri::try_from(head.path()).unwrap_or_default(),
+                route: record.route.and_then(|(config, slot)| config.route(slot).cloned()),
+                backend: record.backend.map(|b| b.text().clone()),
+                status: record.status,
+                reason: record.reason,
+                took,
+                bytes: record.bytes,
+                met,
+            });
+        }
+        core.give_head(record.head);
+    }
+}

@@ -1,0 +1,95 @@
+//! Requests that fail or wait on purpose.
+
+use hotswap_matcher::{
+    CircuitBreakerDraft, ConcurrencyDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, RetryDraft,
+    TimeoutsDraft, TrafficDraft,
+};
+
+use super::{GET, gateway};
+use crate::http2_alike::WAYS;
+use crate::support::*;
+
+#[tokio::test]
+async fn a_request_that_waits_on_purpose_may_come_in_pieces_and_its_connection_goes_on() {
+    let backend = Backend::echo().await;
+    for engine in ["own", "hyper"] {
+        let delay = Some(FaultDelayDraft { delay_ms: 50, share_bps: 10_000 });
+        let fault = Some(FaultDraft { delay, ..FaultDraft::default() });
+        let waits = gateway(engine, backend.address, TrafficDraft { fault, ..TrafficDraft::default() });
+        let mut client = waits.connect().await;
+        for _ in 0..2 {
+            client.send("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\na").await;
+            client.send("bc").await;
+            let response = client.response().await;
+            assert_eq!(response.status, 200);
+            assert!(response.text().ends_with("abc"), "{engine} {}", response.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_fail_and_wait_on_purpose_where_a_header_asks_for_it() {
+    let backend = Backend::echo().await;
+    let fault = |abort, delay| TrafficDraft {
+        fault: Some(FaultDraft { abort, delay, header: "x-fault".into() }),
+        ..TrafficDraft::default()
+    };
+    let delay = Some(FaultDelayDraft { delay_ms: 50, share_bps: 10_000 });
+    let abort = Some(FaultAbortDraft { status: 418, share_bps: 10_000 });
+    for way in WAYS {
+        let waits = gateway(way.engine, backend.address, fault(None, delay.clone()));
+        let began = std::time::Instant::now();
+        let post = "POST / HTTP/1.1\r\nhost: h\r\nx-fault: 1\r\ncontent-length: 3\r\n\r\nabc";
+        let response = way.ask(&waits, post).await;
+        assert!(response.status == 200 && response.text().ends_with("abc"), "{way:?} {}", response.text());
+        // It can't have been sooner.
+        assert!(began.elapsed().as_millis() >= 50);
+        let fails = gateway(way.engine, backend.address, fault(abort.clone(), None));
+        assert_eq!(way.ask(&fails, GET).await.status, 200, "nothing asks for it");
+        let failed = way.ask(&fails, "GET / HTTP/1.1\r\nhost: h\r\nx-fault: 1\r\n\r\n").await;
+        assert_eq!((failed.status, failed.reason()), (418, Some("FAULT_INJECTED")), "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_wait_on_purpose_is_none_of_the_time_that_a_backend_has() {
+    let backend = Backend::always("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let mut gateway = Gateway::start(&["--gateway-engine", "own"]);
+    let mut route = to_pool("p");
+    timeouts(&mut route, TimeoutsDraft { total_ms: 250, ..TimeoutsDraft::default() });
+    if let Some(forward) = &mut route.forward {
+        forward.retry = Some(RetryDraft { per_try_ms: 100, ..RetryDraft::default() });
+    }
+    let delay = Some(FaultDelayDraft { delay_ms: 400, share_bps: 10_000 });
+    let fault = Some(FaultDraft { delay, ..FaultDraft::default() });
+    route.traffic = Some(Box::new(TrafficDraft { fault, ..TrafficDraft::default() }));
+    let mut pool = of_backends(&[backend.address]);
+    pool.circuit_breaker = Some(CircuitBreakerDraft { failure_threshold: 1, ..Default::default() });
+    gateway.pool_of("p", &pool);
+    gateway.route("r", &route);
+    gateway.swap();
+    for _ in 0..2 {
+        assert_eq!(gateway.ask(GET).await.status, 200);
+    }
+    gateway.counts("gateway_retries_total{outcome=\"sent\"} 0").await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_request_waits_on_purpose_gives_its_place_back() {
+    let backend = Backend::echo().await;
+    for engine in ["own", "hyper"] {
+        let fault = Some(FaultDraft {
+            delay: Some(FaultDelayDraft { delay_ms: 60_000, share_bps: 10_000 }),
+            ..FaultDraft::default()
+        });
+        let concurrency = Some(ConcurrencyDraft { max_requests: 1, retry_after_s: 0 });
+        let gateway =
+            gateway(engine, backend.address, TrafficDraft { fault, concurrency, ..TrafficDraft::default() });
+        let mut client = gateway.connect().await;
+        client.send(GET).await;
+        gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 1").await;
+        assert_eq!(gateway.ask(GET).await.status, 503);
+        drop(client);
+        gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 0").await;
+    }
+}
