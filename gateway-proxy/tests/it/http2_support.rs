@@ -100,6 +100,8 @@ pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 pub const END_STREAM: u8 = 1;
+/// Of PING and SETTINGS.
+pub const ACK: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 pub const BOTH: u8 = END_STREAM | END_HEADERS;
 
@@ -158,6 +160,9 @@ pub fn integer(n: usize, block: &mut Vec<u8>) {
     block.push(rest as u8);
 }
 
+/// The fields of a response without any of its own: 200, as the static table of HPACK has it.
+pub const OK: [u8; 1] = [0x88];
+
 /// The fields of a request without any of its own.
 pub fn get(path: &str) -> Vec<u8> {
     asked("GET", path, &[])
@@ -180,6 +185,19 @@ impl Frames {
     pub async fn open(address: SocketAddr) -> Self {
         let mut this = Self { stream: TcpStream::connect(address).await.expect("connects"), buffer: vec![] };
         this.send(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await;
+        this
+    }
+
+    /// A backend's end of a connection that was accepted: what every client says has been read, and what every server
+    /// says was said.
+    pub async fn accepted(stream: TcpStream) -> Self {
+        let mut this = Self { stream, buffer: vec![] };
+        while this.buffer.len() < PREFACE.len() {
+            let read = in_time("the preface", this.stream.read_buf(&mut this.buffer)).await;
+            assert!(matches!(read, Ok(1..)), "the connection ended");
+        }
+        assert_eq!(this.buffer.drain(..PREFACE.len()).collect::<Vec<_>>(), PREFACE);
+        this.send(&[frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, ACK, 0, &[])].concat()).await;
         this
     }
 

@@ -137,10 +137,14 @@ async fn converse(mut stream: TcpStream, answers: Arc<Answers>) -> std::io::Resu
     }
 }
 
-/// Switches, and sends back what comes. The bench sends nothing ahead of the switch.
+/// Switches, and sends back what comes. The bench sends nothing ahead of the switch. Its key is the one of the example
+/// in RFC 6455, section 1.3, and so is what is made of it: HAProxy looks at that.
 async fn chat(mut stream: TcpStream) -> std::io::Result<()> {
     stream
-        .write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .write_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+        )
         .await?;
     let mut buffer = vec![0; 32 * 1024];
     loop {

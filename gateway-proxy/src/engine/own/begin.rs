@@ -214,7 +214,7 @@ impl<F: Front> Client<F> {
         let step = if is_held {
             exchange.send_later(pieces, delay, &core)
         } else {
-            exchange.send_first(cx, pieces, self.track.head(), &core)
+            exchange.send_first(cx, pieces, &core)
         };
         match step {
             Step::Exchange => exchange.arm(&mut self.track),

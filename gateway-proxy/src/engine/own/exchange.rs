@@ -110,15 +110,12 @@ impl Exchange {
     }
 
     /// Sends the first bytes on a connection that is open, or has one opened.
-    pub(super) fn send_first(
-        &mut self,
-        cx: &mut Context<'_>,
-        pieces: [&[u8]; 3],
-        head: Option<&Head>,
-        core: &Rc<Core>,
-    ) -> Step {
+    pub(super) fn send_first(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3], core: &Rc<Core>) -> Step {
         if backend::is_shared(&self.backend) {
-            return self.send_on_stream(cx, pieces, head, core);
+            // The pieces are of the body alone. The stream begins in a step of its own, see `begin_stream`.
+            self.upload.late.put_behind(pieces, 0, core);
+            (self.link, self.opening) = (None, None);
+            return Step::Connect;
         }
         if let Some(mut link) = self.backend.checkout() {
             core.metrics.reuses.add(1);
@@ -134,43 +131,11 @@ impl Exchange {
         self.open(core)
     }
 
-    /// The same, where a connection is shared: the pieces are of the body alone.
-    fn send_on_stream(
-        &mut self,
-        cx: &mut Context<'_>,
-        pieces: [&[u8]; 3],
-        head: Option<&Head>,
-        core: &Rc<Core>,
-    ) -> Step {
-        if let Some(stream) = self.backend.many().take(core.timers.now()) {
-            core.metrics.reuses.add(1);
-            let has_more = pieces.iter().any(|piece| !piece.is_empty());
-            match self.enter(Link::Stream(Box::new(stream)), head, has_more) {
-                Ok(()) => {
-                    self.again = self.idempotent;
-                    if let Some(link) = &mut self.link {
-                        // Where it fails, what comes back tells why.
-                        let _ = link.send(cx, &mut self.upload, pieces, core);
-                    }
-                    return Step::Exchange;
-                }
-                Err(Lost::Malformed) => {
-                    self.opening = Some(Box::pin(std::future::ready(Err(Reason::BadRequest))));
-                    return Step::Connect;
-                }
-                Err(_) => core.metrics.retries.add(1),
-            }
-        }
-        self.upload.late.put_behind(pieces, 0, core);
-        self.open(core)
-    }
-
-    /// Sends on what leads to the backend now; a stream begins with the head of the request. `has_more`: more than what
-    /// waits is known of the body.
-    fn enter(&mut self, mut link: Link, head: Option<&Head>, has_more: bool) -> Result<(), Lost> {
+    /// Sends on what leads to the backend now; a stream begins with the head of the request.
+    fn enter(&mut self, mut link: Link, head: Option<&Head>) -> Result<(), Lost> {
         if let (Link::Stream(stream), Some(head)) = (&mut link, head) {
             let upload = &self.upload;
-            let over = !has_more && upload.is_read() && upload.late.is_empty() && upload.trailers.is_empty();
+            let over = upload.is_read() && upload.late.is_empty() && upload.trailers.is_empty();
             let scheme = dial::scheme(self.backend.address());
             let request = heads::request_to(head, self.path.as_deref(), scheme);
             stream.begin(request.map_err(|_| Lost::Malformed)?, over)?;
@@ -238,11 +203,11 @@ impl<F: Front> Client<F> {
     /// Waits for a connection to the backend.
     pub(super) fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let Some(exchange) = &mut self.exchange else { return Poll::Ready(Step::End) };
-        let Some(opening) = &mut exchange.opening else { return Poll::Ready(Step::Exchange) };
+        let Some(opening) = &mut exchange.opening else { return Poll::Ready(self.begin_stream(cx)) };
         match opening.as_mut().poll(cx) {
             Poll::Ready(Ok(link)) => {
                 exchange.opening = None;
-                match exchange.enter(link, self.track.head(), false) {
+                match exchange.enter(link, self.track.head()) {
                     Ok(()) => {
                         exchange.arm(&mut self.track);
                         Poll::Ready(Step::Exchange)
@@ -257,6 +222,30 @@ impl<F: Front> Client<F> {
                 Err(fault) => Poll::Ready(self.on_fault(cx, fault)),
             },
         }
+    }
+
+    /// Begins a stream on a connection that is shared and open, or has one opened. Whether the client is still there is
+    /// looked at before: of streams that are given up as soon as they have begun a backend bears few, and ends the
+    /// connection of all others for them (CVE-2023-44487).
+    fn begin_stream(&mut self, cx: &mut Context<'_>) -> Step {
+        if let Err(fault) = self.watch(cx) {
+            return self.on_fault(cx, fault);
+        }
+        let core = self.core();
+        let Some(exchange) = &mut self.exchange else { return Step::End };
+        if let Some(stream) = exchange.backend.many().take(core.timers.now()) {
+            core.metrics.reuses.add(1);
+            match exchange.enter(Link::Stream(Box::new(stream)), self.track.head()) {
+                Ok(()) => {
+                    exchange.again = exchange.idempotent;
+                    exchange.arm(&mut self.track);
+                    return Step::Exchange;
+                }
+                Err(Lost::Malformed) => return self.fail(cx, Reason::BadRequest),
+                Err(_) => core.metrics.retries.add(1),
+            }
+        }
+        exchange.open(&core)
     }
 
     /// Lets both bodies pass.

@@ -131,7 +131,7 @@ impl<F: Front> Client<F> {
         exchange.pause = None;
         // The backend has not kept it waiting.
         self.track.begin_anew();
-        let step = exchange.send_first(cx, [&[], &[], &[]], self.track.head(), &core);
+        let step = exchange.send_first(cx, [&[], &[], &[]], &core);
         match step {
             Step::Exchange => exchange.arm(&mut self.track),
             _ => self.track.wait_for_connection(),
@@ -156,7 +156,7 @@ impl<F: Front> Client<F> {
         let mut around = core.output.borrow_mut();
         around.clear();
         exchange.write_anew(self.track.head(), &mut around.before);
-        let step = exchange.send_first(cx, wire::pieces(&mut around, &[]), self.track.head(), &core);
+        let step = exchange.send_first(cx, wire::pieces(&mut around, &[]), &core);
         match step {
             Step::Exchange => exchange.arm(&mut self.track),
             _ => self.track.wait_for_connection(),

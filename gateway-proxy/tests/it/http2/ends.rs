@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
 use tokio::sync::Semaphore;
 
 use super::{GET, before, with};
@@ -208,4 +210,35 @@ async fn a_stop_lets_requests_end_and_takes_no_more() {
     assert_eq!(whole(response).await.text(), "ok");
     drop((send, client.send));
     assert!(in_time("the end", client.ended).await.expect("no panic").is_ok());
+}
+
+#[tokio::test]
+async fn a_client_that_takes_its_time_to_read_is_not_cut() {
+    let piece = "x".repeat(64 * 1024);
+    let backend = Backend::each(move |_, mut wire| {
+        let piece = piece.clone();
+        async move {
+            let _ = wire.request().await;
+            wire.send("HTTP/1.1 200 OK\r\n\r\n").await;
+            while wire.stream.write_all(piece.as_bytes()).await.is_ok() {}
+        }
+    })
+    .await;
+    let gateway = with(&backend, &["--client-idle-ms", "1500"]);
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(64 * 1024).expect("set");
+    let mut stream = in_time("connect", socket.connect(gateway.address())).await.expect("connects");
+    // Windows that it need not renew for as long as this takes, and no word more.
+    let most = 0x7fff_ffff_u32;
+    let settings = frame(SETTINGS, 0, 0, &[&[0, 4][..], &most.to_be_bytes()].concat());
+    let room = frame(WINDOW_UPDATE, 0, 0, &(most - 65_535).to_be_bytes());
+    let asked = frame(HEADERS, BOTH, 1, &get("/"));
+    stream.write_all(&[PREFACE, &settings, &room, &asked].concat()).await.expect("sent");
+    let mut some = vec![0; 64 * 1024];
+    // Three times as long as it takes to be asked, and not to answer.
+    for _ in 0..450 {
+        let n = in_time("read", stream.read(&mut some)).await.expect("it is there");
+        assert!(n > 0, "the gateway has ended it");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

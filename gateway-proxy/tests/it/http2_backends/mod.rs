@@ -2,6 +2,7 @@
 
 mod connections;
 mod failures;
+mod leaving;
 mod passing;
 mod pools;
 mod streams;

@@ -5,11 +5,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::server::{Builder, Connection as Http2, Handshake, SendResponse};
-use h2::{Ping, PingPong, Reason as Code, RecvStream};
+use h2::{Reason as Code, RecvStream};
 use http::Request;
 
 use super::frames::RESETS_SAVED;
 use super::heads;
+use super::question::Question;
 use super::stream::{Open, Stream, Streams};
 use super::wire::Shared;
 use crate::engine::linger;
@@ -59,7 +60,9 @@ enum State {
 struct Connection {
     state: State,
     wire: Shared,
-    pings: Option<PingPong>,
+    question: Question,
+    /// It was asked in this turn.
+    has_asked: bool,
     streams: Rc<Streams>,
     track: Track,
     address: Rc<str>,
@@ -85,7 +88,8 @@ pub(in crate::engine::own) async fn serve(client: Client<Socket>) {
     let mut connection = Connection {
         state: State::Opening(builder(&core).handshake(wire.clone())),
         wire: wire.clone(),
-        pings: None,
+        question: Question::new(None),
+        has_asked: false,
         streams,
         track,
         address,
@@ -147,7 +151,7 @@ impl Connection {
         if let State::Opening(handshake) = &mut self.state {
             match std::pin::Pin::new(handshake).poll(cx) {
                 Poll::Ready(Ok(mut http2)) => {
-                    self.pings = http2.ping_pong();
+                    self.question = Question::new(http2.ping_pong());
                     self.state = State::Open(http2);
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(self.failed(&error)),
@@ -168,10 +172,7 @@ impl Connection {
                 Poll::Pending => break,
             }
         }
-        if self.wait == Wait::Pong
-            && let Some(pings) = &mut self.pings
-            && pings.poll_pong(cx).is_ready()
-        {
+        if self.question.is_answered(cx) && self.wait == Wait::Pong {
             self.wait = Wait::Streams;
             self.moved = self.wire.moved();
             self.wait_at_most(KEEP_ALIVE_MS);
@@ -244,6 +245,10 @@ impl Connection {
 
     /// Sets the deadline, where the connection waits for something else than before.
     fn arm(&mut self) {
+        if std::mem::take(&mut self.has_asked) {
+            // The question itself is nothing that moved.
+            self.moved = self.wire.moved();
+        }
         let wait = if self.is_over {
             return;
         } else if matches!(self.state, State::Opening(_)) {
@@ -277,13 +282,19 @@ impl Connection {
         match self.wait {
             Wait::Head(_) => self.calm(),
             Wait::Request(_) => self.go(),
-            Wait::Streams if self.moved.0 != self.wire.moved().0 => {
+            Wait::Streams | Wait::Pong if self.moved.0 != self.wire.moved().0 => {
+                self.wait = Wait::Streams;
                 self.moved = self.wire.moved();
                 self.wait_at_most(KEEP_ALIVE_MS);
             }
             Wait::Streams => {
-                let asked = self.pings.as_mut().is_some_and(|p| p.send_ping(Ping::opaque()).is_ok());
-                self.wait = if asked { Wait::Pong } else { Wait::Streams };
+                self.has_asked = self.question.ask();
+                self.wait = if self.has_asked { Wait::Pong } else { Wait::Streams };
+                self.wait_at_most(PING_MS);
+            }
+            // The question stands behind all that the socket holds, and a client may take its time with that.
+            Wait::Pong if self.moved != self.wire.moved() => {
+                self.moved = self.wire.moved();
                 self.wait_at_most(PING_MS);
             }
             // The client still takes what its streams have left to it, or has not said that it knows of the end.

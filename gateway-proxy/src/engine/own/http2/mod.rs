@@ -16,11 +16,13 @@
 //! | `wire` | the socket; what a turn writes goes out at once |
 //! | `frames` | how much of what brings nothing a client may send |
 //! | `heads` | heads, from h2 and to it |
+//! | `question` | whether the other side is still there |
 //! | `stream` | a stream as the client's side of an exchange |
 
 mod connection;
 mod frames;
 pub(super) mod heads;
+pub(super) mod question;
 mod stream;
 pub(super) mod wire;
 

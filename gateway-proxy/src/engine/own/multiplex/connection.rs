@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection as Http2, SendRequest};
-use h2::{Ping, PingPong};
 
 use super::lines::{STREAMS, State};
 use crate::engine::own::core::Core;
 use crate::engine::own::download::LIMITS;
+use crate::engine::own::http2::question::Question;
 use crate::engine::own::http2::wire::Shared;
 use crate::engine::own::socket::Socket;
 use crate::engine::shared::UPSTREAM_IDLE_MS;
@@ -27,6 +27,8 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 /// What h2 may count as its own expense for data that wait in small pieces, in bytes. The windows bound how many those
 /// are; who sends them is the backend, and one slow client must not cost all others their connection.
 const SMALL_PIECES: usize = 256 * 1024 * 1024;
+/// Streams that were given up and are remembered for a while, so that what is still on its way for them is known.
+const GIVEN_UP: usize = 10 * STREAMS;
 /// Bytes of one request that are kept for the socket, at most.
 const SEND_BUFFER: usize = 64 * 1024;
 /// What RFC 9113 section 6.5.2 counts for a field besides its bytes.
@@ -49,14 +51,16 @@ enum Wait {
 pub(super) struct Connection {
     http2: Http2<Shared, Bytes>,
     wire: Shared,
-    pings: Option<PingPong>,
+    question: Question,
     state: Rc<State>,
     core: Rc<Core>,
     /// In the core's timers.
     slot: usize,
     is_known: bool,
-    /// Reads when the deadline was set.
-    reads: u64,
+    /// Reads and bytes that had gone out when the deadline was set.
+    moved: (u64, u64),
+    /// It was asked in this turn.
+    has_asked: bool,
     wait: Wait,
 }
 
@@ -70,6 +74,9 @@ fn builder() -> Builder {
         .initial_connection_window_size(STREAM_WINDOW.saturating_mul(fits(STREAMS)))
         .max_header_list_size(fits(LIMITS.bytes + FIELD * LIMITS.headers))
         .data_frame_budget(SMALL_PIECES)
+        // What a backend still sends on streams that clients have given up is nothing that it did wrong.
+        .max_local_error_reset_streams(None)
+        .max_concurrent_reset_streams(GIVEN_UP)
         .max_send_buffer_size(SEND_BUFFER);
     builder
 }
@@ -84,14 +91,15 @@ pub(super) async fn begin(
     let begun = builder().handshake(wire.clone()).await;
     let (send, mut http2) = begun.map_err(|_| Reason::ConnectFailed)?;
     let connection = Connection {
-        pings: http2.ping_pong(),
+        question: Question::new(http2.ping_pong()),
         http2,
         wire,
         state: Rc::clone(state),
         core: Rc::clone(core),
         slot: core.timers.take_slot(),
         is_known: false,
-        reads: 0,
+        moved: (0, 0),
+        has_asked: false,
         wait: Wait::Use,
     };
     core.timers.arm(connection.slot, core.timers.after(UPSTREAM_IDLE_MS));
@@ -138,19 +146,21 @@ impl Connection {
     }
 
     fn look_for_pong(&mut self, cx: &mut Context<'_>) {
-        if self.wait != Wait::Pong {
-            return;
-        }
-        if self.wire.moved().0 != self.reads {
+        let is_answered = self.question.is_answered(cx);
+        if is_answered || (self.wait == Wait::Pong && self.wire.moved().0 != self.moved.0) {
             self.state.is_doubted.set(false);
         }
-        if self.pings.as_mut().is_some_and(|p| p.poll_pong(cx).is_ready()) {
+        if is_answered && self.wait == Wait::Pong {
             self.wait_for(Wait::Streams);
         }
     }
 
     /// Sets the deadline, where the connection waits for something else than before.
     fn arm(&mut self, cx: &Context<'_>) {
+        if std::mem::take(&mut self.has_asked) {
+            // The question itself is nothing that moved.
+            self.moved.1 = self.wire.moved().1;
+        }
         if matches!(self.wait, Wait::Pong | Wait::End) {
             return;
         }
@@ -168,7 +178,7 @@ impl Connection {
 
     fn wait_for(&mut self, wait: Wait) {
         self.wait = wait;
-        self.reads = self.wire.moved().0;
+        self.moved = self.wire.moved();
         let ms = match wait {
             Wait::Use => UPSTREAM_IDLE_MS,
             Wait::Streams => KEEP_ALIVE_MS,
@@ -177,10 +187,14 @@ impl Connection {
         self.core.timers.arm(self.slot, self.core.timers.after(ms));
     }
 
-    /// Asks the backend whether it is there.
+    /// Asks the backend whether it is there, or goes on waiting for its answer.
     fn ask(&mut self) {
-        let asked = self.pings.as_mut().is_some_and(|p| p.send_ping(Ping::opaque()).is_ok());
-        self.wait_for(if asked { Wait::Pong } else { Wait::Streams });
+        self.has_asked = self.question.ask();
+        if !self.has_asked {
+            // It can't be asked: its connection is about to end.
+            self.state.is_doubted.set(false);
+        }
+        self.wait_for(Wait::Pong);
     }
 
     /// The time is up. Whether it is over at once.
@@ -192,8 +206,13 @@ impl Connection {
                 self.wait_for(Wait::End);
                 false
             }
-            Wait::Use | Wait::Streams | Wait::Pong if self.reads != self.wire.moved().0 => {
+            Wait::Use | Wait::Streams | Wait::Pong if self.moved.0 != self.wire.moved().0 => {
                 self.wait_for(Wait::Streams);
+                false
+            }
+            // The question stands behind all that the socket holds, and a backend may take its time with that.
+            Wait::Pong if self.moved != self.wire.moved() => {
+                self.wait_for(Wait::Pong);
                 false
             }
             Wait::Use | Wait::Streams => {
