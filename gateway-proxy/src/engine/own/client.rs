@@ -17,6 +17,10 @@ use crate::engine::limits::Limit;
 use crate::engine::shared::Peer;
 use crate::reason::Reason;
 
+/// Time without a byte from a backend after which a caller's own deadline, too, casts doubt on a connection that others
+/// share, in ms.
+const SILENT_MS: u64 = 1_000;
+
 /// Where a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -181,7 +185,9 @@ impl<F: Front> Client<F> {
             }
             Step::Connect | Step::Pause | Step::Exchange if !self.answered() => {
                 if let Some(link) = self.exchange.as_ref().and_then(|e| e.link.as_ref()) {
-                    link.doubt();
+                    // The caller's own deadline says nothing of how long an answer may take.
+                    let least_ms = if limit == Limit::Deadline { SILENT_MS } else { 0 };
+                    link.doubt(self.track.core.timers.now(), least_ms);
                 }
                 self.fail(cx, limit.reason())
             }

@@ -91,10 +91,10 @@ impl Link {
         }
     }
 
-    /// Nothing came back in time.
-    pub(super) fn doubt(&self) {
+    /// Nothing came back in time. A connection that others share is looked at, where nothing came on it for so many ms.
+    pub(super) fn doubt(&self, now: u64, least_ms: u64) {
         if let Self::Stream(stream) = self {
-            stream.doubt();
+            stream.doubt(now, least_ms);
         }
     }
 }

@@ -123,3 +123,57 @@ async fn a_backend_that_answers_late_whether_it_is_there_gets_requests_again() {
     backend.send(&frame(HEADERS, BOTH, asked.stream, &OK)).await;
     assert_eq!(in_time("the answer", answered).await.expect("no panic").status, 200);
 }
+
+/// Waits until the gateway has read all that was sent before; no question of its own came meanwhile.
+async fn is_asked_nothing(backend: &mut Frames) {
+    backend.send(&frame(PING, 0, 0, &[7; 8])).await;
+    assert_eq!(backend.next_of(PING).await.expect("an answer").payload, [7; 8]);
+}
+
+#[tokio::test]
+async fn deadlines_of_callers_cast_no_doubt_on_a_connection() {
+    let (listener, gateway) = by_hand(&to_pool("p")).await;
+    let client = Http2::connect(&gateway).await;
+    let call = "POST /s/m HTTP/1.1\r\ncontent-type: application/grpc\r\nte: trailers\r\n";
+    let (watch, _stream) = client.begin(call, true).await;
+    let mut backend = accept(&listener).await;
+    let watched = backend.next_of(HEADERS).await.expect("a call").stream;
+    backend.send(&frame(HEADERS, END_HEADERS, watched, &OK)).await;
+    let watch = in_time("a head", watch).await.expect("a head");
+    for _ in 0..10 {
+        let late = client.ask(&format!("{call}grpc-timeout: 20m\r\n\r\n")).await;
+        assert_eq!(late.header("grpc-status"), Some("4"), "DEADLINE_EXCEEDED");
+    }
+    is_asked_nothing(&mut backend).await;
+    backend.send(&frame(DATA, END_STREAM, watched, b"on")).await;
+    assert_eq!(body(watch.into_body()).await.0, b"on");
+}
+
+#[tokio::test]
+async fn a_backend_that_answers_nothing_is_asked_twice_and_then_left() {
+    let mut route = to_pool("p");
+    timeouts(&mut route, TimeoutsDraft { first_byte_ms: 50, ..TimeoutsDraft::default() });
+    let (listener, gateway) = by_hand(&route).await;
+    let watch = asks(&gateway, "/watch");
+    let mut backend = accept(&listener).await;
+    let watched = backend.next_of(HEADERS).await.expect("a request").stream;
+    backend.send(&frame(HEADERS, END_HEADERS, watched, &OK)).await;
+    for round in 0..3 {
+        let late = asks(&gateway, "/");
+        assert!(backend.next_of(HEADERS).await.is_some());
+        assert_eq!(in_time("the limit", late).await.expect("no panic").status, 504);
+        if round < 2 {
+            let asked = backend.next_of(PING).await.expect("a question");
+            backend.send(&frame(PING, ACK, 0, &asked.payload)).await;
+        }
+        is_asked_nothing(&mut backend).await;
+    }
+    let answered = asks(&gateway, "/");
+    let mut other = accept(&listener).await;
+    let asked = other.next_of(HEADERS).await.expect("a request");
+    other.send(&frame(HEADERS, BOTH, asked.stream, &OK)).await;
+    assert_eq!(in_time("the answer", answered).await.expect("no panic").status, 200);
+    backend.send(&frame(DATA, END_STREAM, watched, b"on")).await;
+    let watched = in_time("the rest", watch).await.expect("no panic");
+    assert_eq!((watched.text().as_str(), watched.whole), ("on", true));
+}

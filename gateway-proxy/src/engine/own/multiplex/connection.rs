@@ -20,6 +20,9 @@ use crate::reason::Reason;
 /// Time without a byte from a backend with open streams, in ms, after which it is asked whether it is there. Servers of
 /// gRPC end a connection that asks more often than every 5 minutes while nothing moves.
 const KEEP_ALIVE_MS: u64 = 310_000;
+/// Times that a backend is asked by who doubts it while it answers no request. Servers of gRPC bear two more than they
+/// want, and then end the connection with all its streams.
+const MOST_QUESTIONS: u8 = 2;
 /// Time that it has to answer, in ms.
 const PING_MS: u64 = 5_000;
 /// Bytes of one response that a backend may send ahead of a client that does not read.
@@ -62,6 +65,8 @@ pub(super) struct Connection {
     /// It was asked in this turn.
     has_asked: bool,
     wait: Wait,
+    /// Reads that had brought something in the turn before.
+    heard: u64,
 }
 
 fn builder() -> Builder {
@@ -101,6 +106,7 @@ pub(super) async fn begin(
         moved: (0, 0),
         has_asked: false,
         wait: Wait::Use,
+        heard: 0,
     };
     core.timers.arm(connection.slot, core.timers.after(UPSTREAM_IDLE_MS));
     Ok((send, connection))
@@ -136,7 +142,10 @@ impl Connection {
                 (Poll::Pending, Ok(false)) => break,
             }
         }
-        if self.wire.moved().0 > 0 {
+        let reads = self.wire.moved().0;
+        if reads != self.heard {
+            self.heard = reads;
+            self.state.heard_at.set(self.core.timers.now());
             // Settings come before all else.
             self.state.is_heard.set(true);
         }
@@ -165,15 +174,27 @@ impl Connection {
             return;
         }
         if self.state.is_doubted.get() {
-            self.ask();
-            // The question goes out in a turn of its own.
-            cx.waker().wake_by_ref();
-            return;
+            return self.ask_for(cx);
         }
         let wait = if self.state.taken.get() > 0 { Wait::Streams } else { Wait::Use };
         if self.wait != wait {
             self.wait_for(wait);
         }
+    }
+
+    /// Somebody doubts that the backend is there.
+    fn ask_for(&mut self, cx: &Context<'_>) {
+        let questions = self.state.questions.get();
+        if questions < MOST_QUESTIONS {
+            self.state.questions.set(questions + 1);
+            self.ask();
+        } else {
+            // Its streams may end in peace; the next ones get another connection.
+            self.state.is_doubted.set(false);
+            self.state.retire();
+        }
+        // The question goes out in a turn of its own.
+        cx.waker().wake_by_ref();
     }
 
     fn wait_for(&mut self, wait: Wait) {

@@ -56,6 +56,12 @@ pub(super) struct State {
     pub(super) is_heard: Cell<bool>,
     /// Nothing came back within a limit: it gets no streams until something does.
     pub(super) is_doubted: Cell<bool>,
+    /// Questions whether it is there, since it last answered a request.
+    pub(super) questions: Cell<u8>,
+    /// When something came, in the core's ms.
+    pub(super) heard_at: Cell<u64>,
+    /// When the first stream began of those that began since then, in the core's ms.
+    silent_since: Cell<u64>,
     /// The backend has refused a stream: it gets none on this connection until then, in the core's ms.
     rests_until: Cell<u64>,
     /// Once it is true, other files of TLS are in force: it gets no more streams.
@@ -66,7 +72,11 @@ pub(super) struct State {
 
 /// A place for a stream on a connection. Dropped, it is free.
 #[derive(Debug)]
-pub(super) struct Place(Rc<State>);
+pub(super) struct Place {
+    state: Rc<State>,
+    /// In the core's ms.
+    taken_at: u64,
+}
 
 /// A connection that is being opened.
 #[derive(Debug, Default)]
@@ -94,7 +104,7 @@ impl Drop for Waiting {
 
 impl State {
     /// Of a connection to a backend, on this socket.
-    fn new(backend: &Backend, socket: &Socket) -> Self {
+    fn new(backend: &Backend, socket: &Socket, now: u64) -> Self {
         let retired = match socket {
             Socket::Plain(_) => None,
             Socket::Tls(secure) => secure.retired().cloned(),
@@ -104,6 +114,9 @@ impl State {
             taken: Cell::new(0),
             is_heard: Cell::new(false),
             is_doubted: Cell::new(false),
+            questions: Cell::new(0),
+            heard_at: Cell::new(now),
+            silent_since: Cell::new(now),
             rests_until: Cell::new(0),
             retired,
             task: RefCell::default(),
@@ -127,33 +140,47 @@ impl State {
 }
 
 impl Place {
-    fn new(state: &Rc<State>) -> Self {
+    fn new(state: &Rc<State>, now: u64) -> Self {
         state.taken.set(state.taken.get() + 1);
         if state.taken.get() == 1 {
             state.wake();
         }
-        Self(Rc::clone(state))
+        if state.heard_at.get() >= state.silent_since.get() {
+            state.silent_since.set(now);
+        }
+        Self { state: Rc::clone(state), taken_at: now }
     }
 
     /// The backend takes no more streams, although it allows more.
     pub(super) fn let_rest(&self, now: u64) {
-        self.0.rests_until.set(now + REST_MS);
+        self.state.rests_until.set(now + REST_MS);
     }
 
-    /// Nothing came back in time: before others get it, the connection is asked whether it is there.
-    pub(super) fn doubt(&self) {
-        self.0.is_doubted.set(true);
-        self.0.wake();
+    /// The backend has answered something.
+    pub(super) fn is_answered(&self) {
+        self.state.questions.set(0);
+    }
+
+    /// No answer came in time. Where nothing at all came on the connection since the stream began, and while there were
+    /// streams for `least_ms`, others get it only when it has said that it is there.
+    pub(super) fn doubt(&self, now: u64, least_ms: u64) {
+        let state = &self.state;
+        let is_silent = state.heard_at.get() <= self.taken_at;
+        if is_silent && now.saturating_sub(state.silent_since.get()) >= least_ms {
+            state.is_doubted.set(true);
+            state.wake();
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.taken.set(self.0.taken.get().saturating_sub(1));
-        if self.0.taken.get() == 0 {
-            self.0.wake();
+        let state = &self.state;
+        state.taken.set(state.taken.get().saturating_sub(1));
+        if state.taken.get() == 0 {
+            state.wake();
         }
-        if let Some(backend) = self.0.backend.upgrade() {
+        if let Some(backend) = state.backend.upgrade() {
             backend.many().changed.notify_one();
         }
     }
@@ -173,7 +200,7 @@ impl Lines {
                     continue;
                 }
                 std::task::Poll::Ready(Ok(())) if line.has_room(now, &self.usual) => {
-                    return Some(Stream::new(line.send.clone(), Place::new(&line.state)));
+                    return Some(Stream::new(line.send.clone(), Place::new(&line.state, now)));
                 }
                 std::task::Poll::Ready(Ok(())) | std::task::Poll::Pending => at += 1,
             }
@@ -254,7 +281,7 @@ async fn open(backend: Backend, core: Rc<Core>, timeout: Duration, opening: Rc<O
     let opened = backend::dial(&backend, &core, timeout).await;
     let opened = match opened {
         Ok(socket) => {
-            let state = Rc::new(State::new(&backend, &socket));
+            let state = Rc::new(State::new(&backend, &socket, core.timers.now()));
             let begun = connection::begin(socket, &core, &state).await;
             begun.map(|(send, connection)| (send, state, connection))
         }

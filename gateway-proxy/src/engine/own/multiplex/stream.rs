@@ -100,9 +100,9 @@ impl Stream {
         self.place.let_rest(now);
     }
 
-    /// Nothing came back in time.
-    pub(in crate::engine::own) fn doubt(&self) {
-        self.place.doubt();
+    /// Nothing came back in time; see [`Place::doubt`].
+    pub(in crate::engine::own) fn doubt(&self, now: u64, least_ms: u64) {
+        self.place.doubt(now, least_ms);
     }
 
     // === the request ===
@@ -199,6 +199,7 @@ impl Stream {
             Ok(response) => response.into_parts(),
             Err(error) => return Poll::Ready(Err(Lost::of(&error))),
         };
+        self.place.is_answered();
         (self.response, self.body) = (None, Some(body));
         Poll::Ready(read(&Response::from_parts(parts, ()), head))
     }
@@ -258,7 +259,10 @@ impl Stream {
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         let body = self.body.as_mut().ok_or(Lost::Closed)?;
         match ready!(body.poll_data(cx)) {
-            Some(Ok(data)) => self.held = data,
+            Some(Ok(data)) => {
+                self.place.is_answered();
+                self.held = data;
+            }
             Some(Err(error)) => return Poll::Ready(Err(Lost::of(&error))),
             None => {
                 let fields = ready!(body.poll_trailers(cx)).map_err(|error| Lost::of(&error))?;
