@@ -45,3 +45,22 @@ impl Dice {
         Duration::from_millis(self.next() % most.saturating_add(1).max(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_spread_over_all_that_is_allowed() {
+        let mut dice = Dice::seeded(7);
+        let most = Duration::from_millis(9);
+        let mut counts = [0_u32; 10];
+        for _ in 0..10_000 {
+            let time = dice.up_to(most);
+            assert!(time <= most);
+            counts[time.as_millis() as usize] += 1;
+        }
+        assert!(counts.iter().all(|n| (850..1_150).contains(n)), "{counts:?}");
+        assert_eq!(dice.up_to(Duration::ZERO), Duration::ZERO);
+    }
+}

@@ -90,10 +90,15 @@ impl Tries {
         patience.is_some_and(|s| Duration::from_secs(s) > self.settings.max_backoff)
     }
 
+    /// The longest pause before the next: it doubles each time. Of that, a random part is waited ("full jitter" in
+    /// "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
     fn ceiling(&self) -> Duration {
-        let doubled = self.settings.base_backoff.saturating_mul(1 << self.made.min(16));
-        doubled.min(self.settings.max_backoff)
+        backoff(self.settings.base_backoff, self.settings.max_backoff, self.made)
     }
+}
+
+fn backoff(base: Duration, most: Duration, made: u32) -> Duration {
+    base.saturating_mul(1 << made.min(16)).min(most)
 }
 
 impl<C: Reusable> Shared<C> {
@@ -126,5 +131,18 @@ impl<C: Reusable> Shared<C> {
         tries.last = chosen.place;
         self.metrics.tries.add(1);
         Ok(chosen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_with_each_try_up_to_the_most() {
+        let ms = Duration::from_millis;
+        let pauses: Vec<_> = (0..6).map(|made| backoff(ms(25), ms(250), made)).collect();
+        assert_eq!(pauses, [ms(25), ms(50), ms(100), ms(200), ms(250), ms(250)]);
+        assert_eq!(backoff(ms(25), Duration::MAX, u32::MAX), ms(25 << 16));
     }
 }

@@ -166,7 +166,7 @@ metrics! {
     LOG_DROPPED = MetricDef::counter(
         "gateway_access_log_dropped_total",
         "lines",
-        "Lines of the access log that were dropped, because the writer was behind.",
+        "Lines of the access log that were dropped, because the writer was behind, or could not write.",
     );
     TLS_RELOADS = MetricDef::counter(
         "gateway_tls_reloads_total",

@@ -98,6 +98,11 @@ async fn nothing_that_would_be_another_request_in_http_1_1_reaches_a_backend() {
         }
     }
     assert_eq!(besieged.backend.connections(), 0);
+    let mut raw = besieged.raw().await;
+    raw.send(&frame(HEADERS, BOTH, 1, &fields(START))).await;
+    let answer = raw.next_of(HEADERS).await.expect("a response to what they were made of");
+    assert_eq!(answer.payload.first(), OK.first());
+    drop(raw);
     besieged.stands("").await;
 }
 

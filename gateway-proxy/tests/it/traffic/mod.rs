@@ -3,6 +3,7 @@
 mod browsers;
 mod faults;
 mod limits;
+mod logs;
 
 use std::net::SocketAddr;
 

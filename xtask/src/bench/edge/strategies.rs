@@ -39,7 +39,8 @@ const HAPROXY: [&str; 3] = ["roundrobin", "leastconn", "random"];
 pub(super) async fn run(bench: &Bench<'_>) -> Result<String> {
     let mut text = format!(
         "## Strategies with one slow backend\n\n{RATE:.0} requests a second to five backends, one of which takes {} ms; 64 \
-         connections. A hash by the client's address, or of a header that is absent, has one key: all go to one backend.\n\n\
+         connections. A hash by the client's address has one key: all go to one backend. The header of `hash` is absent: \
+         such requests go in turn.\n\n\
          | proxy | strategy | CPU µs/request | p50 µs | p99 µs | to the slow one | failed |\n|---|---|---|---|---|---|---|\n",
         SLOW.as_millis()
     );

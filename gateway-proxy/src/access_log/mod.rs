@@ -1,7 +1,9 @@
 //! The access log: one JSON object a line, written by a thread of its own, so that no core waits for a disk
-//! or a pipe. Where the writer is behind, lines are dropped and counted.
+//! or a pipe. Where the writer is behind, or can't write, lines are dropped and counted.
 
-use std::io::{self, BufWriter, Write};
+mod sink;
+
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use hotswap_matcher::Routed;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 
+use self::sink::Sink;
 use crate::config::RouteEntry;
 use crate::metrics::ControlMetrics;
 use crate::reason::Reason;
@@ -22,6 +25,8 @@ use crate::rollout::Met;
 
 /// Lines that wait for the writer at most.
 const CAPACITY: usize = 8_192;
+/// Bytes that are written at once, about.
+const PIECE: usize = 64 * 1024;
 
 /// What is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,14 +120,12 @@ impl AccessLog {
         clock: impl Clock,
         metrics: Arc<ControlMetrics>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
-        let sink: Box<dyn Write + Send> = match path {
-            Some(path) => Box::new(std::fs::File::options().create(true).append(true).open(path)?),
-            None => Box::new(io::stdout()),
-        };
+        let sink = Sink::open(path.map(PathBuf::as_path), clock.now())?;
+        let counted = Arc::clone(&metrics);
         let (lines, entries) = sync_channel(CAPACITY);
         let writer = std::thread::Builder::new()
             .name("access-log".into())
-            .spawn(move || write_all(&entries, BufWriter::new(sink), &clock))?;
+            .spawn(move || write_all(&entries, sink, &clock, &counted))?;
         Ok((Self { mode, lines, metrics }, writer))
     }
 
@@ -143,18 +146,21 @@ impl AccessLog {
     }
 }
 
-fn write_all(entries: &Receiver<Entry>, mut sink: impl Write, clock: &impl Clock) {
+fn write_all(entries: &Receiver<Entry>, mut sink: Sink, clock: &impl Clock, metrics: &ControlMetrics) {
+    let mut buffer = Vec::with_capacity(PIECE);
     while let Ok(first) = entries.recv() {
         let now = clock.now();
-        let mut next = Some(first);
+        let (mut next, mut lines) = (Some(first), 0);
+        buffer.clear();
         while let Some(entry) = next {
-            if write_line(&mut sink, &entry, now).is_err() {
-                return;
+            // Into memory: it does not fail.
+            if write_line(&mut buffer, &entry, now).is_ok() {
+                lines += 1;
             }
-            next = entries.try_recv().ok();
+            next = if buffer.len() < PIECE { entries.try_recv().ok() } else { None };
         }
-        if sink.flush().is_err() {
-            return;
+        if !sink.write(&buffer, now) {
+            metrics.log_dropped.fetch_add(lines, Ordering::Relaxed);
         }
     }
 }
