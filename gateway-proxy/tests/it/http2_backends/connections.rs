@@ -181,6 +181,29 @@ async fn a_backend_that_refuses_all_is_asked_a_few_times() {
 }
 
 #[tokio::test]
+async fn a_backend_that_refuses_all_gets_no_more_connections_for_it() {
+    let asked = Arc::new(Semaphore::new(0));
+    let count = Arc::clone(&asked);
+    let backend = Backend2::each(move |mut asked| {
+        count.add_permits(1);
+        async move { asked.respond.send_reset(Reason::REFUSED_STREAM) }
+    })
+    .await;
+    let gateway = before(backend.address);
+    let mut clients = Vec::new();
+    for _ in 0..12 {
+        let mut client = gateway.connect().await;
+        client.send(GET).await;
+        clients.push(client);
+        in_time("reach the backend", asked.acquire()).await.expect("open").forget();
+    }
+    for client in &mut clients {
+        assert_eq!(client.response().await.reason(), Some("BACKEND_CLOSED"));
+    }
+    assert!(backend.connections() <= 2, "{}", backend.connections());
+}
+
+#[tokio::test]
 async fn a_connection_that_says_nothing_gets_no_second_request() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("addr");

@@ -208,12 +208,19 @@ impl Lines {
         None
     }
 
+    /// Connections that there may be. A backend that refuses streams says that it has too much to do: it gets no more of
+    /// them than one and a spare, for the case that it was the first alone that it meant.
+    fn most(&self, now: u64) -> usize {
+        let rests = self.open.borrow().iter().any(|line| line.state.rests_until.get() > now);
+        if rests { 2 } else { MOST }
+    }
+
     /// Waits for what takes the next stream: `Some` is a connection that is being opened, by this call or another.
     fn join(&self, backend: &Backend, core: &Rc<Core>, timeout: Duration) -> Option<Waiting> {
         let mut opening = self.opening.borrow_mut();
         let joined = match opening.iter().find(|o| o.waiting.get() < guess(&self.usual)) {
             Some(joined) => Rc::clone(joined),
-            None if self.open.borrow().len() + opening.len() >= MOST => return None,
+            None if self.open.borrow().len() + opening.len() >= self.most(core.timers.now()) => return None,
             None => {
                 let new = Rc::<Opening>::default();
                 opening.push(Rc::clone(&new));
@@ -265,10 +272,13 @@ pub(in crate::engine::own) async fn wait(
                 return Ok(Link::Stream(Box::new(stream)));
             }
             let waiting = lines.join(&backend, &core, timeout);
+            let Some(Waiting(opening)) = &waiting else {
+                // Nobody says that a rest is over.
+                let _ = tokio::time::timeout(Duration::from_millis(REST_MS), changed).await;
+                continue;
+            };
             changed.await;
-            if let Some(Waiting(opening)) = &waiting
-                && let Some(reason) = opening.failed.get()
-            {
+            if let Some(reason) = opening.failed.get() {
                 return Err(reason);
             }
         }
