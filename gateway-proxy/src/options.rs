@@ -172,7 +172,8 @@ pub struct GatewayOptions {
     #[arg(long, env = "HOTSWAP_HTTP2_STREAM_WINDOW", value_name = "BYTES", default_value_t = 256 * 1024)]
     pub http2_stream_window: u32,
 
-    /// The same for all requests of a connection together.
+    /// The same for all requests of a connection together. Where another proxy carries many users over one connection,
+    /// make it the window of a stream times the streams: else a few uploads that no backend takes hold back all others.
     #[arg(long, env = "HOTSWAP_HTTP2_CONNECTION_WINDOW", value_name = "BYTES", default_value_t = 1024 * 1024)]
     pub http2_connection_window: u32,
 

@@ -8,9 +8,9 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use crate::case::{Case, shown};
 
 /// Small enough that both are reached.
-const LIMITS: HeadLimits = HeadLimits { bytes: 1_024, headers: 16 };
+pub(crate) const LIMITS: HeadLimits = HeadLimits { bytes: 1_024, headers: 16 };
 /// What comes out may be longer: lengths are written out, and a hop adds to it.
-const WIDE: HeadLimits = HeadLimits { bytes: 64 * 1024, headers: 100 };
+pub(crate) const WIDE: HeadLimits = HeadLimits { bytes: 64 * 1024, headers: 100 };
 
 /// How a head is read: `Ok(None)`: it has not come whole.
 type Read<'a> = &'a dyn Fn(&[u8], &mut Head) -> Result<Option<usize>, ()>;
@@ -68,7 +68,7 @@ fn no_part_is_a_head(bytes: &[u8], read: Read<'_>) {
 }
 
 /// Other libraries take the fields too.
-fn fields_are_sound(head: &Head) {
+pub(crate) fn fields_are_sound(head: &Head) {
     for (name, value) in head.iter() {
         let lower = HeaderName::from_bytes(name).is_ok_and(|n| n.as_str().as_bytes() == name);
         assert!(lower, "name {}", shown(name));

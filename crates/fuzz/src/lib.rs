@@ -16,6 +16,7 @@
 //! | `responses` | a backend's connection | what a client sees is what it would see behind hyper, or a refusal |
 //! | `state_files` | a gateway's folder | what is loaded is whole and has no name twice |
 //! | `proxy_header` | a header of the PROXY protocol | pieces do not change the verdict; it is written in one way |
+//! | `told` | heads that HTTP/2 tells, and trailers | written as HTTP/1.1 they read as the same, and nothing more |
 //! | `control_text` | names, filters, page tokens | what is taken is written as it was read |
 
 mod case;
@@ -29,6 +30,7 @@ mod requests;
 mod responses;
 mod state_files;
 mod target;
+mod told;
 
 pub use chunked::chunked;
 pub use control_text::control_text;
@@ -39,6 +41,7 @@ pub use requests::requests;
 pub use responses::responses;
 pub use state_files::state_files;
 pub use target::target;
+pub use told::told;
 
 /// What is fuzzed.
 pub type Target = fn(&[u8]);
@@ -55,4 +58,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("state_files", state_files),
     ("control_text", control_text),
     ("proxy_header", proxy_header),
+    ("told", told),
 ];
