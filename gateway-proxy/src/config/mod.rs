@@ -216,6 +216,11 @@ impl Compiled {
         self.routes.iter().filter(|route| route.arm() != Some(Arm::Candidate))
     }
 
+    /// The same, and their candidates.
+    pub fn entries(&self) -> impl Iterator<Item = &Arc<RouteEntry>> {
+        self.routes.iter()
+    }
+
     /// Every pool that is live, and the inline backends of routes; candidates of rollouts are left out.
     pub fn pools(&self) -> impl Iterator<Item = &Arc<PoolEntry>> {
         self.pools.iter().filter(|pool| pool.is_live)

@@ -9,6 +9,7 @@
 //!   control plane ◄─Explained── discover ◄──┘
 //! ```
 
+mod arms;
 mod cores;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,7 +23,8 @@ use hotswap_route_wire::{
     Described, NEAR_MISSES, backend_tls_to_wire, explanation_to_wire, load_balancing_to_wire,
 };
 
-pub use cores::{Cores, Question};
+use self::arms::Foretold;
+pub use self::cores::{Cores, Question};
 
 use crate::backend_state::{BreakerState, Hold, View, clock};
 use crate::balance::Wish;
@@ -72,7 +74,9 @@ struct Matched {
 }
 
 fn matched(config: &Compiled, described: &Described) -> Matched {
-    let found = explain(config.routes().map(Arc::as_ref), described, NEAR_MISSES);
+    let foretold = Foretold { config, described };
+    let entries = config.entries().map(Arc::as_ref).filter(|entry| foretold.admits(entry));
+    let found = explain(entries, described, NEAR_MISSES);
     let route = found.taken.as_ref().map(|taken| taken.route);
     let mut told = explanation_to_wire(found, config.revision().unwrap_or_default());
     told.digest = config.digest().to_bytes().to_vec().into();
@@ -87,6 +91,7 @@ fn matched(config: &Compiled, described: &Described) -> Matched {
         told.gateway_reason = reason.code().to_owned();
         return Matched { told, pool: None };
     }
+    told.rollouts.extend(foretold.outlook(route.and_then(|route| route.part())));
     if let Some(traffic) = route.and_then(|route| route.traffic()) {
         let outlooks = traffic.outlook(described, described.client());
         let refused = outlooks.iter().find_map(|o| o.refused);
@@ -97,7 +102,8 @@ fn matched(config: &Compiled, described: &Described) -> Matched {
         }
     }
     let Some(slot) = route.and_then(|route| route.pool()) else { return Matched { told, pool: None } };
-    let Some(pool) = config.pool(slot) else {
+    told.rollouts.extend(foretold.outlook(config.pool(slot).and_then(|pool| pool.part())));
+    let Some((slot, pool)) = foretold.pool(slot) else {
         told.gateway_reason = Reason::PoolMissing.code().to_owned();
         return Matched { told, pool: None };
     };
@@ -119,10 +125,14 @@ fn wish(pool: &PoolEntry, described: &Described) -> Option<Wish> {
     if needs_client && described.client().is_none() {
         return None;
     }
+    let trusted = TrustedProxies::default();
+    Some(Wish::of(balancing, pool.sticky(), described, sender_of(described, &trusted)))
+}
+
+/// The address that was told is the client's already: nobody is trusted to tell another.
+fn sender_of<'a>(described: &Described, trusted: &'a TrustedProxies) -> Sender<'a> {
     let peer = described.client().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    // The address that was told is the client's already.
-    let sender = Sender { peer, trusted: &TrustedProxies::default() };
-    Some(Wish::of(balancing, pool.sticky(), described, sender))
+    Sender { peer, trusted }
 }
 
 /// Adds the backends, and what the cores would choose.

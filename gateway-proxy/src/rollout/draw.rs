@@ -115,6 +115,25 @@ impl Rollout {
         }
     }
 
+    /// The revision that a request meets, without drawing; `None`: chance decides, since it has no key.
+    pub fn foretell(&self, head: &impl RequestHead, sender: Sender<'_>) -> Option<Arm> {
+        self.foretell_of_all().or_else(|| {
+            let has_key = self.sticky_key().is_some_and(|key| self.hash_of(key, head, sender).is_some());
+            let is_certain = has_key || !matches!(self.exposure(), Exposure::Share(_));
+            is_certain.then(|| self.draw(head, sender, || 0).arm)
+        })
+    }
+
+    /// The same, where it is the same for all requests.
+    pub fn foretell_of_all(&self) -> Option<Arm> {
+        match self.exposure() {
+            Exposure::Nobody | Exposure::Shadow(_) => Some(Arm::Baseline),
+            Exposure::Share(bps) if u64::from(*bps) >= ALL_BPS => Some(Arm::Candidate),
+            Exposure::Share(0) => Some(Arm::Baseline),
+            Exposure::Share(_) | Exposure::Cohort(_) => None,
+        }
+    }
+
     /// The hash of a request's key; `None`: it has none. Of several values the first counts.
     fn hash_of(&self, key: &RequestKey, head: &impl RequestHead, sender: Sender<'_>) -> Option<u64> {
         let mut hash = None;

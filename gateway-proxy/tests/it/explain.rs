@@ -2,15 +2,18 @@
 
 use std::net::SocketAddr;
 
+use hotswap_api::gateway::v1::candidate::{Exposure, Spec as Beside};
 use hotswap_api::gateway::v1::resource::Spec;
 use hotswap_api::gateway::v1::watch_config_request::Message as FromProxy;
 use hotswap_api::gateway::v1::watch_config_response::Message as ToProxy;
-use hotswap_api::gateway::v1::{Explain, Explained, Resource};
+use hotswap_api::gateway::v1::{Candidate, Explain, Explained, Resource};
+use hotswap_api::rollout::v1::{Cohort, cohort};
 use hotswap_api::route::v1 as wire;
 use hotswap_api::route::v1::backend_outlook::Obstacle;
 
 use crate::control::*;
 use crate::gateway_process::two_backends;
+use crate::rollouts_watch::{ROLLOUT, by_user, pool_with};
 use crate::support::*;
 use crate::watch::Watching;
 
@@ -208,4 +211,69 @@ async fn revision_digest_and_reason_are_those_of_what_is_served() {
     assert_eq!(explain(&mut stream, describe("/a/../b")).await.gateway_reason, "BAD_PATH");
     let bad = asked(&mut stream, describe("no path")).await;
     assert!(bad.explanation.is_none() && bad.problem.contains("path"), "{bad:?}");
+}
+
+fn with_cookie(cookie: &str) -> wire::ExplainRequestRequest {
+    let headers = vec![wire::Header { name: "cookie".into(), value: cookie.into() }];
+    wire::ExplainRequestRequest { headers, ..describe("/") }
+}
+
+#[tokio::test]
+async fn the_revision_of_a_pool_that_a_user_would_meet_is_told() {
+    let (a, b) = two_backends().await;
+    let pool = by_user(pool_with(1, a.address, b.address, Exposure::ShareBps(4_000)));
+    let (_control, watching, mut stream) = serving(pool, &[]).await;
+    let mut met = std::collections::BTreeSet::new();
+    for n in 0..30 {
+        let cookie = format!("user=u{n}");
+        let told = explain(&mut stream, with_cookie(&cookie)).await;
+        let request = format!("GET / HTTP/1.1\r\nhost: h\r\ncookie: {cookie}\r\n\r\n");
+        let (arm, address) = match watching.gateway.ask(&request).await.text().as_str() {
+            "a" => ("baseline", a.address),
+            _ => ("candidate", b.address),
+        };
+        assert_eq!(told.rollouts.len(), 1);
+        let outlook = &told.rollouts[0];
+        assert_eq!((outlook.arm.as_str(), &told.backend_address), (arm, &address.to_string()));
+        assert_eq!((outlook.rollout.as_str(), outlook.resource.as_str()), (ROLLOUT, "pools/p"));
+        assert_eq!(outlook.message, "40 % of users meet the candidate, told apart by the cookie user");
+        met.insert(arm);
+    }
+    assert_eq!(met.len(), 2);
+    let unknown = explain(&mut stream, describe("/")).await;
+    assert_eq!((unknown.rollouts[0].arm.as_str(), unknown.backend_address), ("", a.address.to_string()));
+}
+
+#[tokio::test]
+async fn the_revision_of_a_route_that_a_cohort_would_meet_is_told() {
+    let backend = Backend::echo().await;
+    let Some(Spec::Route(other)) = to_the_pool(2).spec else { panic!("a route") };
+    let redirect =
+        wire::Redirect { path: Some(wire::redirect::Path::FullPath("/new".into())), ..Default::default() };
+    let other = wire::Route { action: Some(wire::route::Action::Redirect(redirect)), ..other };
+    let key = cohort::Key::Header("x-tier".into());
+    let cohort = Cohort { key: Some(key), values: vec!["gold".into()] };
+    let candidate = Candidate {
+        rollout: ROLLOUT.into(),
+        epoch: 1,
+        spec: Some(Beside::Route(other)),
+        exposure: Some(Exposure::Cohort(cohort)),
+        ..Candidate::default()
+    };
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let _watching = Watching::start(control.address, &[]);
+    let (mut stream, _) = control.stream().await;
+    let route = Resource { candidate: Some(candidate), ..to_the_pool(1) };
+    let nonce = stream.say(whole(1, vec![pool(1, backend.address), route])).await;
+    stream.acknowledged(&nonce).await;
+    let headers = vec![wire::Header { name: "x-tier".into(), value: "gold".into() }];
+    let gold = wire::ExplainRequestRequest { headers, ..describe("/") };
+    let told = explain(&mut stream, gold).await;
+    assert_eq!((told.route.as_str(), told.pool.as_str()), ("routes/r", ""), "it is redirected");
+    assert_eq!(
+        (told.rollouts[0].arm.as_str(), told.rollouts[0].resource.as_str()),
+        ("candidate", "routes/r")
+    );
+    let told = explain(&mut stream, describe("/")).await;
+    assert_eq!((told.pool.as_str(), told.rollouts[0].arm.as_str()), ("pools/p", "baseline"));
 }

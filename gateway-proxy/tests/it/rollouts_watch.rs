@@ -32,7 +32,7 @@ pub fn pool_with(version: i64, baseline: SocketAddr, candidate: SocketAddr, expo
     Resource { candidate: Some(candidate), ..pool(version, baseline) }
 }
 
-fn by_user(mut resource: Resource) -> Resource {
+pub fn by_user(mut resource: Resource) -> Resource {
     let key = rollout::sticky_key::Kind::Cookie("user".into());
     let candidate = resource.candidate.as_mut().expect("a candidate");
     candidate.sticky_key = Some(rollout::StickyKey { kind: Some(key) });

@@ -2,7 +2,8 @@
 //! how its backends stand and which it would choose.
 
 use hotswap_api::route::v1::{
-    BackendOutlook, ExplainRequestRequest, ExplainRequestResponse, Header, LoadBalancing, TrafficOutlook,
+    BackendOutlook, ExplainRequestRequest, ExplainRequestResponse, Header, LoadBalancing, RolloutOutlook,
+    TrafficOutlook,
 };
 use tonic::codegen::http::Uri;
 
@@ -75,6 +76,12 @@ fn outlook(outlook: &TrafficOutlook) -> String {
     }
 }
 
+/// Which revision a rollout would have the request meet.
+fn met(outlook: &RolloutOutlook) -> String {
+    let arm = if outlook.arm.is_empty() { "by chance" } else { &outlook.arm };
+    format!("{} of {}: {arm}; {}", outlook.rollout, outlook.resource, outlook.message)
+}
+
 /// The explanation for people.
 fn words(request: &ExplainRequestRequest, told: &ExplainRequestResponse, view: View) -> String {
     let or = |text: &str, none: &str| vec![if text.is_empty() { none } else { text }.to_owned()];
@@ -89,6 +96,7 @@ fn words(request: &ExplainRequestRequest, told: &ExplainRequestResponse, view: V
         lines.push(("TLS", told.backend_tls.iter().map(crate::words::backend_tls).collect()));
         lines.push(("Backend", or(&told.backend_address, &turns(request, told))));
     }
+    lines.push(("Rollouts", told.rollouts.iter().map(met).collect()));
     lines.push(("Traffic", told.traffic.iter().map(outlook).collect()));
     lines.push(("Answers itself", vec![told.gateway_reason.clone()]));
     lines.push(("Decided by", or(&told.decided_by, "nothing matches")));

@@ -1739,6 +1739,26 @@ pub struct ExplainRequestResponse {
     /// How the proxy reaches the backends with TLS. Absent: without.
     #[prost(message, optional, tag = "13")]
     pub backend_tls: ::core::option::Option<BackendTls>,
+    /// The rollouts that the request would meet, the route's before the pool's. Empty: none is under way.
+    #[prost(message, repeated, tag = "14")]
+    pub rollouts: ::prost::alloc::vec::Vec<RolloutOutlook>,
+}
+/// What a rollout that is under way would do with a request.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RolloutOutlook {
+    /// "rollouts/{rollout}".
+    #[prost(string, tag = "1")]
+    pub rollout: ::prost::alloc::string::String,
+    /// What it changes, "routes/{route}" or "pools/{pool}".
+    #[prost(string, tag = "2")]
+    pub resource: ::prost::alloc::string::String,
+    /// The revision that the request would meet, "baseline" or "candidate". Empty: chance decides; the rest of the
+    /// explanation is then of the baseline.
+    #[prost(string, tag = "3")]
+    pub arm: ::prost::alloc::string::String,
+    /// Who meets the candidate, in words.
+    #[prost(string, tag = "4")]
+    pub message: ::prost::alloc::string::String,
 }
 /// What one traffic feature of a route would do with a request now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
