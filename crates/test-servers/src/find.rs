@@ -9,6 +9,9 @@ use crate::Unavailable;
 const JAEGER: &str = "HOTSWAP_TEST_JAEGER";
 /// Where `h2spec` is.
 const H2SPEC: &str = "HOTSWAP_TEST_H2SPEC";
+/// Where the client and the server of gRPC's interoperability tests are.
+const INTEROP_CLIENT: &str = "HOTSWAP_TEST_INTEROP_CLIENT";
+const INTEROP_SERVER: &str = "HOTSWAP_TEST_INTEROP_SERVER";
 
 /// Where Debian keeps PostgreSQL, a folder for each major version.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -94,6 +97,19 @@ pub fn jaeger_program() -> Result<PathBuf, Unavailable> {
 /// [`Unavailable::NotBuilt`] where it is not said, or not so.
 pub fn h2spec_program() -> Result<PathBuf, Unavailable> {
     named("h2spec", H2SPEC)
+}
+
+/// The client of gRPC's interoperability tests, where `HOTSWAP_TEST_INTEROP_CLIENT` says it is. No package brings it.
+///
+/// # Errors
+/// [`Unavailable::NotBuilt`] where it is not said, or not so.
+pub fn interop_client_program() -> Result<PathBuf, Unavailable> {
+    named("grpc-interop-client", INTEROP_CLIENT)
+}
+
+/// Their server, likewise by `HOTSWAP_TEST_INTEROP_SERVER`.
+pub(crate) fn interop_server_program() -> Result<PathBuf, Unavailable> {
+    named("grpc-interop-server", INTEROP_SERVER)
 }
 
 /// A program whose place a variable says.

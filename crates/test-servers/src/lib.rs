@@ -1,10 +1,10 @@
-//! Real PostgreSQL, Redis, Jaeger, Prometheus and mail servers for tests and benchmarks: private, quick to start, and
-//! gone with whoever started them.
+//! Real PostgreSQL, Redis, Jaeger, Prometheus, mail and gRPC servers for tests and benchmarks: private, quick to start,
+//! and gone with whoever started them.
 //!
 //! ```text
 //!   Postgres::start ──► initdb, postgres ─┐   a folder of its own, a unix socket in it
 //!   Redis::start    ──► redis-server ─────┤   stop, kill -9, freeze, start again at the same address
-//!   Jaeger, Prometheus, Smtp::start ──────┤   on free ports of the loopback
+//!   Jaeger, Prometheus, Smtp, Interop ─────┤   on free ports of the loopback
 //!                                         │
 //!   Folder ──► keeper.sh ◄── a pipe ──────┘   when the pipe closes, in whatever way its owner ended,
 //!                                             the keeper kills what runs in the folder and removes it
@@ -17,6 +17,7 @@
 mod find;
 mod folder;
 mod http;
+mod interop;
 mod jaeger;
 mod postgres;
 mod process;
@@ -27,10 +28,11 @@ mod smtp;
 mod user;
 
 pub use find::{
-    h2spec_program, jaeger_program, postgres_programs, prometheus_program, redis_program, smtp_program,
-    tmux_program, varnishtest_program,
+    h2spec_program, interop_client_program, jaeger_program, postgres_programs, prometheus_program,
+    redis_program, smtp_program, tmux_program, varnishtest_program,
 };
 pub use http::get as http_get;
+pub use interop::Interop;
 pub use jaeger::Jaeger;
 pub use postgres::{Postgres, PostgresOptions, sql};
 pub use process::Frozen;

@@ -21,6 +21,7 @@ mod failures;
 mod fleet_limits;
 mod gateway_process;
 mod grpc;
+mod grpc_interop;
 mod h2spec;
 mod health;
 mod hostile;

@@ -27,6 +27,13 @@ const ARGS: [&str; 8] = [
     "--client-idle-ms",
     "400",
 ];
+/// What its part of the page of `cargo xtask conformance` begins with.
+const PART: &str = "
+## HTTP/1.1: scripts of our own (`gateway-proxy/tests/vtc`), played by varnishtest
+
+| engine | scripts that hold |
+|---|---|
+";
 /// The servers' ports begin here: below those that the kernel gives out.
 const PORTS: u16 = 20_080;
 
@@ -67,26 +74,30 @@ fn play(program: &Path, engine: &str, script: &Path) -> Option<String> {
     (!told.status.success()).then(|| format!("{engine}: {}\n{}", script.display(), shown()))
 }
 
-/// Plays the scripts of a folder.
-fn play_all(engine: &str, folder: &str) {
-    let Some(program) = required(varnishtest_program()) else { return };
+/// Plays the scripts of a folder; how many there are.
+fn play_all(engine: &str, folder: &str) -> usize {
+    let Some(program) = required(varnishtest_program()) else { return 0 };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vtc").join(folder);
     let scripts = scripts(&folder);
     let failed: Vec<String> = scripts.iter().filter_map(|script| play(&program, engine, script)).collect();
     assert!(failed.is_empty(), "{} of {} failed\n{}", failed.len(), scripts.len(), failed.join("\n"));
+    scripts.len()
 }
 
 #[test]
 fn scripts_hold_on_the_own_engine() {
-    play_all("own", "");
+    let played = play_all("own", "");
+    record("varnishtest-1", &format!("{PART}| own | {played} |\n"));
 }
 
 #[test]
 fn scripts_hold_on_the_engine_on_hyper() {
-    play_all("hyper", "");
+    let played = play_all("hyper", "");
+    record("varnishtest-3", &format!("| hyper | {played} |\n"));
 }
 
 #[test]
 fn scripts_of_more_strictness_hold_on_the_own_engine() {
-    play_all("own", "own");
+    let played = play_all("own", "own");
+    record("varnishtest-2", &format!("| own, where it is stricter | {played} |\n"));
 }

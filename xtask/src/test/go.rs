@@ -12,13 +12,15 @@ use crate::say;
 /// A program, and the module that it is built from.
 #[derive(Clone, Copy)]
 pub(super) struct GoTool {
-    name: &'static str,
+    pub(super) name: &'static str,
     module: &'static str,
     version: &'static str,
     /// The folder of its main package in the module.
     package: &'static str,
     /// Of a module that says not by itself what it needs: what that is.
     needs: &'static [&'static str],
+    /// The variable that tests find it by.
+    variable: Option<&'static str>,
 }
 
 /// The last release of Jaeger 1: one program that takes spans and shows them. It takes some minutes to build, once.
@@ -28,6 +30,7 @@ pub(super) const JAEGER: GoTool = GoTool {
     version: "v1.76.0",
     package: "./cmd/all-in-one",
     needs: &[],
+    variable: Some("HOTSWAP_TEST_JAEGER"),
 };
 
 /// What the guides call the services with.
@@ -37,6 +40,7 @@ pub(super) const GRPCURL: GoTool = GoTool {
     version: "v1.9.3",
     package: "./cmd/grpcurl",
     needs: &[],
+    variable: None,
 };
 
 /// Asks a server of HTTP/2 whether it keeps to the RFCs. The last release that the Go modules have.
@@ -46,7 +50,27 @@ pub(super) const H2SPEC: GoTool = GoTool {
     version: "v2.2.1+incompatible",
     package: "./cmd/h2spec",
     needs: &["github.com/fatih/color v1.19.0", "github.com/spf13/cobra v1.10.2", "golang.org/x/net v0.62.0"],
+    variable: Some("HOTSWAP_TEST_H2SPEC"),
 };
+
+/// The client and the server that those who make gRPC ask its implementations with. They take some minutes to build, once.
+pub(super) const INTEROP_CLIENT: GoTool = GoTool {
+    name: "grpc-interop-client",
+    module: "google.golang.org/grpc",
+    version: "v1.85.0",
+    package: "./interop/client",
+    needs: &[],
+    variable: Some("HOTSWAP_TEST_INTEROP_CLIENT"),
+};
+pub(super) const INTEROP_SERVER: GoTool = GoTool {
+    name: "grpc-interop-server",
+    package: "./interop/server",
+    variable: Some("HOTSWAP_TEST_INTEROP_SERVER"),
+    ..INTEROP_CLIENT
+};
+
+/// Those that tests start.
+pub(super) const OF_TESTS: [GoTool; 4] = [JAEGER, H2SPEC, INTEROP_CLIENT, INTEROP_SERVER];
 
 impl Tools {
     /// The program, built where it is missing or not of the version wanted.
@@ -75,6 +99,16 @@ impl Tools {
         run(&mut build)?;
         fs::rename(&aside, &program)?;
         Ok(program)
+    }
+
+    /// Tells a command that runs tests where the program is.
+    ///
+    /// # Errors
+    /// As [`Self::go`].
+    pub(super) fn give(&self, tool: GoTool, command: &mut Command) -> Result<()> {
+        let program = self.go(tool)?;
+        tool.variable.map(|variable| command.env(variable, program));
+        Ok(())
     }
 }
 

@@ -21,7 +21,7 @@ use clap::builder::PossibleValuesParser;
 use crate::{codegen, docs, layers, say, status};
 use report::Row;
 use services::Services;
-use tools::{Tool, Tools};
+use tools::{GoTool, Tool, Tools};
 
 /// Options of `cargo xtask test`.
 #[derive(Args)]
@@ -74,14 +74,9 @@ const STAGES: &[Stage] = &[
     ("smtp", |job| job.services.smtp()),
     ("tmux", |job| job.services.tmux()),
     ("varnishtest", |job| job.services.varnishtest()),
-    ("jaeger", |job| match job.tools.go(tools::JAEGER) {
-        Ok(_) => Ok(Outcome::Passed),
-        Err(why) => Ok(Outcome::Skipped(format!("jaeger can't be built: {why:#}"))),
-    }),
-    ("h2spec", |job| match job.tools.go(tools::H2SPEC) {
-        Ok(_) => Ok(Outcome::Passed),
-        Err(why) => Ok(Outcome::Skipped(format!("h2spec can't be built: {why:#}"))),
-    }),
+    ("jaeger", |job| built(job, &[tools::JAEGER])),
+    ("h2spec", |job| built(job, &[tools::H2SPEC])),
+    ("grpc-interop", |job| built(job, &[tools::INTEROP_CLIENT, tools::INTEROP_SERVER])),
     ("tests", |job| tests(job, &[], &[])),
     // The same suites on the other database.
     ("tests-postgres", |job| match job.services.postgres()? {
@@ -146,6 +141,16 @@ fn with_tool(job: &Job, tool: Tool, args: &[&str]) -> Result<Outcome> {
     }
 }
 
+/// Builds what tests need.
+fn built(job: &Job, tools: &[GoTool]) -> Result<Outcome> {
+    for tool in tools {
+        if let Err(why) = job.tools.go(*tool) {
+            return Ok(Outcome::Skipped(format!("{} can't be built: {why:#}", tool.name)));
+        }
+    }
+    Ok(Outcome::Passed)
+}
+
 /// All tests of the workspace, or those of some packages, in the one build of all: on its own, a package would be built
 /// anew with other features of what it stands on. Those of a package start its own binaries, which cargo builds with
 /// them.
@@ -174,11 +179,9 @@ fn tests(job: &Job, packages: &[&str], variables: &[(&str, &str)]) -> Result<Out
         }
     };
     command.envs(variables.iter().copied());
-    if let Ok(jaeger) = job.tools.go(tools::JAEGER) {
-        command.env("HOTSWAP_TEST_JAEGER", jaeger);
-    }
-    if let Ok(h2spec) = job.tools.go(tools::H2SPEC) {
-        command.env("HOTSWAP_TEST_H2SPEC", h2spec);
+    for tool in tools::OF_TESTS {
+        // Its stage has told why it can't be had; tests that need it skip.
+        let _ = job.tools.give(tool, &mut command);
     }
     job.services.give(&mut command)?;
     let outcome = passes(command.current_dir(&job.root))?;

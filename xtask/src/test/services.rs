@@ -18,7 +18,7 @@ use super::debian::install;
 /// The server that tests make their databases in.
 const POSTGRES: &str = "HOTSWAP_TEST_POSTGRES_URL";
 /// Set, a test that can't have what it needs fails.
-const REQUIRE_ALL: &str = "HOTSWAP_REQUIRE_ALL";
+pub(super) const REQUIRE_ALL: &str = "HOTSWAP_REQUIRE_ALL";
 /// A file to which each test that skips itself adds a line.
 const SKIP_LOG: &str = "HOTSWAP_SKIP_LOG";
 

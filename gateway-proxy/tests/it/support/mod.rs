@@ -23,6 +23,13 @@ pub async fn in_time<F: Future>(what: &str, future: F) -> F::Output {
     }
 }
 
+/// Writes a part of the page that `cargo xtask conformance` makes, where that runs the tests.
+pub fn record(part: &str, text: &str) {
+    if let Some(folder) = std::env::var_os("HOTSWAP_CONFORMANCE_PARTS") {
+        std::fs::write(std::path::Path::new(&folder).join(part), text).expect("written");
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "a test's own task, which ends with it")]
 pub fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
 where
