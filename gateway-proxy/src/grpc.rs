@@ -15,6 +15,31 @@ const MESSAGE: &str = "grpc-message";
 /// The longest time that the header has, in ms: 8 digits.
 const LONGEST_MS: u64 = 99_999_999;
 
+/// What statuses are called, by their numbers; then any other number, and that there was none.
+pub(crate) const NAMES: [&str; 19] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+    "other",
+    "none",
+];
+const OTHER: usize = NAMES.len() - 2;
+const NONE: usize = NAMES.len() - 1;
+
 /// A status of gRPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code(u16);
@@ -45,6 +70,16 @@ impl Code {
     /// The one that a field says.
     pub(crate) fn read(value: &[u8]) -> Option<Self> {
         std::str::from_utf8(value).ok()?.parse().ok().map(Self)
+    }
+
+    /// What it is called.
+    pub(crate) fn name(self) -> &'static str {
+        NAMES.get(Self::place(Some(self))).copied().unwrap_or("other")
+    }
+
+    /// Where its name stands among [`NAMES`].
+    pub(crate) fn place(code: Option<Self>) -> usize {
+        code.map_or(NONE, |code| usize::from(code.0).min(OTHER))
     }
 
     /// Whether the server has failed, and not the caller: what is a status of 500 to 599 elsewhere.
@@ -223,6 +258,15 @@ mod tests {
         assert_eq!(failures, [2, 4, 12, 13, 14, 15]);
         let against: Vec<u16> = (0..20).filter(|n| Code(*n).outcome() >= 500).collect();
         assert_eq!(against, [2, 13, 14, 15]);
+    }
+
+    #[test]
+    fn every_number_has_a_name() {
+        let names = [(0, "OK"), (4, "DEADLINE_EXCEEDED"), (14, "UNAVAILABLE"), (16, "UNAUTHENTICATED")];
+        for (number, name) in names.into_iter().chain([(17, "other"), (u16::MAX, "other")]) {
+            assert_eq!(Code(number).name(), name);
+        }
+        assert_eq!(NAMES[Code::place(None)], "none");
     }
 
     #[test]

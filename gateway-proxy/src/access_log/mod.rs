@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use self::sink::Sink;
 use crate::config::RouteEntry;
+use crate::grpc::Code;
 use crate::metrics::ControlMetrics;
 use crate::reason::Reason;
 use crate::rollout::Met;
@@ -70,6 +71,8 @@ pub struct Entry {
     pub status: Option<StatusCode>,
     /// Why it failed.
     pub reason: Option<Reason>,
+    /// How it ended, where it is a call of gRPC that has a status.
+    pub code: Option<Code>,
     /// From head to end.
     pub took: Duration,
     /// Bytes of the response's body that were passed on.
@@ -100,6 +103,8 @@ struct Line<'a> {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_status: Option<&'static str>,
     ms: f64,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,6 +181,7 @@ fn write_line(sink: &mut impl Write, entry: &Entry, now: Timestamp) -> io::Resul
         backend: entry.backend.as_deref(),
         status: entry.status.map_or(0, |s| s.as_u16()),
         reason: entry.reason.map(Reason::code),
+        grpc_status: entry.code.map(Code::name),
         ms: (entry.took.as_secs_f64() * 1e6).round() / 1e3,
         bytes: entry.bytes,
         rollout: entry.met.rollouts(),
@@ -206,6 +212,7 @@ mod tests {
             backend: Some("b:80".into()),
             status: Some(StatusCode::BAD_GATEWAY),
             reason,
+            code: reason.map(Reason::grpc),
             took: Duration::from_micros(1_234),
             bytes: 7,
             met: Met::default(),
@@ -220,7 +227,8 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).expect("text"),
             "{\"time\":\"2023-11-14T22:13:20.5Z\",\"method\":\"GET\",\"host\":\"shop\",\"path\":\"/a\",\
-             \"backend\":\"b:80\",\"status\":502,\"reason\":\"BACKEND_CLOSED\",\"ms\":1.234,\"bytes\":7}\n"
+             \"backend\":\"b:80\",\"status\":502,\"reason\":\"BACKEND_CLOSED\",\"grpc_status\":\"UNAVAILABLE\",\
+             \"ms\":1.234,\"bytes\":7}\n"
         );
     }
 

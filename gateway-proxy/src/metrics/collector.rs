@@ -8,6 +8,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::{BUCKETS_US, CLASSES, ControlMetrics, CoreMetrics, Count, GatewayMetrics, Latency, declared};
+use crate::grpc;
 use crate::reason::Reason;
 
 /// Adds the cores up when it is asked.
@@ -65,6 +66,7 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
         one(declared::HTTP2_CONNECTIONS, |c| &c.http2_connections),
         one(declared::HTTP2_STREAMS, |c| &c.http2_streams),
         counter(declared::HTTP2_ENDED, ended),
+        calls(m),
         counter(declared::CONNECTS, connects),
         one(declared::REUSES, |c| &c.reuses),
         one(declared::RETRIES, |c| &c.retries),
@@ -98,6 +100,13 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
     all.push(one(declared::PROXY_HEADERS_REFUSED, |c| &c.proxy_headers_refused));
     all.extend(of_control(&m.control));
     all
+}
+
+fn calls(m: &GatewayMetrics) -> MetricFamily {
+    let of = |core: &CoreMetrics, i: usize| core.calls.get(i).map_or(0, Count::get);
+    let names = grpc::NAMES.into_iter().enumerate();
+    let samples = names.map(|(i, name)| (Some(name), m.cores.iter().map(|core| of(core, i)).sum()));
+    counter(declared::CALLS, samples.collect())
 }
 
 fn compression(m: &GatewayMetrics) -> [MetricFamily; 2] {

@@ -59,6 +59,11 @@ metrics! {
         name: "cause",
         values: "`flood`: too many frames that bring nothing, or too many resets; `protocol`: they broke HTTP/2",
     }]);
+    CALLS = MetricDef::counter("gateway_grpc_calls_total", "calls", "Calls of gRPC ended, by their status.")
+        .by(&[LabelDef {
+            name: "grpc_status",
+            values: "`OK`, `CANCELLED` and the like; `other`: a number without a name; `none`: it ended without one",
+        }]);
     CONNECTS = MetricDef::counter(
         "gateway_upstream_connects_total",
         "connections",

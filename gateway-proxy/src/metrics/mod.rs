@@ -21,6 +21,7 @@ pub use declared::METRICS;
 pub use rollouts::CollectedRollouts;
 pub use traffic::CollectedTraffic;
 
+use crate::grpc::{self, Code};
 use crate::reason::Reason;
 
 /// Upper bounds of the latency buckets, in µs.
@@ -75,6 +76,7 @@ pub struct CoreMetrics {
     classes: [Count; CLASSES.len()],
     failed: PerReason,
     requests: Latency,
+    calls: [Count; grpc::NAMES.len()],
     /// From the choice of a backend to the head of its response.
     pub backends: Latency,
     /// Connections of clients by HTTP/2.
@@ -177,6 +179,13 @@ impl CoreMetrics {
             count.add(1);
         }
         self.requests.add(took);
+    }
+
+    /// Counts the end of a call of gRPC; `code` is `None` where it had no status.
+    pub(crate) fn call_ended(&self, code: Option<Code>) {
+        if let Some(count) = self.calls.get(Code::place(code)) {
+            count.add(1);
+        }
     }
 }
 

@@ -218,6 +218,7 @@ impl Notes {
                 backend: record.backend.map(|b| b.text().clone()),
                 status: record.status,
                 reason: record.reason,
+                code: None,
                 took,
                 bytes: record.bytes,
                 met,

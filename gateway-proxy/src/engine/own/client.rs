@@ -214,6 +214,9 @@ impl<F: Front> Client<F> {
     pub(super) fn cut(&mut self, reason: Reason) -> Step {
         self.track.failure(reason);
         let is_told = self.track.is_call() && self.socket.fail(&self.late, reason);
+        if is_told {
+            self.track.told(reason.grpc());
+        }
         self.ending = if is_told { Ending::Plain } else { Ending::Abort };
         Step::End
     }

@@ -99,6 +99,7 @@ async fn a_deadline_that_passes_ends_the_call_and_is_not_the_backends_fault() {
     }
     let response = client.ask("POST /ok HTTP/1.1\r\ncontent-type: application/grpc\r\n\r\n").await;
     assert_eq!((response.status, response.trailers.as_str()), (200, "grpc-status: 0\n"));
+    gateway.counts("gateway_grpc_calls_total{grpc_status=\"DEADLINE_EXCEEDED\"} 2").await;
 }
 
 #[tokio::test]
@@ -117,6 +118,7 @@ async fn a_server_that_dies_within_a_stream_is_unavailable() {
     backend.end().await;
     let status = in_time("a status", answers.message()).await.expect_err("cut");
     assert_eq!((status.code(), reason(&status)), (Code::Unavailable, Some("BACKEND_CUT")), "{status:?}");
+    gateway.counts("gateway_grpc_calls_total{grpc_status=\"UNAVAILABLE\"} 1").await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod calls;
 mod checks;
+mod counts;
 mod failures;
 
 use std::convert::Infallible;

@@ -27,6 +27,11 @@ impl Track {
         self.note(|r| r.code = Some(code));
     }
 
+    /// The gateway ends a call of gRPC so, behind what has gone out.
+    pub(in crate::engine::own) fn told(&mut self, code: Code) {
+        self.note(|r| r.told = Some(code));
+    }
+
     /// What is to go out with the backend's response.
     pub(in crate::engine::own) fn keep_cookie(&mut self, cookie: Option<HeaderValue>) {
         self.note(|r| r.set_cookie = cookie);
@@ -95,6 +100,10 @@ impl Track {
         // How long people stay connected says nothing of how fast anything answers, nor how they leave.
         let answered = record.switched.unwrap_or(took);
         core.metrics.ended(record.status, record.reason, answered);
+        let code = record.told.or(record.code);
+        if record.is_call {
+            core.metrics.call_ended(code);
+        }
         let (arms, in_rollout) = (record.arms, record.route.as_ref().filter(|_| !record.arms.is_empty()));
         if let Some((config, _)) = in_rollout {
             let (status, reason) = (record.status, record.reason.filter(|_| record.switched.is_none()));
@@ -127,6 +136,7 @@ impl Track {
                 backend: record.backend.map(|b| b.text().clone()),
                 status: record.status,
                 reason: record.reason,
+                code,
                 took,
                 bytes: record.bytes,
                 met,

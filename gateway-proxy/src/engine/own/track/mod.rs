@@ -53,6 +53,8 @@ struct Record {
     is_call: bool,
     /// How that ended.
     code: Option<Code>,
+    /// What its caller was told behind what had gone out: no word of the backend's.
+    told: Option<Code>,
     bytes: u64,
     recording: Option<Recording>,
     /// How long it took until the connection switched to another protocol.

@@ -38,6 +38,7 @@ impl Track {
             reason: None,
             is_call,
             code: None,
+            told: None,
             bytes: 0,
             recording,
             switched: None,
