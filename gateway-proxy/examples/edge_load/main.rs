@@ -1,7 +1,9 @@
 //! The load of `cargo xtask bench edge` for what wrk and h2load can't ask for: handshakes of TLS, whole and taken up again,
-//! bulk over TLS, messages of a WebSocket, and connections that are idle. One thread, on the caller's core.
+//! bulk over TLS, messages of a WebSocket, calls and streams of gRPC and the server that they go to, and connections that
+//! are idle. One thread, on the caller's core.
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
+mod grpc;
 mod hold;
 mod line;
 mod run;
@@ -36,6 +38,12 @@ enum Cli {
         /// How long.
         #[arg(long)]
         seconds: u64,
+    },
+    /// Serves calls of gRPC: sends back what comes.
+    Serve {
+        /// Where.
+        #[arg(long)]
+        listen: SocketAddr,
     },
     /// Opens connections that each ask once, says "ready", and keeps them until standard input ends.
     Hold {
@@ -72,6 +80,7 @@ fn main() -> Outcome<()> {
                 println!("{counted}");
                 Ok(())
             }
+            Cli::Serve { listen } => grpc::serve(listen).await,
             Cli::Hold { to, kind, count } => hold::hold(&to, kind, count).await,
         }
     })

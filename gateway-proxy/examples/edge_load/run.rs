@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 
+use crate::grpc::{self, Calls, STREAMS};
 use crate::line::{Line, client, connect, exchange};
 use crate::{Outcome, To};
 
@@ -22,6 +23,12 @@ pub enum Kind {
     Bulk,
     /// A message in each direction.
     Chat,
+    /// A call of gRPC.
+    Unary,
+    /// A message in each direction, in a stream of gRPC.
+    Stream,
+    /// The same with many of them under way.
+    Flow,
 }
 
 /// How often, and how often in vain, as JSON.
@@ -29,12 +36,21 @@ pub async fn run(to: &To, kind: Kind, connections: usize, seconds: u64) -> Outco
     let until = Instant::now() + Duration::from_secs(seconds);
     let local = tokio::task::LocalSet::new();
     let mut clients = JoinSet::new();
-    for _ in 0..connections {
+    let calls = match kind {
+        Kind::Unary => Some(Calls::Unary),
+        Kind::Stream => Some(Calls::Stream { ahead: 1 }),
+        Kind::Flow => Some(Calls::Stream { ahead: 32 }),
+        _ => None,
+    };
+    for _ in 0..calls.map_or(connections, |_| connections.div_ceil(STREAMS)) {
         let to = to.clone();
-        clients.spawn_local_on(
-            async move { repeated(&to, kind, until).await.map_err(|e| e.to_string()) },
-            &local,
-        );
+        let work = async move {
+            match calls {
+                Some(calls) => grpc::called(&to, calls, until).await,
+                None => repeated(&to, kind, until).await,
+            }
+        };
+        clients.spawn_local_on(async move { work.await.map_err(|e| e.to_string()) }, &local);
     }
     let (mut done, mut failed) = (0_u64, 0_u64);
     local
@@ -86,6 +102,7 @@ async fn repeated(to: &To, kind: Kind, until: Instant) -> Outcome<(u64, u64)> {
                 done += 1;
             }
         }
+        Kind::Unary | Kind::Stream | Kind::Flow => return Err("it has connections of its own".into()),
     }
     Ok((done, failed))
 }

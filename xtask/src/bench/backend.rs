@@ -32,6 +32,19 @@ pub(crate) async fn start(tools: &Tools, dir: &Path, cores: Cores) -> Result<Bac
     start_as(tools, dir, cores, Manner::default()).await
 }
 
+/// Starts a program that listens at this address in its place.
+pub(crate) async fn start_other(
+    mut command: Command,
+    address: SocketAddr,
+    dir: &Path,
+    cores: Cores,
+) -> Result<Backend> {
+    let mut group = Group::spawn(&mut command, cores.load, dir, "backend")?;
+    let listens = || async { TcpStream::connect(address).await.is_ok() };
+    group.until("listening", Duration::from_secs(10), listens).await?;
+    Ok(Backend { address, _group: group })
+}
+
 /// How a backend answers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Manner {

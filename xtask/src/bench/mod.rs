@@ -257,6 +257,7 @@ async fn gateway(args: GatewayArgs) -> Result<()> {
         table,
         cores: plan.cores,
         tls: None,
+        grpc: false,
     };
     let (contestants, absent) = start_all(&dedup(&args.peers), &scenario).await?;
     let series = measure::all(&plan, &tools, dir.path(), &contestants).await?;

@@ -45,6 +45,7 @@ pub(crate) async fn run(args: RoutesArgs) -> Result<()> {
             table,
             cores: plan.cores,
             tls: None,
+            grpc: false,
         };
         let peers::Started { contestant, seeded, .. } = peers::start_hotswap(&scenario, &label, None).await?;
         say(&format!("live after {:.1} s", seeded.as_secs_f64()));

@@ -36,6 +36,8 @@ pub(crate) enum Part {
     Strategies,
     /// Handshakes of TLS, whole and taken up again, bulk over TLS, messages of WebSockets.
     Protocols,
+    /// Calls and streams of gRPC.
+    Grpc,
     /// Memory of an idle connection with TLS, with HTTP/2, with both.
     IdleProtocols,
 }
@@ -101,6 +103,7 @@ pub(crate) async fn run(args: EdgeArgs) -> Result<()> {
             Part::Failures => failures::run(&bench).await?,
             Part::Strategies => strategies::run(&bench).await?,
             Part::Protocols => protocols::run(&bench, &root).await?,
+            Part::Grpc => protocols::grpc(&bench, &root).await?,
             Part::IdleProtocols => protocols::idle(&bench, &root).await?,
         };
         write!(text, "\n{section}")?;
@@ -125,6 +128,7 @@ impl Bench<'_> {
             table,
             cores: self.plan.cores,
             tls: None,
+            grpc: false,
         }
     }
 }

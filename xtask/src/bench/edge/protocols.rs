@@ -1,4 +1,4 @@
-//! The protocols of the edge beside nginx and HAProxy: TLS, WebSocket, and what their idle connections hold.
+//! The protocols of the edge beside nginx, HAProxy and Envoy: TLS, WebSocket, gRPC, and what idle connections hold.
 //!
 //! wrk and h2load do not ask for these; the load is an example of the gateway (`gateway-proxy/examples/edge_load`).
 
@@ -10,20 +10,40 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::super::peers::{Contestant, Scenario};
-use super::super::process::{on_core, output, say};
+use super::super::peers::{Contestant, Peer, Scenario};
+use super::super::process::{free_address, on_core, output, say};
 use super::super::procfs::{self, CpuReading};
 use super::super::stats::Figure;
 use super::super::{backend, start_all, tools};
 use super::Bench;
 
-/// What is done: its name for the load, in words, with TLS or without, and the end of its path.
-const KINDS: [(&str, &str, bool, &str); 5] = [
-    ("full", "whole handshake, one request", true, "/1k"),
-    ("resumed", "handshake that takes a session up, one request", true, "/1k"),
-    ("bulk", "GET 100 KB over TLS", true, "/100k"),
-    ("chat", "WebSocket, a message of 128 bytes there and back", false, "/chat"),
-    ("chat", "the same over TLS", true, "/chat"),
+/// What is done.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// Its name for the load.
+    name: &'static str,
+    words: &'static str,
+    tls: bool,
+    /// The end of its path.
+    path: &'static str,
+}
+
+const fn kind(name: &'static str, words: &'static str, tls: bool, path: &'static str) -> Kind {
+    Kind { name, words, tls, path }
+}
+
+const KINDS: [Kind; 5] = [
+    kind("full", "whole handshake, one request", true, "/1k"),
+    kind("resumed", "handshake that takes a session up, one request", true, "/1k"),
+    kind("bulk", "GET 100 KB over TLS", true, "/100k"),
+    kind("chat", "WebSocket, a message of 128 bytes there and back", false, "/chat"),
+    kind("chat", "the same over TLS", true, "/chat"),
+];
+/// Calls of gRPC, to a server that sends back what comes.
+const GRPC: [Kind; 3] = [
+    kind("unary", "a call, a message of 128 bytes there and back", false, "/echo"),
+    kind("stream", "in a stream, a message of 128 bytes there and back", false, "/echo"),
+    kind("flow", "the same with 32 of them under way in each stream", false, "/echo"),
 ];
 /// Idle connections: the load's name for what is spoken, in words, with TLS or without.
 const IDLE: [(&str, &str, bool); 3] =
@@ -43,7 +63,7 @@ struct Turn<'a> {
     contestant: &'a Contestant,
 }
 
-/// The peers, up and with TLS, and the load.
+/// The peers, up, and the load.
 struct Stage {
     load: PathBuf,
     certificates: PathBuf,
@@ -68,30 +88,57 @@ async fn stage(bench: &Bench<'_>, root: &Path, name: &str) -> Result<Stage> {
     Ok(Stage { load, certificates, contestants, _backend: backend })
 }
 
+/// Without TLS, before a server of gRPC.
+async fn stage_of_grpc(bench: &Bench<'_>, root: &Path) -> Result<Stage> {
+    let load = tools::build_example(root, "hotswap-gateway", "edge_load").await?;
+    let (dir, address) = (bench.folder("grpc")?, free_address()?);
+    let mut command = Command::new(&load);
+    command.arg("serve").args(["--listen", &address.to_string()]);
+    let backend = backend::start_other(command, address, &dir, bench.plan.cores).await?;
+    let scenario = Scenario { grpc: true, ..bench.scenario(&dir, &backend) };
+    let able = |peer: &Peer| !matches!(peer, Peer::HotswapHyper | Peer::Bytecopy);
+    let peers: Vec<_> = bench.args.peers.iter().copied().filter(able).collect();
+    let (contestants, _) = start_all(&peers, &scenario).await?;
+    Ok(Stage { load, certificates: dir, contestants, _backend: backend })
+}
+
 impl Stage {
     fn turn<'a>(&'a self, contestant: &'a Contestant) -> Turn<'a> {
         Turn { load: &self.load, cert: self.certificates.join("cert.pem"), contestant }
     }
 }
 
-/// The table of CPU time.
+/// The table of TLS and WebSocket.
 pub(super) async fn run(bench: &Bench<'_>, root: &Path) -> Result<String> {
     let stage = stage(bench, root, "protocols").await?;
+    let title = "TLS and WebSocket";
+    let how = "connections at a time. A key of ECDSA P-256, TLS 1.3, the same client for all";
+    table(bench, &stage, &KINDS, title, how).await
+}
+
+/// The table of gRPC.
+pub(super) async fn grpc(bench: &Bench<'_>, root: &Path) -> Result<String> {
+    let stage = stage_of_grpc(bench, root).await?;
+    let how = "calls or streams at a time, 16 to a connection. Without TLS; a call that ends with another status than 0 \
+               has failed. The same client and the same server, which sends back what comes, for all";
+    table(bench, &stage, &GRPC, "gRPC", how).await
+}
+
+async fn table(bench: &Bench<'_>, stage: &Stage, kinds: &[Kind], title: &str, how: &str) -> Result<String> {
     let mut text = format!(
-        "## TLS and WebSocket\n\nCPU of the proxy for one of each, user and system, median of {} rounds of {} s with the \
-         smallest and the largest; {} connections at a time. A key of ECDSA P-256, TLS 1.3, the same client for all.\n\n\
-         | what | proxy | CPU µs | a second | failed |\n|---|---|---|---|---|\n",
+        "## {title}\n\nCPU of the proxy for one of each, user and system, median of {} rounds of {} s with the smallest and \
+         the largest; {} {how}.\n\n| what | proxy | CPU µs | a second | failed |\n|---|---|---|---|---|\n",
         bench.plan.rounds, bench.plan.seconds, bench.plan.connections
     );
-    for (kind, words, tls, path) in KINDS {
+    for kind in kinds {
         let mut figures: Vec<(Vec<f64>, Vec<f64>, u64)> = vec![Default::default(); stage.contestants.len()];
         for round in 0..=bench.plan.rounds {
             for (contestant, (cpu, rate, failed)) in stage.contestants.iter().zip(&mut figures) {
                 // The first round warms, for a second.
                 let seconds = if round == 0 { 1 } else { bench.plan.seconds };
-                let (each, counted) = stage.turn(contestant).run(bench, kind, tls, path, seconds).await?;
+                let (each, counted) = stage.turn(contestant).run(bench, kind, seconds).await?;
                 if round > 0 {
-                    say(&format!("{} {kind}: {each:.1} µs CPU, {}", contestant.label, counted.done));
+                    say(&format!("{} {}: {each:.1} µs CPU, {}", contestant.label, kind.name, counted.done));
                     cpu.push(each);
                     rate.push(counted.done as f64 / f64::from(seconds));
                     *failed += counted.failed;
@@ -103,8 +150,8 @@ pub(super) async fn run(bench: &Bench<'_>, root: &Path) -> Result<String> {
             let Figure { median, min, max } = cpu;
             writeln!(
                 text,
-                "| {words} | {} {} | {median:.1} ({min:.1}–{max:.1}) | {:.0} | {failed} |",
-                contestant.label, contestant.version, rate.median
+                "| {} | {} {} | {median:.1} ({min:.1}–{max:.1}) | {:.0} | {failed} |",
+                kind.words, contestant.label, contestant.version, rate.median
             )?;
         }
     }
@@ -114,7 +161,8 @@ pub(super) async fn run(bench: &Bench<'_>, root: &Path) -> Result<String> {
 impl Turn<'_> {
     fn command(&self, what: &str, kind: &str, tls: bool, path: &str) -> Result<Command> {
         let prefix = self.contestant.prefixes.first().map_or("", String::as_str);
-        let plain = if kind == "http2" { self.contestant.http2 } else { Some(self.contestant.address) };
+        let by_http2 = ["http2", "unary", "stream", "flow"].contains(&kind);
+        let plain = if by_http2 { self.contestant.http2 } else { Some(self.contestant.address) };
         let address = if tls { self.contestant.tls } else { plain };
         let mut command = Command::new(self.load);
         command.args([what, "--kind", kind, "--path", &format!("{prefix}{path}")]);
@@ -126,18 +174,11 @@ impl Turn<'_> {
     }
 
     /// CPU time for one, in µs.
-    async fn run(
-        &self,
-        bench: &Bench<'_>,
-        kind: &str,
-        tls: bool,
-        path: &str,
-        seconds: u32,
-    ) -> Result<(f64, Counted)> {
-        let mut command = self.command("run", kind, tls, path)?;
+    async fn run(&self, bench: &Bench<'_>, kind: &Kind, seconds: u32) -> Result<(f64, Counted)> {
+        let mut command = self.command("run", kind.name, kind.tls, kind.path)?;
         command.args(["--connections", &bench.plan.connections.to_string()]);
         command.args(["--seconds", &seconds.to_string()]);
-        let failed = || format!("{} with {kind}", self.contestant.label);
+        let failed = || format!("{} with {}", self.contestant.label, kind.name);
         let before = CpuReading::of_tree(self.contestant.pid).with_context(failed)?;
         let text = output(command).await.with_context(failed)?;
         let spent = CpuReading::of_tree(self.contestant.pid).with_context(failed)? - before;

@@ -35,10 +35,15 @@ fn socket(address: SocketAddr) -> Value {
 /// Request ids are off, since no other contestant makes any; x-forwarded-for and -proto come with
 /// `use_remote_address`, and all others send them too.
 fn config(address: SocketAddr, scenario: &Scenario<'_>) -> Value {
+    let mut route = json!({"cluster": "bench"});
+    if scenario.grpc {
+        // Streams have no end.
+        route["timeout"] = json!("0s");
+    }
     let routes: Vec<_> = scenario
         .table
         .routes()
-        .map(|r| json!({"match": {"prefix": format!("{}/", r.request())}, "route": {"cluster": "bench"}}))
+        .map(|r| json!({"match": {"prefix": format!("{}/", r.request())}, "route": route}))
         .collect();
     let manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -54,13 +59,22 @@ fn config(address: SocketAddr, scenario: &Scenario<'_>) -> Value {
     });
     let filter = json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": manager});
     let endpoint = json!({"endpoint": {"address": socket(scenario.upstream)}});
+    let mut cluster = json!({
+        "name": "bench",
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "load_assignment": {"cluster_name": "bench", "endpoints": [{"lb_endpoints": [endpoint]}]},
+    });
+    if scenario.grpc {
+        cluster["typed_extension_protocol_options"] = json!({
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }
+        });
+    }
     json!({"static_resources": {
         "listeners": [{"name": "in", "address": socket(address), "filter_chains": [{"filters": [filter]}]}],
-        "clusters": [{
-            "name": "bench",
-            "type": "STATIC",
-            "connect_timeout": "2s",
-            "load_assignment": {"cluster_name": "bench", "endpoints": [{"lb_endpoints": [endpoint]}]},
-        }],
+        "clusters": [cluster],
     }})
 }

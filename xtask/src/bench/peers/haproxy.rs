@@ -30,7 +30,8 @@ pub(super) async fn start(scenario: &Scenario<'_>, peer: Peer) -> Result<Contest
         .map(|dir| format!("bind {tls} ssl crt {}/both.pem alpn h2,http/1.1", dir.display()))
         .unwrap_or_default();
     let splice = peer == Peer::HaproxySplice;
-    fs::write(&file, config([address, http2], &secure, scenario.upstream, &map, splice))?;
+    let server = format!("{}{}", scenario.upstream, if scenario.grpc { " proto h2" } else { "" });
+    fs::write(&file, config([address, http2], &secure, &server, &map, splice))?;
     let mut command = Command::new(haproxy);
     command.arg("-db").arg("-f").arg(&file);
     let group = Group::spawn(&mut command, scenario.cores.proxy, scenario.dir, &peer.to_string())?;
@@ -39,13 +40,7 @@ pub(super) async fn start(scenario: &Scenario<'_>, peer: Peer) -> Result<Contest
     Ok(Contestant { http2: Some(http2), tls, ..contestant })
 }
 
-fn config(
-    [address, http2]: [SocketAddr; 2],
-    secure: &str,
-    upstream: SocketAddr,
-    map: &Path,
-    splice: bool,
-) -> String {
+fn config([address, http2]: [SocketAddr; 2], secure: &str, server: &str, map: &Path, splice: bool) -> String {
     let splice = if splice { "option splice-request\n  option splice-response" } else { "" };
     format!(
         "global
@@ -69,7 +64,7 @@ frontend in
   http-request set-header X-Forwarded-Proto http
   use_backend %[path,map_beg({map},none)]
 backend bench
-  server a {upstream}
+  server a {server}
 backend none
   http-request return status 404
 ",

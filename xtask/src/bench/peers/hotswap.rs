@@ -151,15 +151,16 @@ async fn up(scenario: &Scenario<'_>, binary: &Path, label: &str, engine: Option<
 /// The pool and all routes, by one `hotswap apply`.
 async fn apply(suite: &Suite, scenario: &Scenario<'_>, label: &str) -> Result<()> {
     let file = scenario.dir.join(format!("{label}.yaml"));
-    fs::write(&file, documents(scenario.upstream, &scenario.table))?;
+    fs::write(&file, documents(scenario.upstream, &scenario.table, scenario.grpc))?;
     let mut command = Command::new(&suite.binary);
     command.arg("apply").arg("-f").arg(&file).args(["--parallel", &PARALLEL.to_string()]);
     command.args(["--server", &format!("http://{}", suite.control)]).arg("--token-file").arg(&suite.token);
     output(command).await.map(drop)
 }
 
-fn documents(upstream: SocketAddr, table: &RouteTable) -> String {
-    let pool = format!("kind: Pool\nname: {POOL}\nbackends: [{{address: \"{upstream}\"}}]\n");
+fn documents(upstream: SocketAddr, table: &RouteTable, grpc: bool) -> String {
+    let protocol = if grpc { "protocol: BACKEND_PROTOCOL_HTTP2\n" } else { "" };
+    let pool = format!("kind: Pool\nname: {POOL}\n{protocol}backends: [{{address: \"{upstream}\"}}]\n");
     let routes = table.routes().map(|r| r.document(POOL));
     iter::once(pool).chain(routes).collect::<Vec<_>>().join("---\n")
 }
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn documents_are_a_stream() {
         let table = RouteTable { prefix: 2, ..Default::default() };
-        let text = documents(SocketAddr::from(([127, 0, 0, 1], 9001)), &table);
+        let text = documents(SocketAddr::from(([127, 0, 0, 1], 9001)), &table, false);
         assert_eq!(text.matches("---\n").count(), 2);
         assert!(text.contains("backends: [{address: \"127.0.0.1:9001\"}]"), "{text}");
         assert!(!text.starts_with("---") && !text.ends_with("---\n"));

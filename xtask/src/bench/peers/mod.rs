@@ -73,6 +73,8 @@ pub(crate) struct Scenario<'a> {
     pub(crate) cores: Cores,
     /// The folder with cert.pem, key.pem and both.pem of those who take TLS, and let WebSockets pass.
     pub(crate) tls: Option<&'a Path>,
+    /// Whether the backend speaks HTTP/2, as gRPC does.
+    pub(crate) grpc: bool,
 }
 
 /// One that is up and configured, for as long as this lives.

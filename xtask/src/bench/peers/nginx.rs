@@ -32,6 +32,10 @@ const UPGRADES: &str = "map $http_upgrade $passed { default upgrade; '' ''; }
   proxy_set_header Upgrade $http_upgrade;
   proxy_set_header Connection $passed;";
 
+/// The limit of bodies holds for all messages of a stream together.
+const GRPC: &str = "client_max_body_size 0; grpc_pass grpc://bench; grpc_set_header X-Forwarded-Proto $scheme; \
+                    grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for";
+
 /// `keepalive_requests` is lifted on both sides, since no other contestant closes a connection after 1,000. The
 /// buffers hold a whole response of 100 KB, so that nothing goes to disk.
 fn config([address, http2, tls]: [SocketAddr; 3], scenario: &Scenario<'_>) -> Result<String> {
@@ -49,9 +53,10 @@ fn config([address, http2, tls]: [SocketAddr; 3], scenario: &Scenario<'_>) -> Re
     ssl_session_cache shared:tls:10m;"
         );
     }
+    let pass = if scenario.grpc { GRPC } else { "proxy_pass http://bench" };
     let mut locations = String::new();
     for route in scenario.table.routes() {
-        writeln!(locations, "    location {}/ {{ proxy_pass http://bench; }}", route.request())?;
+        writeln!(locations, "    location {}/ {{ {pass}; }}", route.request())?;
     }
     Ok(format!(
         "{user}
