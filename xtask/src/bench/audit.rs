@@ -37,7 +37,9 @@ live at once. What these two add is measured in the store, where a write without
 
 const TRAFFIC: &str = "ns for the decision about one request on one core, and the edit of its answer's head, by one feature \
 of its route: median of 9 rounds, with the smallest and the largest in parentheses. What stands above \"none\" is the \
-feature's own. No sockets, and no other core that counts at the same time.";
+feature's own. No sockets, and no other core that counts at the same time. A copy of a mirror is a request more, and a \
+rate limit of the fleet waits for Redis; neither is in here. The last figures stand alone: what compressing a body takes, and a \
+line of the access log.";
 
 /// A program that measures.
 pub(super) struct Program<'a> {
