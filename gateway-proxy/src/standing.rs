@@ -12,7 +12,8 @@ const MOST: usize = 10_000;
 /// One backend of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BackendStanding {
-    /// "pools/{pool}", or "routes/{route}" for the inline backends of a route.
+    /// "pools/{pool}", "routes/{route}" for the inline backends of a route, or "routes/{route} (mirror)" for those of
+    /// its mirror.
     pub pool: String,
     /// Its address.
     pub address: String,

@@ -164,7 +164,7 @@ reasons! {
         "The resource was changed since it was read; `etag` in the metadata is its etag now.",
         "Read it again, look at what has changed, and write on top of that.";
     PoolInUse = "POOL_IN_USE", FailedPrecondition,
-        "Routes send to the pool, or a rollout may yet bring back a revision that does; `routes` in the metadata names up \
+        "Routes send requests or copies to the pool, or a rollout may yet bring back a revision that does; `routes` in the metadata names up \
          to 10.",
         "Move or delete these routes first, and wait for the end of their rollouts.";
     ProxyNotConnected = "PROXY_NOT_CONNECTED", FailedPrecondition,

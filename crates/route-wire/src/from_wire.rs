@@ -109,7 +109,7 @@ fn forward(f: &wire::Forward) -> Result<ForwardDraft, Violations> {
     let (pool, inline) = match &f.target {
         None => (None, None),
         Some(wire::forward::Target::Pool(p)) => (Some(p.clone()), None),
-        Some(wire::forward::Target::Inline(i)) => (None, Some(inline(i)?)),
+        Some(wire::forward::Target::Inline(i)) => (None, Some(inline(i, "forward.inline")?)),
     };
     let rewrite = f.rewrite.as_ref().map(|r| {
         let (full_path, replace_prefix) = match &r.path {
@@ -128,24 +128,26 @@ fn forward(f: &wire::Forward) -> Result<ForwardDraft, Violations> {
     Ok(ForwardDraft { pool, inline, rewrite, timeouts, retry, upgrades: f.upgrades.clone() })
 }
 
-fn inline(i: &wire::InlineBackends) -> Result<BackendsDraft, Violations> {
-    let mut backends = backends(&i.backends, "forward.inline.backends")?;
+/// Backends of a route alone, which stand in this field.
+pub(super) fn inline(i: &wire::InlineBackends, field: &str) -> Result<BackendsDraft, Violations> {
+    let at = |part: &str| format!("{field}.{part}");
+    let mut backends = backends(&i.backends, &at("backends"))?;
     for backend in &mut backends {
         // Nobody can set it there.
         backend.state = BackendState::Enabled;
     }
-    let health_check = |h| resilience::health_check(h, "forward.inline.health_check");
-    let options = i.balancing.as_ref().map(|b| balancing::from_wire(b, "forward.inline.balancing"));
+    let health_check = |h| resilience::health_check(h, &at("health_check"));
+    let options = i.balancing.as_ref().map(|b| balancing::from_wire(b, &at("balancing")));
     Ok(BackendsDraft {
         backends,
-        load_balancing: load_balancing(i.load_balancing, "forward.inline.load_balancing")?,
+        load_balancing: load_balancing(i.load_balancing, &at("load_balancing"))?,
         connect_timeout_ms: i.connect_timeout_ms,
         balancing: options.transpose()?,
         health_check: i.health_check.as_ref().map(health_check).transpose()?,
         circuit_breaker: i.circuit_breaker.as_ref().map(resilience::circuit_breaker),
         outlier_ejection: i.outlier_ejection.as_ref().map(resilience::outlier_ejection),
         tls: i.tls.as_ref().map(tls_from_wire),
-        protocol: protocol(i.protocol, "forward.inline.protocol")?,
+        protocol: protocol(i.protocol, &at("protocol"))?,
     })
 }
 

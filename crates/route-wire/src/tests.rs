@@ -84,7 +84,7 @@ fn full_traffic() -> wire::Traffic {
             min_length: 10,
             quality: 9,
         }),
-        mirror: Some(wire::Mirror { pool: "pools/m".into(), share_bps: 9 }),
+        mirror: Some(wire::Mirror { target: Some(wire::mirror::Target::Pool("pools/m".into())), share_bps: 9 }),
         jwt: Some(wire::Jwt {
             jwks: r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#.into(),
             algorithms: texts("EdDSA"),
@@ -182,6 +182,33 @@ fn each_key_of_a_rate_limit_comes_back_and_an_unknown_mode_is_a_violation() {
     let traffic = Some(wire::Traffic { access_log, ..wire::Traffic::default() });
     let odd = route_from_wire(&wire::Route { traffic, ..full_route() });
     assert!(matches!(odd, Err(v) if v.to_string().contains("traffic.access_log.mode")));
+}
+
+#[test]
+fn the_own_backends_of_a_mirror_come_back_and_what_is_odd_of_them_is_named() {
+    let mirrored_to = |change: fn(&mut wire::InlineBackends)| {
+        let mut route = full_route();
+        let Some(wire::route::Action::Forward(forward)) = &route.action else { panic!("forwards") };
+        let Some(wire::forward::Target::Inline(mut inline)) = forward.target.clone() else {
+            panic!("inline")
+        };
+        change(&mut inline);
+        let mirror = wire::Mirror { target: Some(wire::mirror::Target::Inline(inline)), share_bps: 0 };
+        route.traffic = Some(wire::Traffic { mirror: Some(mirror), ..wire::Traffic::default() });
+        route
+    };
+    let route = mirrored_to(|_| {});
+    let draft = route_from_wire(&route).expect("fits");
+    assert_eq!(route_to_wire("routes/r", &draft), route);
+    hotswap_matcher::RouteSpec::parse(&draft).expect("valid");
+    for (field, change) in [
+        ("load_balancing", (|i| i.load_balancing = 99) as fn(&mut wire::InlineBackends)),
+        ("protocol", |i| i.protocol = 99),
+        ("backends[0].state", |i| i.backends[0].state = 99),
+    ] {
+        let odd = route_from_wire(&mirrored_to(change)).expect_err("odd").to_string();
+        assert!(odd.contains(&format!("traffic.mirror.inline.{field}")), "{odd}");
+    }
 }
 
 #[test]

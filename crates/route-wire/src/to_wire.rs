@@ -2,9 +2,9 @@
 
 use hotswap_api::route::v1 as wire;
 use hotswap_matcher::{
-    BackendDraft, BackendProtocol, BackendState, BackendTls, BackendTlsDraft, ForwardDraft, HeaderDraft,
-    HeaderEditsDraft, HeaderMatchDraft, LoadBalancing, LoadBalancingDraft, MatchDraft, PathMatchDraft,
-    PoolDraft, QueryMatchDraft, RedirectDraft, RouteDraft, ValueMatchDraft,
+    BackendDraft, BackendProtocol, BackendState, BackendTls, BackendTlsDraft, BackendsDraft, ForwardDraft,
+    HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, LoadBalancing, LoadBalancingDraft, MatchDraft,
+    PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RouteDraft, ValueMatchDraft,
 };
 
 use crate::{balancing, resilience, traffic};
@@ -105,17 +105,7 @@ fn backend(b: &BackendDraft) -> wire::Backend {
 fn forward(f: &ForwardDraft) -> wire::Forward {
     let target = match (&f.pool, &f.inline) {
         (Some(pool), _) => Some(wire::forward::Target::Pool(pool.clone())),
-        (None, Some(i)) => Some(wire::forward::Target::Inline(wire::InlineBackends {
-            backends: i.backends.iter().map(backend).collect(),
-            load_balancing: load_balancing(i.load_balancing),
-            connect_timeout_ms: i.connect_timeout_ms,
-            balancing: i.balancing.as_ref().map(balancing::to_wire),
-            health_check: i.health_check.as_ref().map(resilience::health_check_to_wire),
-            circuit_breaker: i.circuit_breaker.as_ref().map(resilience::circuit_breaker_to_wire),
-            outlier_ejection: i.outlier_ejection.as_ref().map(resilience::outlier_ejection_to_wire),
-            tls: i.tls.as_ref().map(tls_to_wire),
-            protocol: protocol(i.protocol),
-        })),
+        (None, Some(i)) => Some(wire::forward::Target::Inline(inline(i))),
         (None, None) => None,
     };
     let rewrite = f.rewrite.as_ref().map(|r| wire::Rewrite {
@@ -133,6 +123,20 @@ fn forward(f: &ForwardDraft) -> wire::Forward {
     });
     let retry = f.retry.as_ref().map(resilience::retry_to_wire);
     wire::Forward { target, rewrite, timeouts, retry, upgrades: f.upgrades.clone() }
+}
+
+pub(super) fn inline(i: &BackendsDraft) -> wire::InlineBackends {
+    wire::InlineBackends {
+        backends: i.backends.iter().map(backend).collect(),
+        load_balancing: load_balancing(i.load_balancing),
+        connect_timeout_ms: i.connect_timeout_ms,
+        balancing: i.balancing.as_ref().map(balancing::to_wire),
+        health_check: i.health_check.as_ref().map(resilience::health_check_to_wire),
+        circuit_breaker: i.circuit_breaker.as_ref().map(resilience::circuit_breaker_to_wire),
+        outlier_ejection: i.outlier_ejection.as_ref().map(resilience::outlier_ejection_to_wire),
+        tls: i.tls.as_ref().map(tls_to_wire),
+        protocol: protocol(i.protocol),
+    }
 }
 
 fn redirect(r: &RedirectDraft) -> wire::Redirect {

@@ -8,7 +8,8 @@ use hotswap_matcher::{
     RateLimitDraft, RateScopeDraft, RequestLimitsDraft, TrafficDraft,
 };
 
-use crate::from_wire::not_a_value;
+use crate::from_wire::{inline, not_a_value};
+use crate::to_wire::inline as inline_to_wire;
 
 pub(super) fn from_wire(t: &wire::Traffic) -> Result<TrafficDraft, Violations> {
     Ok(TrafficDraft {
@@ -32,7 +33,7 @@ pub(super) fn from_wire(t: &wire::Traffic) -> Result<TrafficDraft, Violations> {
             min_length: c.min_length,
             quality: c.quality,
         }),
-        mirror: t.mirror.as_ref().map(|m| MirrorDraft { pool: m.pool.clone(), share_bps: m.share_bps }),
+        mirror: t.mirror.as_ref().map(mirror).transpose()?,
     })
 }
 
@@ -59,7 +60,7 @@ pub(super) fn to_wire(t: &TrafficDraft) -> wire::Traffic {
             min_length: c.min_length,
             quality: c.quality,
         }),
-        mirror: t.mirror.as_ref().map(|m| wire::Mirror { pool: m.pool.clone(), share_bps: m.share_bps }),
+        mirror: t.mirror.as_ref().map(mirror_to_wire),
     }
 }
 
@@ -193,6 +194,24 @@ fn fault_to_wire(f: &FaultDraft) -> wire::Fault {
         delay: f.delay.as_ref().map(|d| wire::FaultDelay { delay_ms: d.delay_ms, share_bps: d.share_bps }),
         header: f.header.clone(),
     }
+}
+
+fn mirror(m: &wire::Mirror) -> Result<MirrorDraft, Violations> {
+    let (pool, own) = match &m.target {
+        None => (None, None),
+        Some(wire::mirror::Target::Pool(pool)) => (Some(pool.clone()), None),
+        Some(wire::mirror::Target::Inline(i)) => (None, Some(inline(i, "traffic.mirror.inline")?)),
+    };
+    Ok(MirrorDraft { pool, inline: own, share_bps: m.share_bps })
+}
+
+fn mirror_to_wire(m: &MirrorDraft) -> wire::Mirror {
+    let target = match (&m.pool, &m.inline) {
+        (Some(pool), _) => Some(wire::mirror::Target::Pool(pool.clone())),
+        (None, Some(i)) => Some(wire::mirror::Target::Inline(inline_to_wire(i))),
+        (None, None) => None,
+    };
+    wire::Mirror { target, share_bps: m.share_bps }
 }
 
 fn access_log(l: wire::AccessLog) -> Result<AccessLogDraft, Violations> {

@@ -25,6 +25,7 @@ macro_rules! schema {
             step!($folder, 12, "0012_index_due_rollouts"),
             step!($folder, 13, "0013_drop_rollout_measurements"),
             step!($folder, 15, "0015_complete_rollouts"),
+            step!($folder, 17, "0017_keep_mirror_pools"),
         ]
     };
 }

@@ -25,7 +25,8 @@ pub struct Catalog {
     table: RouteTable<RouteEntry>,
     routes_by_slot: Shelf<RouteEntry>,
     pools_by_slot: Shelf<PoolEntry>,
-    /// By the name of the pool, or of the route whose inline backends they are; a candidate's have [`BESIDE`] behind.
+    /// By the name of the pool, or of the route whose inline backends they are; those of its mirror have [`OF_MIRROR`]
+    /// behind, and a candidate's [`BESIDE`].
     pools: HashMap<String, Holder>,
     pool_slots: Slots,
     states: States,
@@ -40,6 +41,16 @@ pub type Candidate<T> = (T, CandidateSpec);
 
 /// Stands behind the key of a candidate's backends; no name has it.
 const BESIDE: &str = "@candidate";
+
+/// Stands behind the name of a route, in the key of its mirror's own backends.
+const OF_MIRROR: &str = " (mirror)";
+
+/// What of a route goes to backends.
+#[derive(Clone, Copy, Debug)]
+enum Use {
+    Requests,
+    Copies,
+}
 
 /// What of a route is resident.
 #[derive(Debug)]
@@ -121,18 +132,20 @@ impl Catalog {
         old: Option<&Arc<RouteEntry>>,
     ) -> Arc<RouteEntry> {
         let slot = old.map_or_else(|| self.route_slots.take(), |old| old.slot);
-        let (pool, rewrite_host) = match spec.action() {
-            Action::Redirect(_) => (None, None),
+        let rewrite_host = match spec.action() {
+            Action::Redirect(_) => None,
             Action::Forward(forward) => {
-                let pool = match &forward.target {
-                    Target::Pool(pool) => self.hold(pool.as_str(), None),
-                    Target::Inline(backends) => self.hold(&inline_key(name, part), Some(backends)),
-                };
-                let host = forward.rewrite.host.as_ref();
-                (Some(pool), host.and_then(|h| HeaderValue::from_str(h).ok()))
+                forward.rewrite.host.as_ref().and_then(|h| HeaderValue::from_str(h).ok())
             }
         };
-        let mirror = mirror_of(&spec).map(|pool| self.hold(pool, None));
+        let [pool, mirror] = Use::ALL.map(|what| {
+            let target = what.target(&spec)?;
+            let inline = match target {
+                Target::Pool(_) => None,
+                Target::Inline(backends) => Some(&**backends),
+            };
+            Some(self.hold(&what.key(target, name, part), inline))
+        });
         let traffic = spec.traffic().map(|traffic| {
             let state = self.traffic.entry(name.clone()).or_default();
             Box::new(RouteTraffic::new(name.as_str(), Arc::clone(traffic), Arc::clone(state), &self.keys))
@@ -255,27 +268,18 @@ impl Catalog {
 
     /// Lets go of what the former content of a route named; `new`: what is in its place.
     fn release(&mut self, old: &RouteEntry, new: Option<&RouteSpec>) {
-        if let Some(pool) = mirror_of(&old.spec) {
-            if let Some(holder) = self.pools.get_mut(pool) {
+        for what in Use::ALL {
+            let Some(target) = what.target(&old.spec) else { continue };
+            let key = what.key(target, &old.name, old.part);
+            if let Some(holder) = self.pools.get_mut(&key) {
                 holder.routes = holder.routes.saturating_sub(1);
+                let is_inline = |target: &Target| matches!(target, Target::Inline(_));
+                if is_inline(target) && !new.and_then(|new| what.target(new)).is_some_and(is_inline) {
+                    self.fill(&key, None, None);
+                }
             }
-            self.sweep(pool);
+            self.sweep(&key);
         }
-        let is_inline = |spec: &RouteSpec| matches!(spec.action(), Action::Forward(f) if matches!(f.target, Target::Inline(_)));
-        let key = match old.action() {
-            Action::Redirect(_) => return,
-            Action::Forward(forward) => match &forward.target {
-                Target::Pool(pool) => pool.to_string(),
-                Target::Inline(_) => inline_key(&old.name, old.part),
-            },
-        };
-        if let Some(holder) = self.pools.get_mut(&key) {
-            holder.routes = holder.routes.saturating_sub(1);
-            if is_inline(&old.spec) && !new.is_some_and(is_inline) {
-                self.fill(&key, None, None);
-            }
-        }
-        self.sweep(&key);
     }
 
     fn sweep(&mut self, key: &str) {
@@ -289,22 +293,37 @@ impl Catalog {
     }
 }
 
-/// The pool that copies of a route's requests go to.
-fn mirror_of(spec: &RouteSpec) -> Option<&str> {
-    spec.traffic()?.mirror.as_ref().map(|mirror| mirror.pool.as_str())
+// === impl Use ===
+
+impl Use {
+    const ALL: [Self; 2] = [Self::Requests, Self::Copies];
+
+    /// Where they go; `None`: there are none.
+    fn target(self, spec: &RouteSpec) -> Option<&Target> {
+        match (self, spec.action()) {
+            (Self::Requests, Action::Forward(forward)) => Some(&forward.target),
+            (Self::Requests, Action::Redirect(_)) => None,
+            (Self::Copies, _) => Some(&spec.traffic()?.mirror.as_ref()?.target),
+        }
+    }
+
+    /// Where these backends are kept.
+    fn key(self, target: &Target, name: &RouteName, part: Option<Part>) -> String {
+        let own = match (target, self) {
+            (Target::Pool(pool), _) => return pool.to_string(),
+            (Target::Inline(_), Self::Requests) => name.to_string(),
+            (Target::Inline(_), Self::Copies) => format!("{name}{OF_MIRROR}"),
+        };
+        match part.map(|part| part.arm) {
+            Some(Arm::Candidate) => beside(&own),
+            Some(Arm::Baseline) | None => own,
+        }
+    }
 }
 
 /// Where the backends of a candidate are kept.
 fn beside(name: &str) -> String {
     format!("{name}{BESIDE}")
-}
-
-/// Where the inline backends of a route are kept.
-fn inline_key(name: &RouteName, part: Option<Part>) -> String {
-    match part.map(|part| part.arm) {
-        Some(Arm::Candidate) => beside(name.as_str()),
-        Some(Arm::Baseline) | None => name.as_str().to_owned(),
-    }
 }
 
 impl Slots {

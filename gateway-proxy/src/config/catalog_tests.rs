@@ -1,6 +1,6 @@
 use hotswap_matcher::{
-    BackendDraft, BackendsDraft, CandidateDraft, ForwardDraft, MatchDraft, PathMatchDraft, PoolDraft,
-    RouteDraft,
+    BackendDraft, BackendsDraft, CandidateDraft, ForwardDraft, MatchDraft, MirrorDraft, PathMatchDraft,
+    PoolDraft, RouteDraft, TrafficDraft,
 };
 
 use super::*;
@@ -106,6 +106,53 @@ fn slots_come_back_when_nobody_names_them() {
     }
     assert!(catalog.pools.len() <= 1 && catalog.pool_slots.end <= 2, "{catalog:?}");
     assert_eq!(catalog.route_slots.end, 1);
+}
+
+fn mirrored_to(mirror: MirrorDraft) -> Arc<RouteSpec> {
+    let traffic = TrafficDraft { mirror: Some(mirror), ..TrafficDraft::default() };
+    let draft = RouteDraft { traffic: Some(Box::new(traffic)), ..draft_to("pools/p") };
+    Arc::new(RouteSpec::parse(&draft).expect("valid"))
+}
+
+fn mirrored_inline(address: &str) -> Arc<RouteSpec> {
+    let backends = BackendsDraft { backends: vec![backend(address)], ..BackendsDraft::default() };
+    mirrored_to(MirrorDraft { inline: Some(backends), ..MirrorDraft::default() })
+}
+
+#[test]
+fn a_mirrors_own_backends_come_and_go_with_it() {
+    let mut catalog = Catalog::default();
+    catalog.put_pool(&pool_name("p"), &pool("p:1"));
+    let mirror_of = |compiled: &Compiled, slot: usize| {
+        let entry = compiled.pool(compiled.route(slot)?.mirror()?)?;
+        Some((entry.name().to_owned(), entry.backends().backends.first()?.address.to_string()))
+    };
+    let of_a = |address: &str| Some(("routes/a (mirror)".to_owned(), address.to_owned()));
+    for round in 0..20 {
+        catalog.put_route(&name("a"), mirrored_inline("m:1"));
+        assert_eq!(mirror_of(&catalog.compile(round), 0), of_a("m:1"));
+        let candidate = Some((mirrored_inline("n:1"), who("r", round)));
+        catalog.put_route_with(&name("a"), mirrored_inline("m:2"), candidate);
+        let compiled = catalog.compile(round);
+        assert_eq!([0, 1].map(|slot| mirror_of(&compiled, slot)), ["m:2", "n:1"].map(of_a));
+        assert_eq!(address_of(&compiled, 0).as_deref(), Some("p:1"), "requests go where they went");
+        match round % 3 {
+            0 => catalog.put_route(&name("a"), mirrored_inline("n:1")),
+            1 => {
+                let to_pool = MirrorDraft { pool: Some("pools/p".into()), ..MirrorDraft::default() };
+                catalog.put_route(&name("a"), mirrored_to(to_pool));
+                let compiled = catalog.compile(round);
+                assert_eq!(mirror_of(&compiled, 0), Some(("pools/p".to_owned(), "p:1".to_owned())));
+            }
+            _ => catalog.remove_route(&name("a")),
+        }
+        let left = catalog.compile(round).states().pools(|_| true).len();
+        assert_eq!(left, if round % 3 == 0 { 2 } else { 1 });
+    }
+    catalog.remove_route(&name("a"));
+    catalog.remove_pool(&pool_name("p"));
+    assert!(catalog.pools.is_empty() && catalog.compile(0).states().pools(|_| true).is_empty());
+    assert!(catalog.route_slots.end <= 2 && catalog.pool_slots.end <= 3, "{catalog:?}");
 }
 
 fn who(rollout: &str, epoch: i64) -> CandidateSpec {

@@ -39,7 +39,7 @@ pub struct RouteEntry {
     slot: usize,
     /// The pool's slot; `None` for a redirect.
     pool: Option<usize>,
-    /// The slot of the pool that copies of requests go to.
+    /// The slot of the pool that copies of requests go to, or of the backends that they have for themselves.
     mirror: Option<usize>,
     /// The Host that the backend sees, where the route sets one.
     rewrite_host: Option<HeaderValue>,
@@ -162,7 +162,8 @@ impl Routed for RouteEntry {
 // === impl PoolEntry ===
 
 impl PoolEntry {
-    /// "pools/{pool}", or "routes/{route}" for the inline backends of a route; a candidate has the same name.
+    /// "pools/{pool}", "routes/{route}" for the inline backends of a route, or "routes/{route} (mirror)" for those of
+    /// its mirror; a candidate has the same name.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -5,7 +5,7 @@ use hotswap_core::{LabelDef, MetricDef};
 /// Whose metric it is.
 const BACKEND: &[LabelDef] = &[
     LabelDef { name: "backend", values: "an address of the pool" },
-    LabelDef { name: "pool", values: "the pool, or the route that has its backends inline" },
+    LabelDef { name: "pool", values: "the pool, or whose own it is: `routes/shop`, `routes/shop (mirror)`" },
 ];
 
 macro_rules! metrics {
@@ -249,7 +249,7 @@ metrics! {
         LabelDef {
             name: "result",
             values: "`sent`: and answered; `failed`: not answered, or with a status from 500; `skipped`: too many were \
-                     under way, the body was too large, or the pool takes no requests",
+                     under way, the body was too large, or no backend takes requests",
         },
         LabelDef { name: "route", values: "the route, as `routes/shop`" },
     ]);

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use hotswap_matcher::{RateKey, RequestHead};
+use hotswap_core::ResourceName as _;
+use hotswap_matcher::{RateKey, RequestHead, Target};
 
 use super::admitted::Admitted;
 use super::gcra::Pace;
@@ -95,7 +96,11 @@ impl RouteTraffic {
             let message = if mirror::is_copy(head) {
                 "a copy is not copied".to_owned()
             } else {
-                format!("{} are copied to {}", percent(to.share_bps), to.pool)
+                let whom = match &to.target {
+                    Target::Pool(pool) => pool.as_str(),
+                    Target::Inline(_) => "backends of its own",
+                };
+                format!("{} are copied to {whom}", percent(to.share_bps))
             };
             all.push(Outlook { feature: "mirror", refused: None, message });
         }

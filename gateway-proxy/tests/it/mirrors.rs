@@ -1,7 +1,10 @@
 //! Copies of requests for the mirror of a route, on real sockets.
 
 use hotswap_gateway::rollout::Total;
-use hotswap_matcher::{HeaderDraft, HeaderEditsDraft, MirrorDraft, RewriteDraft, RouteDraft, TrafficDraft};
+use hotswap_matcher::{
+    BackendDraft, BackendsDraft, HeaderDraft, HeaderEditsDraft, HealthCheckDraft, MirrorDraft, RewriteDraft,
+    RouteDraft, TrafficDraft,
+};
 
 use crate::http2_alike::Either;
 use crate::rollouts::{ENGINES, GET, OTHER, counted, is_about};
@@ -10,9 +13,23 @@ use crate::support::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-from: mirror\r\n\r\nno";
 
+fn mirrored(mirror: MirrorDraft) -> Option<Box<TrafficDraft>> {
+    Some(Box::new(TrafficDraft { mirror: Some(mirror), ..TrafficDraft::default() }))
+}
+
 fn to_mirror(share_bps: u32) -> Option<Box<TrafficDraft>> {
-    let mirror = Some(MirrorDraft { pool: "pools/m".into(), share_bps });
-    Some(Box::new(TrafficDraft { mirror, ..TrafficDraft::default() }))
+    mirrored(MirrorDraft { pool: Some("pools/m".into()), share_bps, ..MirrorDraft::default() })
+}
+
+/// To backends of the mirror's own.
+fn to_own(address: &str) -> Option<Box<TrafficDraft>> {
+    let backend = BackendDraft { address: address.into(), ..BackendDraft::default() };
+    let inline = BackendsDraft {
+        backends: vec![backend],
+        health_check: Some(HealthCheckDraft { interval_ms: 100, ..HealthCheckDraft::default() }),
+        ..BackendsDraft::default()
+    };
+    mirrored(MirrorDraft { inline: Some(inline), ..MirrorDraft::default() })
 }
 
 /// A gateway whose only route sends to pool p, and copies to pool m.
@@ -113,6 +130,26 @@ async fn a_mirror_that_is_not_there_is_skipped_and_a_copy_is_not_copied() {
         gateway.counts(&line("sent", 1)).await;
         assert_eq!(gateway.ask("GET / HTTP/1.1\r\nhost: h\r\nx-hotswap-mirror: 1\r\n\r\n").await.status, 200);
         assert!(gateway.metrics().contains(&line("sent", 1)));
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_with_backends_of_its_own_gets_copies_while_they_are_in_order() {
+    for engine in ENGINES {
+        let (live, (mirror, kept)) = (Backend::always(OTHER).await, that_keeps(OK).await);
+        let address = mirror.address.to_string();
+        let gateway = gateway(engine, &[("p", &live)], |route| route.traffic = to_own(&address));
+        // Checks reach it, too, and are told by a name of its own.
+        let healthy = format!("gateway_backend_healthy{{backend=\"{address}\",pool=\"routes/r (mirror)\"}}");
+        gateway.counts(&format!("{healthy} 1")).await;
+        assert_eq!(gateway.ask(GET).await.status, 200);
+        gateway.counts(&line("sent", 1)).await;
+        let is_copy = |copy: &String| header(copy, "x-hotswap-mirror") == Some("1");
+        assert_eq!(kept.lock().expect("free").iter().filter(|copy| is_copy(copy)).count(), 1, "{engine}");
+        mirror.end().await;
+        gateway.counts(&format!("{healthy} 0")).await;
+        assert_eq!(gateway.ask(GET).await.status, 200);
+        gateway.counts(&line("skipped", 1)).await;
     }
 }
 

@@ -114,9 +114,9 @@ impl Failure {
         !self.0.violations.is_empty()
     }
 
-    /// Whether nothing is wrong but this field.
-    pub(crate) fn is_only_about(&self, field: &str) -> bool {
-        self.has_violations() && self.0.violations.iter().all(|(f, _)| f == field)
+    /// Whether nothing is wrong but these fields.
+    pub(crate) fn is_only_about(&self, fields: &[&str]) -> bool {
+        self.has_violations() && self.0.violations.iter().all(|(f, _)| fields.contains(&f.as_str()))
     }
 }
 

@@ -97,8 +97,8 @@ pub(crate) trait Resource: prost::Message + Show + Default + Clone + PartialEq +
     fn set_etag(&mut self, etag: String);
     /// Whether it is what a draft says, and never was live.
     fn is_draft(&self) -> bool;
-    /// The pool that it needs.
-    fn pool(&self) -> Option<&str>;
+    /// The pools that it needs, each with the field that a write names it by.
+    fn pools(&self) -> impl Iterator<Item = (&'static str, &str)>;
     /// Itself without what the server writes, for comparing.
     fn content(&self) -> Self;
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::BackendsDraft;
+
 /// All of it, unchecked; what is `None` is off.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -209,8 +211,12 @@ pub struct FaultDelayDraft {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MirrorDraft {
-    /// The pool's name.
-    pub pool: String,
+    /// A pool's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// Backends of the mirror alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inline: Option<BackendsDraft>,
     /// In basis points; 0: all.
     pub share_bps: u32,
 }

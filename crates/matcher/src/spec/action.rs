@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::pool::Backends;
 use super::resilience::Retry;
 use super::{check_host, check_path};
-use crate::draft::{ForwardDraft, RedirectDraft, RewriteDraft, TimeoutsDraft};
+use crate::draft::{BackendsDraft, ForwardDraft, RedirectDraft, RewriteDraft, TimeoutsDraft};
 
 const DEFAULT_FIRST_BYTE_MS: u32 = 15_000;
 const DEFAULT_IDLE_MS: u32 = 60_000;
@@ -45,12 +45,32 @@ pub struct Forward {
 }
 
 /// Where a request is sent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A pool that routes share.
     Pool(PoolName),
-    /// Backends of this route alone.
+    /// Backends of this route, or of its mirror, alone.
     Inline(Box<Backends>),
+}
+
+impl Target {
+    pub(super) fn parse(
+        v: &mut Violations,
+        pool: Option<&String>,
+        inline: Option<&BackendsDraft>,
+    ) -> Option<Self> {
+        match (pool, inline) {
+            (Some(pool), None) => v.take("pool", PoolName::parse(pool)).map(Self::Pool),
+            (None, Some(inline)) => Backends::parse(inline)
+                .map(|b| Self::Inline(Box::new(b)))
+                .map_err(|e| v.nest("inline", e))
+                .ok(),
+            (Some(_), Some(_)) | (None, None) => {
+                v.add("", "must have exactly one of pool and inline");
+                None
+            }
+        }
+    }
 }
 
 /// A change of the path.
@@ -111,17 +131,7 @@ pub struct Redirect {
 impl Forward {
     pub(super) fn parse(draft: &ForwardDraft) -> Result<Self, Violations> {
         let mut v = Violations::new();
-        let target = match (&draft.pool, &draft.inline) {
-            (Some(pool), None) => v.take("pool", PoolName::parse(pool)).map(Target::Pool),
-            (None, Some(inline)) => Backends::parse(inline)
-                .map(|b| Target::Inline(Box::new(b)))
-                .map_err(|e| v.nest("inline", e))
-                .ok(),
-            (Some(_), Some(_)) | (None, None) => {
-                v.add("", "must have exactly one of pool and inline");
-                None
-            }
-        };
+        let target = Target::parse(&mut v, draft.pool.as_ref(), draft.inline.as_ref());
         let rewrite = draft.rewrite.as_ref().map_or(Ok(Rewrite::default()), Rewrite::parse);
         let rewrite = rewrite.map_err(|e| v.nest("rewrite", e)).ok();
         let timeouts = Timeouts::parse(draft.timeouts.as_ref().unwrap_or(&TimeoutsDraft::default()));

@@ -126,7 +126,7 @@ impl Prune {
         }
     }
 
-    /// Deletes it: routes first, since a pool can't go while a route sends to it.
+    /// Deletes it: routes first, since a pool can't go while a route sends requests or copies to it.
     pub(super) async fn run(self, api: &Api, view: View) -> Result<(), Failure> {
         for (name, etag) in &self.routes {
             self.delete::<Route>(api, name, etag, view).await?;

@@ -18,9 +18,6 @@ use crate::resource::{Resource, Write};
 /// From so many documents of a kind on, what is there is listed at once instead of asked for one by one.
 const LIST_FROM: usize = 200;
 
-/// The field that a route names its pool in, as violations give it.
-const POOL_FIELD: &str = "route.forward.pool";
-
 /// Reads and checks all documents. Failures but the last are told; the last is given.
 pub(super) fn documents(args: &Documents) -> Result<Manifest, Failure> {
     manifest::load(&args.files, args.recursive).map_err(|mut failures| {
@@ -145,13 +142,14 @@ impl Writer {
             None => self.before(&name).await?,
         };
         // In a dry run the pools of the same documents are not there yet; that is no fault of a route.
-        let brought = resource.pool().is_some_and(|pool| self.pools.contains(pool));
+        let brought = resource.pools().filter(|(_, pool)| self.pools.contains(*pool));
+        let brought: Vec<_> = brought.map(|(field, _)| field).collect();
         let as_is = resource.clone();
         let request_id = SystemIds.uuid().to_string();
         let write = Write { resource, validate_only: self.dry_run, draft: self.draft, request_id };
         match R::put(&self.api, write).await.map_err(Failure::from) {
             Ok(after) => Ok(Written { draft: self.draft, before, after }),
-            Err(failure) if self.dry_run && brought && failure.is_only_about(POOL_FIELD) => {
+            Err(failure) if self.dry_run && failure.is_only_about(&brought) => {
                 Ok(Written { draft: self.draft, before, after: as_is })
             }
             Err(failure) => Err(failure.about(&name)),

@@ -1,11 +1,13 @@
 //! Routes and pools, call by call.
 
+use std::iter;
+
 use hotswap_api::route::v1::{
     Backend, BackendState, CreatePoolRequest, CreateRouteRequest, DeletePoolRequest, DeleteRouteRequest,
     DiffPoolRevisionsRequest, DiffPoolRevisionsResponse, DiffRouteRevisionsRequest,
     DiffRouteRevisionsResponse, Forward, GetPoolRequest, GetRouteRequest, ListPoolRevisionsRequest,
     ListPoolsRequest, ListRouteRevisionsRequest, ListRoutesRequest, Pool, PoolRevision, Route, RouteRevision,
-    UpdatePoolRequest, UpdateRouteRequest, forward, route,
+    UpdatePoolRequest, UpdateRouteRequest, forward, mirror, route,
 };
 use hotswap_core::Reason;
 use hotswap_rpc::WireError;
@@ -63,11 +65,19 @@ impl Resource for Route {
         self.standing.as_ref().is_some_and(|standing| standing.live_revision == 0)
     }
 
-    fn pool(&self) -> Option<&str> {
-        match self.action.as_ref()? {
-            route::Action::Forward(Forward { target: Some(forward::Target::Pool(pool)), .. }) => Some(pool),
-            route::Action::Forward(_) | route::Action::Redirect(_) => None,
-        }
+    fn pools(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let of_requests = match &self.action {
+            Some(route::Action::Forward(Forward { target: Some(forward::Target::Pool(pool)), .. })) => {
+                Some(("route.forward.pool", pool.as_str()))
+            }
+            Some(route::Action::Forward(_) | route::Action::Redirect(_)) | None => None,
+        };
+        let mirror = self.traffic.as_ref().and_then(|traffic| traffic.mirror.as_ref());
+        let of_copies = match mirror.and_then(|mirror| mirror.target.as_ref()) {
+            Some(mirror::Target::Pool(pool)) => Some(("route.traffic.mirror.pool", pool.as_str())),
+            Some(mirror::Target::Inline(_)) | None => None,
+        };
+        of_requests.into_iter().chain(of_copies)
     }
 
     fn content(&self) -> Self {
@@ -83,6 +93,11 @@ impl Resource for Route {
         };
         if let Some(route::Action::Forward(forward)) = &mut content.action
             && let Some(forward::Target::Inline(inline)) = &mut forward.target
+        {
+            inline.backends.iter_mut().for_each(as_written);
+        }
+        if let Some(mirror) = content.traffic.as_mut().and_then(|traffic| traffic.mirror.as_mut())
+            && let Some(mirror::Target::Inline(inline)) = &mut mirror.target
         {
             inline.backends.iter_mut().for_each(as_written);
         }
@@ -216,8 +231,8 @@ impl Resource for Pool {
         self.standing.as_ref().is_some_and(|standing| standing.live_revision == 0)
     }
 
-    fn pool(&self) -> Option<&str> {
-        None
+    fn pools(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        iter::empty()
     }
 
     fn content(&self) -> Self {

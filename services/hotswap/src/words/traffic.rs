@@ -1,7 +1,8 @@
 //! Traffic features of a route, for `describe`.
 
 use hotswap_api::route::v1::{
-    AccessLog, AccessLogMode, Compression, Cors, Fault, Jwt, RateLimit, RateLimitScope, Traffic, rate_limit,
+    AccessLog, AccessLogMode, Compression, Cors, Fault, Jwt, Mirror, RateLimit, RateLimitScope, Traffic,
+    mirror, rate_limit,
 };
 
 use super::Lines;
@@ -37,13 +38,7 @@ pub(super) fn lines(traffic: Option<&Traffic>, lines: &mut Lines) {
     note("Concurrency", t.concurrency.as_ref().map(|c| vec![format!("{} requests", c.max_requests)]));
     note("Fault", t.fault.as_ref().map(fault));
     note("Compression", t.compression.as_ref().map(|c| vec![compression(c)]));
-    note(
-        "Mirror",
-        t.mirror.as_ref().map(|m| {
-            let share = if m.share_bps == 0 { 10_000 } else { m.share_bps };
-            vec![format!("{} of requests to {}", columns::percent(share), m.pool)]
-        }),
-    );
+    note("Mirror", t.mirror.as_ref().map(mirror));
     note("Access log", t.access_log.as_ref().map(|l| vec![log(l)]));
 }
 
@@ -110,6 +105,21 @@ fn fault(f: &Fault) -> Vec<String> {
     told
 }
 
+fn mirror(m: &Mirror) -> Vec<String> {
+    let share = columns::percent(if m.share_bps == 0 { 10_000 } else { m.share_bps });
+    match &m.target {
+        None => vec![format!("{share} of requests to nobody")],
+        Some(mirror::Target::Pool(pool)) => vec![format!("{share} of requests to {pool}")],
+        Some(mirror::Target::Inline(inline)) => {
+            let strategy = columns::strategy(inline.load_balancing);
+            let mut told = vec![format!("{share} of requests to backends of its own, {strategy}")];
+            told.extend(inline.backends.iter().map(columns::backend));
+            told.extend(inline.tls.iter().map(|tls| format!("TLS {}", super::backend_tls(tls))));
+            told
+        }
+    }
+}
+
 fn log(l: &AccessLog) -> String {
     match l.mode() {
         AccessLogMode::Off => "nothing".to_owned(),
@@ -123,7 +133,22 @@ fn log(l: &AccessLog) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hotswap_api::route::v1::{Backend, InlineBackends};
+
     use super::*;
+
+    #[test]
+    fn a_mirror_tells_whom_it_leads_to() {
+        let told = |target, share_bps| mirror(&Mirror { target: Some(target), share_bps });
+        let pool = mirror::Target::Pool("pools/m".into());
+        assert_eq!(told(pool, 2_500), ["25 % of requests to pools/m"]);
+        let backend = Backend { address: "10.0.0.7:80".into(), ..Backend::default() };
+        let own =
+            mirror::Target::Inline(InlineBackends { backends: vec![backend], ..InlineBackends::default() });
+        let told = told(own, 0);
+        assert_eq!(told[0], "100 % of requests to backends of its own, round robin");
+        assert!(told[1].contains("10.0.0.7:80"), "{told:?}");
+    }
 
     #[test]
     fn what_is_on_is_told_with_its_defaults() {

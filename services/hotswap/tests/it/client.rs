@@ -202,3 +202,16 @@ fn a_reader_that_leaves_early_ends_a_command_quietly() {
     let said = Said::from(child.wait_with_output().expect("ends"));
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn a_dry_run_misses_no_pool_that_its_own_documents_bring() {
+    let folder = folder();
+    let plane = plane(folder.path());
+    let mirrored = format!(
+        "{SHOP}traffic: {{ mirror: {{ pool: pools/next }} }}\n---\nkind: Pool\nname: pools/next\nbackends: []\n"
+    );
+    let dry = plane.apply(PLANE, &mirrored, &["--dry-run"]).ok();
+    assert!(dry.contains("routes/shop created (dry run)\n"), "{dry}");
+    let odd = plane.apply(PLANE, &mirrored.replace("name: pools/next", "name: pools/other"), &["--dry-run"]);
+    assert!(odd.err.contains("route.traffic.mirror.pool: pools/next does not exist"), "{}", odd.err);
+}

@@ -61,7 +61,7 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// Routes send to the pool.
+    /// Routes send requests or copies to the pool.
     #[error("{name} is in use by {}", users.join(", "))]
     PoolInUse {
         /// The pool.

@@ -25,7 +25,8 @@ impl App {
         self.is_thawed(tx).await
     }
 
-    /// Routes that need a pool, up to ten: those that send to it, and those whose rollout may yet bring back a revision
+    /// Routes that need a pool, up to ten: those that send requests or copies to it, and those whose rollout may
+    /// yet bring back a revision
     /// that does.
     pub(super) async fn users_of(&self, tx: &mut Tx, pool: &str) -> Result<Vec<String>, Error> {
         let mut users = store::users_of(tx, pool).await?;

@@ -155,8 +155,8 @@ pub(crate) async fn check<C: Content>(tx: &mut Tx, content: &C) -> Result<(), Er
     if let Err(faults) = content.validate() {
         v.nest(C::FIELD, faults);
     }
-    let needed = content.pool().map(|pool| ("forward.pool", pool));
-    for (field, pool) in needed.into_iter().chain(content.other_pool()) {
+    let needed = [("forward.pool", content.pool()), ("traffic.mirror.pool", content.mirror_pool())];
+    for (field, pool) in needed.into_iter().filter_map(|(field, pool)| Some((field, pool?))) {
         if PoolName::parse(pool).is_ok() && !store::exists(tx, pool).await? {
             v.add(format!("{}.{field}", C::FIELD), format!("{pool} does not exist"));
         }

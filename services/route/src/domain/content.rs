@@ -32,11 +32,11 @@ pub trait Content:
     /// Every fault, each with its field.
     fn validate(&self) -> Result<(), Violations>;
 
-    /// The pool it needs.
+    /// The pool that it sends requests to.
     fn pool(&self) -> Option<&str>;
 
-    /// A pool that must be there when it is written and may go later, with its field.
-    fn other_pool(&self) -> Option<(&'static str, &str)> {
+    /// The pool that it sends copies of them to.
+    fn mirror_pool(&self) -> Option<&str> {
         None
     }
 
@@ -61,6 +61,8 @@ impl Content for RouteDraft {
         ("forward.rewrite", &["full_path", "replace_prefix"]),
         ("redirect", &["full_path", "replace_prefix"]),
         ("traffic.rate_limit", &["client_address", "header"]),
+        ("traffic.mirror", &["pool", "inline"]),
+        ("traffic.mirror.inline.balancing.hash", &["header", "cookie"]),
     ];
 
     fn validate(&self) -> Result<(), Violations> {
@@ -71,8 +73,8 @@ impl Content for RouteDraft {
         self.forward.as_ref()?.pool.as_deref()
     }
 
-    fn other_pool(&self) -> Option<(&'static str, &str)> {
-        Some(("traffic.mirror.pool", &self.traffic.as_ref()?.mirror.as_ref()?.pool))
+    fn mirror_pool(&self) -> Option<&str> {
+        self.traffic.as_ref()?.mirror.as_ref()?.pool.as_deref()
     }
 
     fn shape() -> Self {
@@ -80,15 +82,7 @@ impl Content for RouteDraft {
         Self {
             forward: Some(ForwardDraft {
                 pool: text(),
-                inline: Some(BackendsDraft {
-                    balancing: Some(balancing_shape()),
-                    health_check: Some(HealthCheckDraft::default()),
-                    circuit_breaker: Some(CircuitBreakerDraft::default()),
-                    outlier_ejection: Some(OutlierEjectionDraft::default()),
-                    tls: Some(BackendTlsDraft::default()),
-                    protocol: BackendProtocol::Http2,
-                    ..BackendsDraft::default()
-                }),
+                inline: Some(inline_shape()),
                 rewrite: Some(RewriteDraft {
                     full_path: text(),
                     replace_prefix: text(),
@@ -185,8 +179,24 @@ fn traffic_shape() -> TrafficDraft {
         }),
         access_log: Some(AccessLogDraft::default()),
         jwt: Some(JwtDraft::default()),
-        mirror: Some(MirrorDraft::default()),
+        mirror: Some(MirrorDraft {
+            pool: Some(String::new()),
+            inline: Some(inline_shape()),
+            ..MirrorDraft::default()
+        }),
         compression: Some(CompressionDraft::default()),
+    }
+}
+
+fn inline_shape() -> BackendsDraft {
+    BackendsDraft {
+        balancing: Some(balancing_shape()),
+        health_check: Some(HealthCheckDraft::default()),
+        circuit_breaker: Some(CircuitBreakerDraft::default()),
+        outlier_ejection: Some(OutlierEjectionDraft::default()),
+        tls: Some(BackendTlsDraft::default()),
+        protocol: BackendProtocol::Http2,
+        ..BackendsDraft::default()
     }
 }
 

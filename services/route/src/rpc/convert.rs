@@ -63,6 +63,11 @@ impl Wire for RouteDraft {
         {
             shown::backends(&mut inline.backends, inline.load_balancing);
         }
+        if let Some(mirror) = route.traffic.as_mut().and_then(|traffic| traffic.mirror.as_mut())
+            && let Some(wire::mirror::Target::Inline(inline)) = &mut mirror.target
+        {
+            shown::backends(&mut inline.backends, inline.load_balancing);
+        }
         route
     }
 

@@ -36,7 +36,7 @@ pub(crate) async fn exists(tx: &mut Tx, name: &str) -> Result<bool, StoreError> 
     Ok(tx.fetch_opt(sql::EXISTS, &[name.into()]).await?.is_some())
 }
 
-/// Up to 10 names of routes that send to a pool.
+/// Up to 10 names of routes that send requests or copies to a pool.
 pub(crate) async fn users_of(tx: &mut Tx, pool: &str) -> Result<Vec<String>, StoreError> {
     let rows = tx.fetch_all(sql::USERS_OF, &[pool.into()]).await?;
     rows.iter().map(|r| r.text("name")).collect()
@@ -62,6 +62,8 @@ pub(crate) async fn keep<C: Content>(
 
 /// Writes a resource whose content has a revision already: what proxies see of it is of its version.
 pub(crate) async fn write<C: Content>(tx: &mut Tx, r: &Resource<C>) -> Result<(), StoreError> {
+    let candidate = r.candidate.as_ref().map(|c| &c.content);
+    let owned = |pool: Option<&str>| pool.map(str::to_owned);
     let values = [
         r.full_name().into(),
         C::Name::COLLECTION.into(),
@@ -70,10 +72,12 @@ pub(crate) async fn write<C: Content>(tx: &mut Tx, r: &Resource<C>) -> Result<()
         r.version.into(),
         r.created_at.into(),
         r.updated_at.into(),
-        r.content.pool().map(str::to_owned).into(),
+        owned(r.content.pool()).into(),
         row::spec(&r.content)?.into(),
         r.candidate.as_ref().map(row::spec).transpose()?.into(),
-        r.candidate.as_ref().and_then(|c| c.content.pool()).map(str::to_owned).into(),
+        owned(candidate.and_then(Content::pool)).into(),
+        owned(r.content.mirror_pool()).into(),
+        owned(candidate.and_then(Content::mirror_pool)).into(),
     ];
     tx.execute(sql::PUT, &values).await?;
     tx.log_change(SCOPE, r.version, r.full_name()).await

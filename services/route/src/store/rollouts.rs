@@ -23,6 +23,8 @@ pub(crate) struct Track {
     pub(crate) baseline: Revision,
     /// The pool that a commit's way back needs.
     pub(crate) baseline_pool: Option<String>,
+    /// The pool of a mirror that it needs.
+    pub(crate) baseline_mirror_pool: Option<String>,
 }
 
 fn key(rollout: RolloutId) -> String {
@@ -40,6 +42,7 @@ pub(crate) async fn tracked(tx: &mut Tx, rollout: RolloutId) -> Result<Option<Tr
             version: Revision(row.int("version")?),
             baseline: Revision(row.int("baseline")?),
             baseline_pool: row.opt_text("baseline_pool")?,
+            baseline_mirror_pool: row.opt_text("baseline_mirror_pool")?,
         })
     };
     row.map(track).transpose()
@@ -62,6 +65,7 @@ pub(crate) async fn track(
         track.baseline.into(),
         track.baseline_pool.clone().into(),
         at.into(),
+        track.baseline_mirror_pool.clone().into(),
     ];
     tx.execute(sql::TRACK, &values).await.map(drop)
 }

@@ -136,12 +136,15 @@ impl RouteTarget {
             (_, None) => before.revision,
         };
         let after = self.write(&mut tx, rollout, next.resource, next.live).await?;
-        let baseline_pool = match next.standing {
-            Tracked::Committed => before.content.pool().map(str::to_owned),
-            Tracked::Resident | Tracked::Withdrawn => None,
+        let way_back = (next.standing == Tracked::Committed).then_some(&before.content);
+        let track = Track {
+            fence,
+            standing: next.standing,
+            version: after.version,
+            baseline,
+            baseline_pool: way_back.and_then(Content::pool).map(str::to_owned),
+            baseline_mirror_pool: way_back.and_then(Content::mirror_pool).map(str::to_owned),
         };
-        let (standing, version) = (next.standing, after.version);
-        let track = Track { fence, standing, version, baseline, baseline_pool };
         rollouts::track(&mut tx, rollout.id, after.full_name(), &track, self.app.clock.now()).await?;
         if next.standing != Tracked::Resident {
             rollouts::drop_counts(&mut tx, rollout.id).await?;
@@ -231,7 +234,14 @@ impl RouteTarget {
         };
         if known != Some((fence, standing)) {
             let baseline = found.resource.revision;
-            let fresh = Track { fence, standing, version: at, baseline, baseline_pool: None };
+            let fresh = Track {
+                fence,
+                standing,
+                version: at,
+                baseline,
+                baseline_pool: None,
+                baseline_mirror_pool: None,
+            };
             let track = found.track.map_or(fresh, |track| Track { fence, standing, ..track });
             let name = found.resource.full_name();
             rollouts::track(&mut tx, rollout.id, name, &track, self.app.clock.now()).await?;

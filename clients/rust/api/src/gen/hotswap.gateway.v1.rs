@@ -278,7 +278,7 @@ pub struct BackendReport {
 /// A backend that is not in order, as one proxy sees it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BackendCondition {
-    /// "pools/{pool}", or "routes/{route}" for a route's own backends.
+    /// "pools/{pool}", "routes/{route}" for a route's own backends, or "routes/{route} (mirror)" for those of its mirror.
     #[prost(string, tag = "1")]
     pub pool: ::prost::alloc::string::String,
     /// Its address.

@@ -82,6 +82,37 @@ pub struct Pool {
     #[prost(enumeration = "BackendProtocol", tag = "19")]
     pub protocol: i32,
 }
+/// Backends that belong to one route, or to its mirror, alone.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct InlineBackends {
+    /// As in Pool: 1 to 1,000.
+    #[prost(message, repeated, tag = "1")]
+    pub backends: ::prost::alloc::vec::Vec<Backend>,
+    /// As in Pool.
+    #[prost(enumeration = "LoadBalancing", tag = "2")]
+    pub load_balancing: i32,
+    /// As in Pool, in ms.
+    #[prost(uint32, tag = "3")]
+    pub connect_timeout_ms: u32,
+    /// As in Pool.
+    #[prost(message, optional, tag = "4")]
+    pub balancing: ::core::option::Option<Balancing>,
+    /// As in Pool.
+    #[prost(message, optional, tag = "5")]
+    pub health_check: ::core::option::Option<HealthCheck>,
+    /// As in Pool.
+    #[prost(message, optional, tag = "6")]
+    pub circuit_breaker: ::core::option::Option<CircuitBreaker>,
+    /// As in Pool.
+    #[prost(message, optional, tag = "7")]
+    pub outlier_ejection: ::core::option::Option<OutlierEjection>,
+    /// As in Pool.
+    #[prost(message, optional, tag = "8")]
+    pub tls: ::core::option::Option<BackendTls>,
+    /// As in Pool.
+    #[prost(enumeration = "BackendProtocol", tag = "9")]
+    pub protocol: i32,
+}
 /// How backends are reached with TLS. Certificates and keys are files of the gateways, which find them under these names
 /// in the folder of their option --backend-tls-dir; nothing of a key passes through here.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -755,7 +786,8 @@ pub struct FaultAbort {
     #[prost(uint32, tag = "2")]
     pub share_bps: u32,
 }
-/// Lets a share of requests wait.
+/// Lets a share of requests wait. They count among those of the route meanwhile (concurrency), and at no backend: that is
+/// chosen when they have waited.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FaultDelay {
     /// For so long, in ms: 1 to 60,000.
@@ -765,20 +797,33 @@ pub struct FaultDelay {
     #[prost(uint32, tag = "2")]
     pub share_bps: u32,
 }
-/// Sends copies of requests to another pool, and drops what it answers: nothing of it reaches the client, and nobody waits for
-/// it. A copy goes out when its request has been read whole and sent, over a connection of its own, with X-Hotswap-Mirror: 1
+/// Sends copies of requests to other backends, and drops what they answer: nothing of it reaches the client, and nobody waits
+/// for it. A copy goes out when its request has been read whole and sent, over a connection of its own, with X-Hotswap-Mirror: 1
 /// beside what the route's backend gets. It is skipped and counted where its body has more than 64 KiB (or
-/// `max_body_bytes` of the route's retry), where 100 copies of a core are under way, or where the pool takes no requests.
+/// `max_body_bytes` of the route's retry), where 100 copies of a core are under way, or where no backend takes requests.
 /// A request that has that header is a copy already, and not copied once more. The pool's baseline gets the copies, also
 /// while a rollout brings it a candidate. For routes that forward.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Mirror {
-    /// "pools/{pool}". It must exist; where it is deleted later, copies are skipped.
-    #[prost(string, tag = "1")]
-    pub pool: ::prost::alloc::string::String,
     /// Of the requests that pass, in basis points: 1 to 10,000. 0 takes the default, 10,000: all of them.
     #[prost(uint32, tag = "2")]
     pub share_bps: u32,
+    /// Exactly one.
+    #[prost(oneof = "mirror::Target", tags = "1, 3")]
+    pub target: ::core::option::Option<mirror::Target>,
+}
+/// Nested message and enum types in `Mirror`.
+pub mod mirror {
+    /// Exactly one.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Target {
+        /// A pool, "pools/{pool}". It must exist.
+        #[prost(string, tag = "1")]
+        Pool(::prost::alloc::string::String),
+        /// Backends of this mirror alone. A sticky cookie is not set: nothing of an answer reaches the client.
+        #[prost(message, tag = "3")]
+        Inline(super::InlineBackends),
+    }
 }
 /// Which answers of backends are compressed, by what their client takes (Accept-Encoding). Left as they are: what has a
 /// Content-Encoding, parts (206), what has a digest of its bytes or Cache-Control: no-transform, and the gateway's own
@@ -1164,37 +1209,6 @@ pub struct Retry {
     /// and nothing else. They are POSTs: say so where they may be done twice. Default: false.
     #[prost(bool, tag = "7")]
     pub grpc_unavailable: bool,
-}
-/// A pool that belongs to one route.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct InlineBackends {
-    /// As in Pool: 1 to 1,000.
-    #[prost(message, repeated, tag = "1")]
-    pub backends: ::prost::alloc::vec::Vec<Backend>,
-    /// As in Pool.
-    #[prost(enumeration = "LoadBalancing", tag = "2")]
-    pub load_balancing: i32,
-    /// As in Pool, in ms.
-    #[prost(uint32, tag = "3")]
-    pub connect_timeout_ms: u32,
-    /// As in Pool.
-    #[prost(message, optional, tag = "4")]
-    pub balancing: ::core::option::Option<Balancing>,
-    /// As in Pool.
-    #[prost(message, optional, tag = "5")]
-    pub health_check: ::core::option::Option<HealthCheck>,
-    /// As in Pool.
-    #[prost(message, optional, tag = "6")]
-    pub circuit_breaker: ::core::option::Option<CircuitBreaker>,
-    /// As in Pool.
-    #[prost(message, optional, tag = "7")]
-    pub outlier_ejection: ::core::option::Option<OutlierEjection>,
-    /// As in Pool.
-    #[prost(message, optional, tag = "8")]
-    pub tls: ::core::option::Option<BackendTls>,
-    /// As in Pool.
-    #[prost(enumeration = "BackendProtocol", tag = "9")]
-    pub protocol: i32,
 }
 /// Changes what the backend sees of the request line. The query is kept.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,9 +1,10 @@
 use super::*;
 use crate::draft::{
-    AccessDraft, AccessLogDraft, AccessLogModeDraft, ClaimHeaderDraft, CompressionDraft, ConcurrencyDraft,
-    CorsDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, JwtDraft, MirrorDraft, RateLimitDraft,
-    RequestLimitsDraft,
+    AccessDraft, AccessLogDraft, AccessLogModeDraft, BackendDraft, BackendsDraft, ClaimHeaderDraft,
+    CompressionDraft, ConcurrencyDraft, CorsDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, JwtDraft,
+    MirrorDraft, RateLimitDraft, RequestLimitsDraft,
 };
+use crate::spec::Target;
 
 fn faults(draft: &TrafficDraft) -> Vec<String> {
     let parsed = TrafficSpec::parse(draft);
@@ -92,10 +93,25 @@ fn every_fault_of_every_part_is_named_by_its_field() {
 fn faults_of_what_becomes_of_answers_and_copies_are_named_too() {
     let draft = TrafficDraft {
         compression: Some(CompressionDraft { quality: 10, ..CompressionDraft::default() }),
-        mirror: Some(MirrorDraft { pool: "p".into(), share_bps: 10_001 }),
+        mirror: Some(MirrorDraft { pool: Some("p".into()), share_bps: 10_001, ..MirrorDraft::default() }),
         ..TrafficDraft::default()
     };
     assert_eq!(faults(&draft), ["compression.quality", "mirror.pool", "mirror.share_bps"]);
+}
+
+#[test]
+fn a_mirror_has_a_pool_or_backends_of_its_own() {
+    let mirror = |pool: Option<&str>, inline: Option<BackendsDraft>| {
+        let mirror = MirrorDraft { pool: pool.map(str::to_owned), inline, share_bps: 0 };
+        TrafficDraft { mirror: Some(mirror), ..TrafficDraft::default() }
+    };
+    let backend = BackendDraft { address: "a:1".into(), ..BackendDraft::default() };
+    let inline = BackendsDraft { backends: vec![backend], ..BackendsDraft::default() };
+    assert_eq!(faults(&mirror(None, None)), ["mirror"]);
+    assert_eq!(faults(&mirror(Some("pools/p"), Some(inline.clone()))), ["mirror"]);
+    assert_eq!(faults(&mirror(None, Some(BackendsDraft::default()))), ["mirror.inline.backends"]);
+    let parsed = spec(&mirror(None, Some(inline))).mirror.expect("on");
+    assert!(matches!(parsed.target, Target::Inline(backends) if backends.backends.len() == 1));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod driven;
 mod edge;
 mod emergency;
 mod landing;
+mod mirrors;
 mod shared;
 mod survival;
 
