@@ -44,9 +44,15 @@ const UNMEASURED: MetricDef = MetricDef::counter(
 .by(&[LabelDef { name: "why", values: "`no_data`, `broken`" }]);
 const LATE: MetricDef =
     MetricDef::seconds("hotswap_rollout_late_seconds", "How long after it was due a rollout was looked at.");
+const DROPPED: MetricDef = MetricDef::counter(
+    "hotswap_rollout_dropped_total",
+    "rollouts",
+    "Rollouts that this process dropped, since they ended longer ago than they are kept.",
+);
 
 /// What is declared here.
-pub const METRICS: &[MetricDef] = &[ACTIVE, TRANSITIONS, DECISIONS, FENCED, FAILED, ACT, UNMEASURED, LATE];
+pub const METRICS: &[MetricDef] =
+    &[ACTIVE, TRANSITIONS, DECISIONS, FENCED, FAILED, ACT, UNMEASURED, LATE, DROPPED];
 
 /// The kinds of events that somebody is to hear of.
 const KINDS: [&str; 10] = [
@@ -73,6 +79,7 @@ pub struct RolloutMetrics {
     act: HistogramVec,
     unmeasured: IntCounterVec,
     pub(crate) late: Histogram,
+    dropped: IntCounter,
 }
 
 impl RolloutMetrics {
@@ -94,6 +101,7 @@ impl RolloutMetrics {
             act: HistogramVec::new(histogram(ACT), &ACT.label_names())?,
             unmeasured: IntCounterVec::new(opts(UNMEASURED), &UNMEASURED.label_names())?,
             late: Histogram::with_opts(histogram(LATE))?,
+            dropped: counter(DROPPED)?,
         };
         // There from the start, so that a first one is a rise.
         for kind in KINDS {
@@ -113,6 +121,7 @@ impl RolloutMetrics {
         metrics.register(this.act.clone())?;
         metrics.register(this.unmeasured.clone())?;
         metrics.register(this.late.clone())?;
+        metrics.register(this.dropped.clone())?;
         Ok(this)
     }
 
@@ -155,6 +164,11 @@ impl RolloutMetrics {
             Some(ActResult::Refused(_)) => "refused",
         };
         self.act.with_label_values(&[act, result]).observe(seconds);
+    }
+
+    /// Rollouts were dropped, since they ended longer ago than they are kept.
+    pub fn dropped(&self, rollouts: u64) {
+        self.dropped.inc_by(rollouts);
     }
 
     pub(crate) fn unmeasured(&self, why: &str) {

@@ -177,6 +177,10 @@ pub(crate) struct ServerArgs {
     /// 0: for ever
     #[arg(long, env = "HOTSWAP_MEASUREMENT_RETENTION_DAYS", default_value_t = 30, value_name = "DAYS")]
     measurement_retention_days: u16,
+    /// How long a rollout is kept after its end, with what happened in it and who asked for what, in days; the last one of
+    /// each route and pool stays, and the audit log has a retention of its own. 0: for ever
+    #[arg(long, env = "HOTSWAP_ROLLOUT_RETENTION_DAYS", default_value_t = 90, value_name = "DAYS")]
+    rollout_retention_days: u16,
     /// A TOML file that says who is told of rollouts, by mail, Slack or webhook: docs/guides/notifications.md
     #[arg(long, env = "HOTSWAP_NOTIFY_CONFIG", value_name = "FILE")]
     notify_config: Option<PathBuf>,
@@ -236,8 +240,8 @@ impl ServerArgs {
             redis_url: self.redis_url.clone(),
             audit: self.audit.options(&self.data_dir),
             rollout_workers: self.rollout_workers.into(),
-            kept_measurements: (self.measurement_retention_days > 0)
-                .then(|| Duration::from_secs(u64::from(self.measurement_retention_days) * 86_400)),
+            kept_measurements: days(self.measurement_retention_days),
+            kept_rollouts: days(self.rollout_retention_days),
             notify: self.notify_config.as_ref().map(read).transpose()?,
             prometheus: ServerOptions {
                 allow: self.prometheus_allow.clone(),
@@ -247,6 +251,11 @@ impl ServerArgs {
             ..RouteOptions::default()
         })
     }
+}
+
+/// So many days; 0: for ever.
+fn days(days: u16) -> Option<Duration> {
+    (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400))
 }
 
 /// Where the store lies.

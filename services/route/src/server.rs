@@ -22,7 +22,7 @@ use hotswap_store::{Database, Db};
 use hotswap_telemetry::{Metrics, MetricsError};
 use tonic::service::Routes;
 
-use crate::app::{App, Arms, Error, Fleet};
+use crate::app::{App, Arms, Error, Fleet, Kept};
 use crate::metrics::RouteMetrics;
 use crate::notices::OutboxNotices;
 use crate::rpc::{Feed, FleetRpc, Questions, RouteRpc, WatchRpc, WatchServer, relay};
@@ -50,6 +50,8 @@ pub struct RouteOptions {
     pub rollout_workers: usize,
     /// How long what was measured of a rollout is kept after its end; `None`: for ever.
     pub kept_measurements: Option<Duration>,
+    /// How long a rollout is kept after its end, unless it is the last one of its subject; `None`: for ever.
+    pub kept_rollouts: Option<Duration>,
     /// Whom news of rollouts is sent to; `None`: nobody.
     pub notify: Option<ChannelsConfig>,
     /// Prometheus servers that rollouts may be judged by.
@@ -67,6 +69,7 @@ impl Default for RouteOptions {
             audit: AuditOptions::default(),
             rollout_workers: DriverOptions::default().concurrency,
             kept_measurements: Some(Duration::from_secs(30 * 86_400)),
+            kept_rollouts: Some(Duration::from_secs(90 * 86_400)),
             notify: None,
             prometheus: ServerOptions::default(),
         }
@@ -219,7 +222,8 @@ impl RouteServer {
         app.keep_audit_log(supervisor);
         app.exchange_hints(supervisor);
         app.compact_changes(fleet.replica().to_owned(), options.kept_changes, supervisor);
-        app.drop_measurements(options.kept_measurements, supervisor);
+        let kept = Kept { measurements: options.kept_measurements, rollouts: options.kept_rollouts };
+        app.retain_rollouts(kept, fleet.replica().to_owned(), driven.clone(), supervisor);
         drive(&app, &fleet, options.rollout_workers, prometheus, driven, supervisor);
         Ok(Self { app, feed, fleet, questions, arms, options, supervisor: supervisor.clone() })
     }

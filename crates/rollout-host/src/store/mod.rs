@@ -138,12 +138,7 @@ pub(crate) async fn measured_before(
 ) -> Result<Vec<RolloutId>, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = tx.fetch_all(sql::MEASURED_BEFORE, &[before.into(), limit.into()]).await?;
-    let id = |row: &hotswap_store::Row| {
-        let text = row.text("id")?;
-        let damaged = |_| StoreError::inconsistent(row::ROLLOUTS, "id", text.clone());
-        text.parse().map(RolloutId).map_err(damaged)
-    };
-    rows.iter().map(id).collect()
+    rows.iter().map(row::id).collect()
 }
 
 /// Drops so many measurements of a rollout, the oldest first; how many there were.
@@ -159,6 +154,48 @@ pub(crate) async fn drop_counts(tx: &mut Tx, before: Timestamp) -> Result<(), St
 /// Notes that nothing is left of what was measured.
 pub(crate) async fn note_dropped(tx: &mut Tx, id: RolloutId, now: Timestamp) -> Result<(), StoreError> {
     tx.execute(sql::NOTE_DROPPED, &[key(id), now.into()]).await.map(drop)
+}
+
+/// A rollout that has ended.
+pub(crate) struct Ended {
+    pub(crate) id: RolloutId,
+    pub(crate) ended_at: Timestamp,
+    /// Another one of the same subject ended after it.
+    pub(crate) is_followed: bool,
+}
+
+/// Rollouts that ended before a time, behind a place: when it ended, and its id. Those that ended first come first.
+pub(crate) async fn ended_before(
+    tx: &mut Tx,
+    before: Timestamp,
+    after: &(i64, String),
+    limit: usize,
+) -> Result<Vec<Ended>, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let values = [before.into(), after.0.into(), after.1.as_str().into(), limit.into()];
+    let rows = tx.fetch_all(sql::ENDED_BEFORE, &values).await?;
+    let ended = rows.iter().map(|row| {
+        let is_followed = row.int("followed")? != 0;
+        Ok(Ended { id: row::id(row)?, ended_at: Timestamp(row.int("ended_at")?), is_followed })
+    });
+    ended.collect()
+}
+
+/// Drops a rollout that has ended and all that is known of it: so many rows, and it as the last of them. How many there
+/// were, and whether it is gone.
+pub(crate) async fn drop_some(tx: &mut Tx, id: RolloutId, limit: u64) -> Result<(u64, bool), StoreError> {
+    let mut rows = 0;
+    for sql in [sql::DROP_MEASUREMENTS, sql::DROP_EVENTS] {
+        let dropped = tx.execute(sql, &[key(id), number(limit).into()]).await?;
+        rows += dropped;
+        if dropped >= limit {
+            return Ok((rows, false));
+        }
+    }
+    for sql in [sql::DROP_COMMANDS, sql::DROP_COUNTS_OF, sql::DROP] {
+        rows += tx.execute(sql, &[key(id)]).await?;
+    }
+    Ok((rows, true))
 }
 
 /// When the measurements of a rollout were dropped, if they were. `None`: there is no such rollout.

@@ -3,7 +3,7 @@
 use hotswap_audit::Caller;
 use hotswap_core::Timestamp;
 use hotswap_rollout::judge::{Arm, Finding, Verdict};
-use hotswap_rollout::{Actor, Command, Order, Principal, Record, Rollout, Stored};
+use hotswap_rollout::{Actor, Command, Order, Principal, Record, Rollout, RolloutId, Stored};
 use hotswap_store::{Row, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,12 @@ pub(super) fn from_json<T: DeserializeOwned>(
     key: &str,
 ) -> Result<T, StoreError> {
     serde_json::from_str(&row.text(column)?).map_err(|_| StoreError::inconsistent(table, column, key))
+}
+
+pub(super) fn id(row: &Row) -> Result<RolloutId, StoreError> {
+    let text = row.text("id")?;
+    let damaged = |_| StoreError::inconsistent(ROLLOUTS, "id", text.clone());
+    text.parse().map(RolloutId).map_err(damaged)
 }
 
 pub(super) fn record(row: &Row, key: &str) -> Result<Record, StoreError> {

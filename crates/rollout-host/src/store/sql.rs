@@ -34,6 +34,19 @@ macro_rules! next_due {
     };
 }
 
+macro_rules! ended_before {
+    ($before:literal) => {
+        concat!(
+            $before,
+            "SELECT r.id AS id, r.ended_at AS ended_at, CASE WHEN EXISTS (SELECT 1 FROM rollouts l \
+             WHERE l.subject = r.subject AND l.domain = r.domain AND l.ended_at IS NOT NULL \
+             AND (l.ended_at, l.id) > (r.ended_at, r.id)) THEN 1 ELSE 0 END AS followed FROM rollouts r \
+             WHERE r.ended_at IS NOT NULL AND r.ended_at <= $1 AND (r.ended_at, r.id) > ($2, $3) \
+             ORDER BY r.ended_at, r.id LIMIT $4"
+        )
+    };
+}
+
 macro_rules! before {
     ($lock:literal) => {
         concat!(
@@ -124,6 +137,13 @@ pub(crate) const DROP_MEASUREMENTS: &str = "DELETE FROM rollout_measurements WHE
      (SELECT at FROM rollout_measurements WHERE rollout_id = $1 ORDER BY at LIMIT $2)";
 pub(crate) const NOTE_DROPPED: &str = "UPDATE rollouts SET measurements_dropped_at = $2 \
      WHERE id = $1 AND measurements_dropped_at IS NULL";
+/// Those that ended before a time, from a place on; `followed`: another one of the same subject ended after it.
+pub(crate) const ENDED_BEFORE: &str = ended_before!("");
+pub(crate) const DROP_EVENTS: &str = "DELETE FROM rollout_events WHERE rollout_id = $1 AND seq IN \
+     (SELECT seq FROM rollout_events WHERE rollout_id = $1 ORDER BY seq LIMIT $2)";
+pub(crate) const DROP_COMMANDS: &str = "DELETE FROM rollout_commands WHERE rollout_id = $1";
+pub(crate) const DROP_COUNTS_OF: &str = "DELETE FROM rollout_counts WHERE rollout_id = $1";
+pub(crate) const DROP: &str = "DELETE FROM rollouts WHERE id = $1 AND ended_at IS NOT NULL";
 pub(crate) const DROPPED: &str = "SELECT measurements_dropped_at FROM rollouts WHERE id = $1";
 
 macro_rules! policy {
@@ -204,6 +224,11 @@ const ALL: &[&str] = &[
     MEASURED_BEFORE,
     DROP_MEASUREMENTS,
     NOTE_DROPPED,
+    ENDED_BEFORE,
+    DROP_EVENTS,
+    DROP_COMMANDS,
+    DROP_COUNTS_OF,
+    DROP,
     DROPPED,
     POLICY,
     POLICY_OF,
@@ -261,6 +286,23 @@ mod tests {
                 "{plan:?}"
             );
         }
+    }
+
+    /// A store may have a hundred thousand of them, which are looked through every ten minutes.
+    #[tokio::test]
+    async fn what_has_ended_is_found_in_the_order_of_its_index() {
+        let dir = tempfile::tempdir().expect("dir");
+        let db = prepare_all(Database::Sqlite(dir.path().join("x.db"))).await;
+        let mut tx = db.read().await.expect("a transaction");
+        let values = [1_i64.into(), 0_i64.into(), "".into(), 9_i64.into()];
+        let rows = tx.fetch_all(ended_before!("EXPLAIN QUERY PLAN "), &values).await.expect("a plan");
+        let plan: Vec<_> = rows.iter().map(|row| row.text("detail").expect("text")).collect();
+        for line in
+            ["SEARCH r USING INDEX rollouts_ended (", "SEARCH l USING COVERING INDEX rollouts_ended_of ("]
+        {
+            assert!(plan.iter().any(|of| of.contains(line)), "{plan:?}");
+        }
+        assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{plan:?}");
     }
 
     #[tokio::test]

@@ -95,3 +95,109 @@ async fn what_is_too_much_for_one_transaction_and_what_clients_reported_goes_too
     assert_eq!(rows(&home, "SELECT COUNT(*) AS n FROM rollout_measurements").await, 0);
     assert_eq!(rows(&home, "SELECT COUNT(*) AS n FROM rollout_counts").await, 0);
 }
+
+/// What is left in each table of rollouts.
+async fn left(home: &Home) -> [i64; 5] {
+    const OF: [&str; 5] = [
+        "SELECT COUNT(*) AS n FROM rollouts",
+        "SELECT COUNT(*) AS n FROM rollout_events",
+        "SELECT COUNT(*) AS n FROM rollout_commands",
+        "SELECT COUNT(*) AS n FROM rollout_measurements",
+        "SELECT COUNT(*) AS n FROM rollout_counts",
+    ];
+    let mut counts = [0; 5];
+    for (count, sql) in counts.iter_mut().zip(OF) {
+        *count = rows(home, sql).await;
+    }
+    counts
+}
+
+/// A canary of a table that is there, taken back by a person at once.
+async fn taken_back_by_hand(home: &Home, subject: &str) -> View {
+    let view = home.rollouts.create(&ctx("ann"), rollout_of(subject, canary())).await.expect("created");
+    home.settle().await;
+    let back = hotswap_rollout::Order::Rollback { why: String::new(), instant: true };
+    home.say("bob", &view, back).await.expect("taken");
+    home.settle().await;
+    assert_eq!(home.word(&view).await, "rolled_back");
+    view
+}
+
+#[tokio::test]
+async fn a_rollout_goes_a_while_after_its_end_unless_it_is_the_last_one_of_its_subject() {
+    let place = Place::new();
+    let home = Home::open(&place).await;
+    let first = taken_back(&home, "tables/a", 5).await;
+    let alone = taken_back(&home, "tables/b", 5).await;
+    let second = taken_back_by_hand(&home, "tables/a").await;
+    home.pass(Millis::hours(24));
+    let third = taken_back_by_hand(&home, "tables/a").await;
+    let running = home.rollouts.create(&ctx("ann"), rollout_of("tables/b", canary())).await.expect("created");
+    home.settle().await;
+    let before = left(&home).await;
+    assert_eq!(home.rollouts.drop_ended(DAY * 2, "x").await.expect("looked"), 0);
+    assert_eq!(left(&home).await, before, "too young");
+
+    let kept = [&alone, &third, &running];
+    let mut tales = Vec::new();
+    for view in kept {
+        tales.push((home.get(view).await, home.tale(view).await));
+    }
+    assert_eq!(home.rollouts.drop_ended(DAY, "x").await.expect("dropped"), 2, "the last one of b stays");
+    for view in [&first, &second] {
+        let gone = home.rollouts.get(&ctx("eve"), &view.name()).await;
+        assert!(matches!(gone, Err(Error::NotFound { .. })), "{gone:?}");
+        let gone = home.rollouts.events(&ctx("eve"), &view.name(), &Page::default()).await;
+        assert!(matches!(gone, Err(Error::NotFound { .. })), "{gone:?}");
+        assert!(!home.audited(view).await.is_empty(), "the audit log has it still");
+    }
+    for (view, tale) in kept.into_iter().zip(tales) {
+        assert_eq!((home.get(view).await, home.tale(view).await), tale);
+    }
+    assert_eq!(
+        home.rollouts.drop_ended(Duration::ZERO, "x").await.expect("looked"),
+        0,
+        "once, and not the last"
+    );
+    // Nothing is left of those that are gone.
+    let strangers = "SELECT COUNT(*) AS n FROM (SELECT rollout_id FROM rollout_events UNION ALL \
+                     SELECT rollout_id FROM rollout_commands UNION ALL SELECT rollout_id FROM rollout_measurements) \
+                     AS rest WHERE rollout_id NOT IN (SELECT id FROM rollouts)";
+    assert_eq!(rows(&home, strangers).await, 0);
+}
+
+#[tokio::test]
+async fn one_process_drops_rollouts_and_many_rows_take_several_transactions() {
+    let place = Place::new();
+    let home = Home::with_table(&place).await;
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        all.push(taken_back_by_hand(&home, "tables/t").await);
+    }
+    home.pass(Millis(1));
+    let mut tx = home.db.write_unscoped().await.expect("a transaction");
+    let many = "INSERT INTO rollout_events (rollout_id, seq, at, kind, event) \
+                SELECT rollout_id, seq + n, at, kind, event \
+                FROM (SELECT * FROM rollout_events WHERE rollout_id = $1 ORDER BY seq DESC LIMIT 1) AS one, \
+                (WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2500) \
+                SELECT n FROM numbers) AS numbers";
+    let id = all[0].rollout.id.0.to_string();
+    assert_eq!(tx.execute(many, &[id.as_str().into()]).await.expect("written"), 2_500);
+    tx.commit().await.expect("commits");
+
+    let other = home.db.acquire_lease("retention/rollouts", "other", Duration::from_secs(60)).await;
+    let other = other.expect("the store answers").expect("nobody has it");
+    assert_eq!(
+        home.rollouts.drop_ended(Duration::ZERO, "x").await.expect("looked"),
+        0,
+        "another one does it"
+    );
+    home.db.release_lease(&other).await.expect("given back");
+    assert_eq!(home.rollouts.drop_ended(Duration::ZERO, "x").await.expect("dropped"), 2);
+    assert_eq!(rows(&home, "SELECT COUNT(*) AS n FROM rollouts").await, 1);
+    let tale = home.tale(&all[2]).await.len();
+    assert_eq!(
+        rows(&home, "SELECT COUNT(*) AS n FROM rollout_events").await,
+        i64::try_from(tale).expect("small")
+    );
+}

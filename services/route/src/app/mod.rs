@@ -43,6 +43,7 @@ pub(crate) use fleet::{Fleet, Hold, Introduction, Session};
 pub(crate) use query::List;
 pub(crate) use revisions::ListRevisions;
 pub(crate) use update::Update;
+pub(crate) use upkeep::Kept;
 pub(crate) use write::{Landing, WriteOptions, check};
 
 /// What the use cases stand on; cheap to clone.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hotswap_cache::Maintenance;
 use hotswap_core::Revision;
+use hotswap_rollout_host::RolloutMetrics;
 use hotswap_runtime::{Supervisor, TaskKind};
 use hotswap_store::Lease;
 
@@ -12,7 +13,7 @@ use crate::store;
 
 /// How often the log is looked at.
 const COMPACT_EVERY: Duration = Duration::from_secs(60);
-/// How often rollouts are looked for whose measurements are too old.
+/// How often rollouts are looked for that ended long ago.
 const DROP_EVERY: Duration = Duration::from_secs(600);
 /// Entries dropped in one transaction, so that no write waits long.
 const COMPACT_STEP: i64 = 1_000;
@@ -20,6 +21,15 @@ const COMPACT_STEP: i64 = 1_000;
 const FORGET_AFTER_MICROS: i64 = 7 * 86_400 * 1_000_000;
 /// Who compacts holds this, so that one process does.
 const COMPACT_LEASE: &str = "compaction/gateway";
+
+/// How long after a rollout's end what is kept of it; `None`: for ever.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    /// What was measured.
+    pub(crate) measurements: Option<Duration>,
+    /// All else, but the last one of each route and pool.
+    pub(crate) rollouts: Option<Duration>,
+}
 
 impl App {
     /// Tells other processes on the same store of commits, and hears of theirs.
@@ -58,26 +68,47 @@ impl App {
         });
     }
 
-    /// Drops what was measured of rollouts that ended so long ago.
-    pub(crate) fn drop_measurements(&self, kept: Option<Duration>, supervisor: &Supervisor) {
-        let Some(kept) = kept else { return };
+    /// Drops what is kept no longer of rollouts that ended.
+    pub(crate) fn retain_rollouts(
+        &self,
+        kept: Kept,
+        holder: String,
+        counted: RolloutMetrics,
+        supervisor: &Supervisor,
+    ) {
+        if kept.measurements.is_none() && kept.rollouts.is_none() {
+            return;
+        }
         let (app, shutdown) = (self.clone(), supervisor.shutdown());
-        supervisor.spawn("retention of measurements", TaskKind::Background, async move {
+        supervisor.spawn("retention of rollouts", TaskKind::Background, async move {
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(DROP_EVERY) => {}
                     () = shutdown.cancelled() => return,
                 }
-                match app.rollouts.drop_measurements(kept).await {
-                    Ok(0) => {}
-                    Ok(rollouts) => tracing::info!(rollouts, "measurements of ended rollouts were dropped"),
-                    Err(error) => {
-                        app.metrics.store_errors.inc();
-                        tracing::warn!(%error, "measurements could not be dropped; it is tried again");
-                    }
+                if let Err(error) = app.retain_once(kept, &holder, &counted).await {
+                    app.metrics.store_errors.inc();
+                    tracing::warn!(%error, "what is left of ended rollouts could not be dropped; it is tried again");
                 }
             }
         });
+    }
+
+    async fn retain_once(&self, kept: Kept, holder: &str, counted: &RolloutMetrics) -> Result<(), Error> {
+        if let Some(kept) = kept.measurements {
+            let rollouts = self.rollouts.drop_measurements(kept).await?;
+            if rollouts > 0 {
+                tracing::info!(rollouts, "measurements of ended rollouts were dropped");
+            }
+        }
+        if let Some(kept) = kept.rollouts {
+            let rollouts = self.rollouts.drop_ended(kept, holder).await?;
+            if rollouts > 0 {
+                tracing::info!(rollouts, "rollouts that ended long ago were dropped");
+            }
+            counted.dropped(rollouts);
+        }
+        Ok(())
     }
 
     /// Compacts the log, unless another process does.
