@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use hotswap_matcher::{RateFallbackDraft, RateLimitDraft, RateScopeDraft, TrafficDraft};
+use hotswap_matcher::{
+    BackendDraft, BackendsDraft, MirrorDraft, RateFallbackDraft, RateLimitDraft, RateScopeDraft, TrafficDraft,
+};
 use hotswap_test_servers::{Redis, required};
 
 use crate::http2_alike::Either;
+use crate::shadows::that_keeps;
 use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
@@ -72,6 +75,46 @@ async fn gateways_let_as_much_pass_together_as_one_may() {
     assert!(asked(&redis) <= 22, "{}", asked(&redis));
     let line = "gateway_traffic_refused_total{reason=\"RATE_LIMITED\",route=\"routes/r\"} ";
     assert!(fleet.iter().all(|gateway| gateway.metrics().contains(line)));
+}
+
+#[tokio::test]
+async fn what_the_fleet_refuses_is_not_copied_either() {
+    let Some(redis) = required(Redis::start()) else { return };
+    let backend = Backend::always(OK).await;
+    let limit = RateLimitDraft { header: Some("x-key".into()), ..shared(1) };
+    let other = gateway("own", &backend, Some(&redis), &limit);
+    connected(&other).await;
+    let url = redis.url();
+    for engine in ["own", "hyper"] {
+        let (mirror, kept) = that_keeps(OK).await;
+        let args =
+            ["--gateway-engine", engine, "--gateway-redis-url", &url, "--gateway-redis-timeout-ms", "10000"];
+        let address = mirror.address.to_string();
+        let limit = limit.clone();
+        let gateway = Gateway::before_with(backend.address, &args, |route| {
+            let backends = vec![BackendDraft { address, ..BackendDraft::default() }];
+            let inline = Some(BackendsDraft { backends, ..BackendsDraft::default() });
+            let mirror = Some(MirrorDraft { inline, ..MirrorDraft::default() });
+            let traffic = TrafficDraft { rate_limit: Some(limit), mirror, ..TrafficDraft::default() };
+            route.traffic = Some(Box::new(traffic));
+        });
+        connected(&gateway).await;
+        let get = |key| format!("GET /{key} HTTP/1.1\r\nhost: h\r\nx-key: {engine}-{key}\r\n\r\n");
+        let post = |key| {
+            format!("POST /{key} HTTP/1.1\r\nhost: h\r\nx-key: {engine}-{key}\r\ncontent-length: 1\r\n\r\na")
+        };
+        // Only the answer of Redis tells this gateway that the others have used them up.
+        for request in [get("no-get"), post("no-post")] {
+            assert_eq!(other.ask(&request).await.status, 200);
+            assert_eq!(gateway.ask(&request).await.status, 429, "{engine}");
+        }
+        for request in [get("get"), post("post")] {
+            assert_eq!(gateway.ask(&request).await.status, 200, "{engine}");
+        }
+        gateway.counts("gateway_mirror_requests_total{result=\"sent\",route=\"routes/r\"} 2").await;
+        let copied: Vec<_> = kept.lock().expect("free").iter().map(|copy| copy.contains("/no-")).collect();
+        assert_eq!(copied, [false, false], "{engine}");
+    }
 }
 
 #[tokio::test]

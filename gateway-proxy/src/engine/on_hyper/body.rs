@@ -106,7 +106,6 @@ impl RequestBody {
         copy: Option<Box<Copied>>,
     ) -> Self {
         if body.is_end_stream() {
-            copy.into_iter().for_each(|copy| conn.core.send_copy(copy));
             return Self::Empty;
         }
         let most = conn.core.limits.max_body_bytes;

@@ -17,7 +17,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
-use super::Backend;
+use super::{Backend, Core};
 use super::body::{Gate, RequestBody, ResponseBody};
 use super::conn::Conn;
 use super::connect::Lease;
@@ -69,6 +69,8 @@ pub(super) struct Way {
     pub(super) delay: Option<Duration>,
     /// The fleet is asked first whether it goes on.
     asking: RefCell<Option<Asking>>,
+    /// Goes out when the request does: it has no body that would take it along.
+    copy: RefCell<Option<Box<Copied>>>,
     /// Where it may have more than one try: those, and what each of them sends.
     pub(super) more: Option<Box<(Tries, Again)>>,
 }
@@ -78,6 +80,13 @@ pub(super) type Outcome = Result<(Response<Incoming>, Lease), Reason>;
 
 /// What waiting for a response comes to.
 type Sending = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
+impl Way {
+    /// The request goes on, and its copy with it.
+    fn send_copy(&self, core: &Core) {
+        self.copy.take().into_iter().for_each(|copy| core.send_copy(copy));
+    }
+}
 
 /// Answers a request. The answer may be a failure, but there always is one.
 ///
@@ -131,7 +140,9 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
         return fail(Reason::BadRequest);
     }
     let tries = Tries::of(&config, &plan, parts.method.as_str(), false);
-    let mut body = RequestBody::new(body, conn, turn, gate.clone(), copy);
+    // A body takes it along, and is read when the request goes on.
+    let (with_body, alone) = if body.is_end_stream() { (None, copy) } else { (copy, None) };
+    let mut body = RequestBody::new(body, conn, turn, gate.clone(), with_body);
     if let Some(tries) = &tries {
         body = body.kept(tries.most());
     }
@@ -147,8 +158,12 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
     let delay = conn.notes.with_admitted(Admitted::delay).flatten();
     let asking = conn.notes.take_question().map(|question| conn.core.ask(question));
     let is_held = delay.is_some() || asking.is_some();
-    let (backend, connect_timeout, asking) = (plan.backend, plan.connect_timeout, RefCell::new(asking));
-    let way = Way { turn, backend, connect_timeout, delay, asking, more };
+    let (backend, connect_timeout) = (plan.backend, plan.connect_timeout);
+    let (asking, copy) = (RefCell::new(asking), RefCell::new(alone));
+    let way = Way { turn, backend, connect_timeout, delay, asking, copy, more };
+    if way.asking.borrow().is_none() {
+        way.send_copy(&conn.core);
+    }
     let Some(mut lease) = Lease::reuse(&way.backend).filter(|_| !is_held) else {
         return Begun::Waiting(Box::new(request), way);
     };
@@ -299,6 +314,7 @@ pub(super) async fn send_on_new(conn: &Rc<Conn>, way: &Way, request: Request<Req
         {
             return Err(reason);
         }
+        way.send_copy(&conn.core);
         if let Some(delay) = way.delay {
             tokio::time::sleep(delay).await;
         }
