@@ -8,6 +8,7 @@
 //!          BAD_PATH         NO_ROUTE       RATE_LIMITED, …       ▼
 //!                                                          NO_BACKEND, POOL_MISSING
 //! ```
+//! A request that waits on purpose is in nobody's way meanwhile: its backend is chosen when it has waited.
 
 pub mod path;
 mod redirect;
@@ -90,12 +91,12 @@ pub struct Plan<H> {
     pub arms: Arms,
     /// What the route's traffic features say to it; kept until the exchange is over.
     pub admitted: Option<Box<Admitted>>,
-    /// The backend.
+    /// The backend; where the request waits on purpose, any of the pool's: they are all reached in the same way.
     pub backend: H,
     /// Its place in the pool.
     pub place: usize,
-    /// The request, counted there.
-    pub in_flight: InFlight,
+    /// The request, counted there. `None`: it waits on purpose, and its backend is chosen when it has waited.
+    pub in_flight: Option<InFlight>,
     /// What the request asks of the balancer, should another backend be chosen.
     pub wish: Wish,
     /// Goes to the client with the backend's response.
@@ -229,11 +230,17 @@ fn to_backend<H: Clone, R: Resolve<Handle = H>>(
         return failed(Reason::PoolMissing, route, arms, admitted);
     };
     let wish = Wish::of(&pool.backends().balancing, pool.sticky(), head, caller.sender);
-    let Chosen { backend, place, in_flight, set_cookie } =
-        match targets.pick(slot, pool, &wish, &|_| false, resolve, caller.now) {
-            Ok(chosen) => chosen,
-            Err(reason) => return failed(reason, route, arms, admitted),
-        };
+    let waits = admitted.as_ref().is_some_and(|admitted| admitted.delay().is_some());
+    let chosen = if waits {
+        targets.any(slot, pool, resolve).map(|backend| (backend, 0, None, None))
+    } else {
+        let picked = targets.pick(slot, pool, &wish, &|_| false, resolve, caller.now);
+        picked.map(|c| (c.backend, c.place, Some(c.in_flight), c.set_cookie))
+    };
+    let (backend, place, in_flight, set_cookie) = match chosen {
+        Ok(chosen) => chosen,
+        Err(reason) => return failed(reason, route, arms, admitted),
+    };
     let path = forward
         .rewrite
         .path
@@ -281,6 +288,16 @@ fn failure<H>(reason: Reason) -> Decision<H> {
 /// A route has, and it fails.
 fn failed<H>(reason: Reason, route: usize, arms: Arms, admitted: Option<Box<Admitted>>) -> Decision<H> {
     Decision::Respond(LocalReply::Failure { reason, route: Some(route), arms, admitted })
+}
+
+impl<H> Decision<H> {
+    /// The backend, where one is chosen by now.
+    pub fn chosen(&self) -> Option<&H> {
+        match self {
+            Self::Forward(plan) => plan.in_flight.as_ref().map(|_| &plan.backend),
+            Self::Respond(_) => None,
+        }
+    }
 }
 
 /// A handle that is the address itself, for engines that need no more, and for tests.

@@ -102,6 +102,29 @@ impl<H: Clone> Targets<H> {
         resolve: &mut R,
         now: u64,
     ) -> Result<Chosen<H>, Reason> {
+        self.bound(slot, entry, resolve)?.begin(wish, tried, now).ok_or(Reason::NoHealthyBackend)
+    }
+
+    /// Any backend of the pool, for a request that is to be begun later: nobody's turn moves.
+    ///
+    /// # Errors
+    /// There is none that may take requests.
+    pub fn any<R: Resolve<Handle = H>>(
+        &mut self,
+        slot: usize,
+        entry: &Arc<PoolEntry>,
+        resolve: &mut R,
+    ) -> Result<H, Reason> {
+        self.bound(slot, entry, resolve)?.handles.first().cloned().ok_or(Reason::NoBackend)
+    }
+
+    /// What is kept of the pool in `slot`, which has backends that may take requests.
+    fn bound<R: Resolve<Handle = H>>(
+        &mut self,
+        slot: usize,
+        entry: &Arc<PoolEntry>,
+        resolve: &mut R,
+    ) -> Result<&mut Bound<H>, Reason> {
         if self.pools.len() <= slot {
             self.pools.resize_with(slot + 1, || None);
         }
@@ -113,7 +136,7 @@ impl<H: Clone> Targets<H> {
         if !bound.picker.has_enabled() {
             return Err(Reason::NoBackend);
         }
-        bound.begin(wish, tried, now).ok_or(Reason::NoHealthyBackend)
+        Ok(bound)
     }
 
     #[cfg(test)]

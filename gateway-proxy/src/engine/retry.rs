@@ -70,6 +70,11 @@ impl Tries {
         Some(Self { settings, config, pool, wish, tried: Vec::new(), last, made: 0 })
     }
 
+    /// The first one goes there, which is chosen only now.
+    pub(super) fn begin_at(&mut self, place: usize) {
+        self.last = place;
+    }
+
     /// Whether there was more than one.
     pub(super) fn is_later(&self) -> bool {
         self.made > 0
@@ -101,7 +106,32 @@ fn backoff(base: Duration, most: Duration, made: u32) -> Duration {
     base.saturating_mul(1 << made.min(16)).min(most)
 }
 
+/// A request whose backend is chosen when it has waited on purpose. It keeps the configuration that it began with.
+#[derive(Debug)]
+pub(super) struct Later {
+    config: Config,
+    /// The pool's slot.
+    pool: usize,
+    wish: Wish,
+}
+
+impl Later {
+    /// `None`: its backend is chosen.
+    pub(super) fn of<H>(config: &Config, plan: &Plan<H>) -> Option<Box<Self>> {
+        let waits = plan.in_flight.is_none();
+        waits.then(|| Box::new(Self { config: Rc::clone(config), pool: plan.pool, wish: plan.wish }))
+    }
+}
+
 impl<C: Reusable> Shared<C> {
+    /// Chooses where a request goes that has waited on purpose.
+    pub(super) fn choose_now(&self, later: &Later) -> Result<Chosen<Rc<Upstream<C>>>, Reason> {
+        let pool = later.config.pool(later.pool).ok_or(Reason::PoolMissing)?;
+        let (mut targets, mut upstreams) = (self.targets.borrow_mut(), self.upstreams.borrow_mut());
+        let now = self.timers.now();
+        targets.pick(later.pool, pool, &later.wish, &|_| false, &mut *upstreams, now)
+    }
+
     /// The last try has failed: the pause before the next, if there is one. `patience` is what the backend asks for,
     /// in s.
     pub(super) fn another_try(&self, tries: &mut Tries, patience: Option<u64>) -> Option<Duration> {

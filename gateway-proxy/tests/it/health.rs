@@ -89,7 +89,7 @@ fn gateway(pool: &PoolDraft, args: &[&str]) -> Gateway {
     gateway
 }
 
-fn standing(gateway: &Gateway) -> Vec<BackendStanding> {
+pub fn standing(gateway: &Gateway) -> Vec<BackendStanding> {
     let states = gateway.plane.config().states().borrow().clone();
     backends(&states, |_| true)
 }

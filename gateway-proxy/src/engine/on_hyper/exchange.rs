@@ -25,10 +25,11 @@ use super::kept::Reader;
 use super::local;
 use super::retry;
 use super::target::{self, Head};
+use crate::backend_state::InFlight;
 use crate::config::RouteEntry;
 use crate::decide::{Decision, LocalReply, Plan, decide};
 use crate::engine::limits::ExchangeLimits;
-use crate::engine::retry::Tries;
+use crate::engine::retry::{Later, Tries};
 use crate::engine::shadow::Copied;
 use crate::engine::shared::{Asking, Config};
 use crate::headers::{self, Seen};
@@ -130,9 +131,13 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
     if ambiguous {
         return fail(Reason::BadRequest);
     }
-    let (config, plan, seen, copy) = match receive(conn, turn, &mut parts, &body) {
+    let (config, mut plan, seen, copy) = match receive(conn, turn, &mut parts, &body) {
         Ok(received) => received,
         Err(response) => return Begun::Answered(response),
+    };
+    let in_flight = match choose(conn, &config, &mut plan) {
+        Ok(in_flight) => in_flight,
+        Err(reason) => return fail(reason),
     };
     let Some(route) = config.route(plan.route) else { return fail(Reason::NoRoute) };
     let gate = gate(&parts.headers, seen, parts.version);
@@ -153,7 +158,7 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
     conn.notes.keep_cookie(plan.set_cookie);
     let per_try = tries.as_ref().and_then(Tries::per_try_ms);
     let limits = ExchangeLimits { per_try, ..ExchangeLimits::of(&plan.timeouts) };
-    conn.forward(&plan.backend, plan.in_flight, limits);
+    conn.forward(&plan.backend, in_flight, limits);
     let more = tries.map(|tries| Box::new((tries, Again::kept(&request, gate))));
     let delay = conn.notes.with_admitted(Admitted::delay).flatten();
     let asking = conn.notes.take_question().map(|question| conn.core.ask(question));
@@ -172,6 +177,17 @@ fn begin(conn: &Rc<Conn>, request: Request<Incoming>) -> Begun<impl Future<Outpu
     conn.wait_for_response();
     conn.notes.keep_again(Again::of(&request));
     Begun::Sent(sender.try_send_request(request), lease, way)
+}
+
+/// The request, counted at its backend. This engine chooses it before a request waits on purpose, too.
+fn choose(conn: &Conn, config: &Config, plan: &mut Plan<Backend>) -> Result<InFlight, Reason> {
+    if let Some(in_flight) = plan.in_flight.take() {
+        return Ok(in_flight);
+    }
+    let Some(later) = Later::of(config, plan) else { return Err(Reason::NoBackend) };
+    let chosen = conn.core.choose_now(&later)?;
+    (plan.backend, plan.place, plan.set_cookie) = (chosen.backend, chosen.place, chosen.set_cookie);
+    Ok(chosen.in_flight)
 }
 
 /// With the copy that goes to a candidate.
@@ -210,8 +226,7 @@ fn receive(
         &mut *conn.core.upstreams.borrow_mut(),
     );
     if let Some(stages) = &stages {
-        let backend =
-            if let Decision::Forward(plan) = &decision { Some(&**plan.backend.text()) } else { None };
+        let backend = decision.chosen().map(|backend| &**backend.text());
         conn.notes.with_recording(|recording| recording.decided(stages, backend));
     }
     match decision {

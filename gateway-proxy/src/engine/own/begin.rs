@@ -21,7 +21,7 @@ use crate::decide::{Decision, LocalReply, Plan, decide};
 use crate::engine::entry::{self, Entered, Instead};
 use crate::engine::limits::ExchangeLimits;
 use crate::engine::own::core::Backend;
-use crate::engine::retry::Tries;
+use crate::engine::retry::{Later, Tries};
 use crate::engine::shadow::Copied;
 use crate::engine::shared::Config;
 use crate::grpc;
@@ -119,9 +119,7 @@ impl<F: Front> Client<F> {
             Decision::Respond(_) => None,
         };
         if let (Some(stages), Some(recording)) = (&stages, self.track.recording()) {
-            let backend =
-                if let Decision::Forward(plan) = &decision { Some(&**plan.backend.text()) } else { None };
-            recording.decided(stages, backend);
+            recording.decided(stages, decision.chosen().map(|backend| &**backend.text()));
         }
         match decision {
             Decision::Forward(mut plan) => {
@@ -174,6 +172,7 @@ impl<F: Front> Client<F> {
         let read = (framing, F::reads(framing));
         let mut exchange = Exchange::new(head, &mut plan, read, bounds, tries);
         exchange.copy = copy;
+        exchange.later = Later::of(config, &plan);
         exchange.asking = question.map(|question| core.ask(question));
         if let Some(traceparent) = traceparent {
             head.set(&TRACEPARENT, traceparent.as_bytes());
@@ -195,7 +194,7 @@ impl<F: Front> Client<F> {
         exchange.write_anew(Some(head), &mut around.before);
         let head_len = around.before.len();
         self.track.keep_cookie(plan.set_cookie);
-        self.track.forward(&plan.backend, plan.in_flight, limits);
+        self.track.forward(plan.in_flight.map(|in_flight| (&plan.backend, in_flight)), limits);
         let is_held = delay.is_some() || exchange.asking.is_some();
         if is_held {
             self.track.hold();

@@ -23,7 +23,7 @@ use super::track::Track;
 use super::upload::{Bounds, Fault, Upload};
 use crate::decide::Plan;
 use crate::engine::dial;
-use crate::engine::retry::{self, Tries};
+use crate::engine::retry::{self, Later, Tries};
 use crate::engine::shadow::Copied;
 use crate::engine::shared::Asking;
 use crate::reason::Reason;
@@ -60,6 +60,8 @@ pub(super) struct Exchange {
     pub(super) copy: Option<Box<Copied>>,
     /// Nothing has been sent yet: the request waits on purpose.
     pub(super) held: bool,
+    /// Its backend is chosen when it has waited; until then `backend` is any of the pool's.
+    pub(super) later: Option<Box<Later>>,
     /// Runs before the next try.
     pub(super) pause: Option<Pin<Box<Sleep>>>,
     /// The fleet is asked whether it goes on.
@@ -99,6 +101,7 @@ impl Exchange {
             kept: Vec::new(),
             copy: None,
             held: false,
+            later: None,
             pause: None,
             asking: None,
             path: plan.path.take(),

@@ -129,6 +129,16 @@ impl<F: Front> Client<F> {
         let core = self.core();
         let Some(exchange) = &mut self.exchange else { return Step::End };
         exchange.pause = None;
+        if let Some(later) = exchange.later.take() {
+            let chosen = match core.choose_now(&later) {
+                Ok(chosen) => chosen,
+                Err(reason) => return self.reply_to_open(cx, Reply::Failure(reason)),
+            };
+            self.track.begin_try(&chosen.backend, chosen.in_flight);
+            self.track.keep_cookie(chosen.set_cookie);
+            exchange.tries.iter_mut().for_each(|tries| tries.begin_at(chosen.place));
+            exchange.backend = chosen.backend;
+        }
         // The backend has not kept it waiting.
         self.track.begin_anew();
         let step = exchange.send_first(cx, [&[], &[], &[]], &core);

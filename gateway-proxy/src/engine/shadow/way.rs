@@ -69,6 +69,8 @@ impl<C: Reusable + 'static> Shared<C> {
             }
         };
         let Plan { route, backend, in_flight, connect_timeout, timeouts, path, admitted, .. } = plan;
+        // The route's traffic features are not asked about copies, so none waits.
+        let in_flight = in_flight.ok_or(None)?;
         Ok(Way { route, backend, in_flight, connect_timeout, timeouts, path, admitted })
     }
 

@@ -1,13 +1,41 @@
 //! Requests that fail or wait on purpose.
 
+use std::net::SocketAddr;
+
 use hotswap_matcher::{
-    CircuitBreakerDraft, ConcurrencyDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, RetryDraft,
-    TimeoutsDraft, TrafficDraft,
+    BalancingDraft, CircuitBreakerDraft, ConcurrencyDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft,
+    LoadBalancingDraft, RetryDraft, StickyCookieDraft, TimeoutsDraft, TrafficDraft,
 };
 
 use super::{GET, gateway};
-use crate::http2_alike::WAYS;
+use crate::health::standing;
+use crate::http2_alike::{Either, WAYS};
 use crate::support::*;
+
+const FROM_A: &str = "HTTP/1.1 200 OK\r\nx-from: a\r\ncontent-length: 0\r\n\r\n";
+const FROM_B: &str = "HTTP/1.1 200 OK\r\nx-from: b\r\ncontent-length: 0\r\n\r\n";
+const SLOWLY: &str = "GET / HTTP/1.1\r\nhost: h\r\nx-fault: 1\r\n\r\n";
+
+/// The own engine before these backends; requests with x-fault wait so long.
+fn waiting(delay_ms: u32, backends: &[SocketAddr], balancing: LoadBalancingDraft) -> Gateway {
+    let mut gateway = Gateway::start(&["--gateway-engine", "own"]);
+    let delay = Some(FaultDelayDraft { delay_ms, share_bps: 10_000 });
+    let fault = Some(FaultDraft { delay, header: "x-fault".into(), ..FaultDraft::default() });
+    let concurrency = Some(ConcurrencyDraft { max_requests: 100, retry_after_s: 0 });
+    let mut route = to_pool("p");
+    route.traffic = Some(Box::new(TrafficDraft { fault, concurrency, ..TrafficDraft::default() }));
+    if let Some(forward) = &mut route.forward {
+        forward.retry = Some(RetryDraft::default());
+    }
+    let sticky_cookie = Some(StickyCookieDraft::default());
+    let mut pool = of_backends(backends);
+    pool.load_balancing = balancing;
+    pool.balancing = Some(BalancingDraft { sticky_cookie, ..BalancingDraft::default() });
+    gateway.pool_of("p", &pool);
+    gateway.route("r", &route);
+    gateway.swap();
+    gateway
+}
 
 #[tokio::test]
 async fn a_request_that_waits_on_purpose_may_come_in_pieces_and_its_connection_goes_on() {
@@ -92,4 +120,50 @@ async fn a_client_that_leaves_while_its_request_waits_on_purpose_gives_its_place
         drop(client);
         gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 0").await;
     }
+}
+
+#[tokio::test]
+async fn a_request_that_waits_on_purpose_is_at_no_backend_meanwhile() {
+    let (a, b) = (Backend::always(FROM_A).await, Backend::always(FROM_B).await);
+    let both = [a.address, b.address];
+    let gateway = waiting(60_000, &both, LoadBalancingDraft::LeastConnections);
+    for mut client in Either::both(&gateway).await.into_iter().chain(Either::both(&gateway).await) {
+        spawn(async move { client.ask(SLOWLY).await });
+    }
+    gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 4").await;
+    let active: Vec<_> = standing(&gateway).iter().map(|backend| backend.active).collect();
+    assert_eq!(active, [0, 0], "none of them has anything to do");
+}
+
+#[tokio::test]
+async fn who_has_waited_on_purpose_takes_one_turn_as_others_do() {
+    let (a, b) = (Backend::always(FROM_A).await, Backend::always(FROM_B).await);
+    let gateway = waiting(1, &[a.address, b.address], LoadBalancingDraft::RoundRobin);
+    for mut client in Either::both(&gateway).await {
+        let mut from = [0, 0];
+        for _ in 0..10 {
+            let response = client.ask(SLOWLY).await;
+            assert!(response.header("set-cookie").is_some(), "{}", response.head);
+            from[usize::from(response.header("x-from") == Some("b"))] += 1;
+        }
+        assert_eq!(from, [5, 5]);
+    }
+}
+
+#[tokio::test]
+async fn who_has_waited_on_purpose_is_tried_elsewhere_where_nobody_answers() {
+    let gone = Backend::always(FROM_A).await;
+    let (nobody, b) = (gone.address, Backend::always(FROM_B).await);
+    gone.end().await;
+    let gateway = waiting(1, &[nobody, b.address], LoadBalancingDraft::RoundRobin);
+    for mut client in Either::both(&gateway).await {
+        for _ in 0..4 {
+            let response = client.ask(SLOWLY).await;
+            assert_eq!((response.status, response.header("x-from")), (200, Some("b")));
+        }
+    }
+    let gateway = waiting(1, &[nobody], LoadBalancingDraft::RoundRobin);
+    assert_eq!(gateway.ask(SLOWLY).await.reason(), Some("CONNECT_FAILED"));
+    let gateway = waiting(60_000, &[], LoadBalancingDraft::RoundRobin);
+    assert_eq!(gateway.ask(SLOWLY).await.reason(), Some("NO_BACKEND"), "it waits for nobody");
 }

@@ -17,16 +17,17 @@ impl Track {
         }
     }
 
-    /// The request goes to a backend.
+    /// The request goes to a backend; `None`: which one it is is found out later.
     pub(in crate::engine::own) fn forward(
         &mut self,
-        backend: &Backend,
-        in_flight: InFlight,
+        to: Option<(&Backend, InFlight)>,
         limits: ExchangeLimits,
     ) {
         self.limits = limits;
         self.total = limits.total.map_or(u64::MAX, |ms| self.core.timers.after(ms));
-        self.begin_try(backend, in_flight);
+        if let Some((backend, in_flight)) = to {
+            self.begin_try(backend, in_flight);
+        }
     }
 
     /// The request goes to a backend, for the first time or anew.
