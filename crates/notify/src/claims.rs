@@ -11,13 +11,19 @@ use hotswap_core::Timestamp;
 use hotswap_store::{Db, Row, StoreError};
 
 use crate::channel::Channels;
-use crate::message::{Letter, Message};
+use crate::message::{Letter, Message, takes};
 use crate::sql;
 
 /// How many messages are fanned out in one transaction.
 const BATCH: i64 = 50;
 /// How many deliveries are looked at for one claim: others may be faster.
 const LOOK: i64 = 8;
+/// A channel that is new is told of what was put so long before.
+const GRACE: Duration = Duration::from_secs(600);
+/// A channel that no process has had for so long gets no deliveries.
+const GONE: Duration = Duration::from_secs(86_400);
+/// After so long it is new when it comes back; and so long is kept what nobody is there for.
+const FORGOTTEN: Duration = Duration::from_secs(30 * 86_400);
 
 /// A delivery that is ours until a moment.
 #[derive(Debug)]
@@ -37,8 +43,52 @@ pub(crate) enum Found {
     Nothing(Option<Duration>),
 }
 
-/// Makes the deliveries of new messages; gives how many messages there were.
-pub(crate) async fn fan_out(db: &Db, channels: &Channels) -> Result<u64, StoreError> {
+/// A channel that some process has.
+struct Known {
+    id: String,
+    wants: Vec<String>,
+    since: Timestamp,
+}
+
+impl Known {
+    fn parse(row: &Row) -> Result<Self, StoreError> {
+        let (id, wants) = (row.text("id")?, row.text("wants")?);
+        let wants = serde_json::from_str(&wants);
+        let wants = wants.map_err(|_| StoreError::inconsistent("outbox_channels", "wants", &id))?;
+        Ok(Self { id, wants, since: Timestamp(row.int("since")?) })
+    }
+
+    /// Whether it is told of a message.
+    fn is_told(&self, kind: &str, put_at: Timestamp) -> bool {
+        put_at >= self.since && self.wants.iter().any(|pattern| takes(pattern, kind))
+    }
+}
+
+/// Says that a process has these channels, for whoever makes deliveries. One that is new is told of what is put from now
+/// on, by `clock`, and of what was put a moment ago, when others may have been up already.
+pub(crate) async fn register(db: &Db, channels: &Channels, clock: Timestamp) -> Result<(), StoreError> {
+    let mut tx = db.write_unscoped().await?;
+    let now = tx.now().await?;
+    let since = clock.plus_micros(-micros(GRACE));
+    for (id, wants) in channels.wants() {
+        let wants = serde_json::to_string(wants);
+        let wants = wants.map_err(|_| StoreError::inconsistent("outbox_channels", "wants", id))?;
+        tx.execute(sql::REGISTER, &[id.into(), wants.into(), since.into(), now.into()]).await?;
+    }
+    tx.commit().await
+}
+
+/// Forgets channels that no process has had for long, and what was put long ago where there are none.
+pub(crate) async fn forget(db: &Db, clock: Timestamp) -> Result<(), StoreError> {
+    let mut tx = db.write_unscoped().await?;
+    let now = tx.now().await?;
+    tx.execute(sql::FORGET_CHANNELS, &[now.plus_micros(-micros(FORGOTTEN)).into()]).await?;
+    tx.execute(sql::DROP_UNTOLD, &[clock.plus_micros(-micros(FORGOTTEN)).into()]).await?;
+    tx.commit().await
+}
+
+/// Makes the deliveries of new messages, for the channels of all processes; gives how many messages there were.
+pub(crate) async fn fan_out(db: &Db) -> Result<u64, StoreError> {
     let mut tx = db.read().await?;
     let new = tx.fetch_all(sql::NEW, &[BATCH.into()]).await?;
     drop(tx);
@@ -47,15 +97,18 @@ pub(crate) async fn fan_out(db: &Db, channels: &Channels) -> Result<u64, StoreEr
     }
     let mut tx = db.write_unscoped().await?;
     let now = tx.now().await?;
+    let known = tx.fetch_all(sql::CHANNELS, &[now.plus_micros(-micros(GONE)).into()]).await?;
+    let known = known.iter().map(Known::parse).collect::<Result<Vec<_>, _>>()?;
     let mut done = 0;
     for row in &new {
-        let (id, kind) = (row.text("id")?, row.text("kind")?);
+        let (id, kind, put_at) = (row.text("id")?, row.text("kind")?, Timestamp(row.int("put_at")?));
         // Another replica may have done it meanwhile.
         if tx.execute(sql::FAN_OUT, &[id.as_str().into()]).await? == 0 {
             continue;
         }
-        for channel in channels.wanting(&kind) {
-            tx.execute(sql::ADD_DELIVERY, &[id.as_str().into(), channel.into(), now.into()]).await?;
+        for channel in known.iter().filter(|channel| channel.is_told(&kind, put_at)) {
+            let values = [id.as_str().into(), channel.id.as_str().into(), now.into()];
+            tx.execute(sql::ADD_DELIVERY, &values).await?;
         }
         done += 1;
     }

@@ -4,8 +4,10 @@
 //!   use case ──► Outbox::put(tx) ──► outbox_messages     in the transaction of what it tells: both, or neither
 //!                                         │              a key, a kind, a subject, JSON
 //!                 Sender, in each replica │
-//!                   fan-out ──────────────┴─► outbox_deliveries    one for each channel that wants the kind
-//!                   lane, one a channel:          │
+//!                   that has channels       │
+//!                   register ─► outbox_channels                    all channels of all replicas
+//!                   fan-out ──────────────┴─► outbox_deliveries    one for each of them that wants the kind
+//!                   lane, one a channel of its own:
 //!                     claim ─► render ─► deliver ─► mark
 //!                                 │         │         ├─ sent
 //!                      minijinja ─┘         │         ├─ again after a pause: 2 s, doubling, full jitter, Retry-After
@@ -62,4 +64,4 @@ pub use error::NotifyError;
 pub use message::Message;
 pub use metrics::METRICS;
 pub use outbox::{Delivery, DeliveryState, Outbox};
-pub use sender::{Sender, SenderOptions};
+pub use sender::{Sender, SenderOptions, keep_outbox};

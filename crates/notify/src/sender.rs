@@ -105,8 +105,14 @@ impl Sender {
 
     /// Makes deliveries of messages.
     async fn fan_out(&self, shutdown: Stop<'_>) {
+        // First, so that those whom it has are told of what it finds.
+        while let Err(error) = claims::register(&self.db, &self.channels, self.clock.now()).await {
+            if stopped(&shutdown, sleep(self.failed(Task::FanOut, &error))).await {
+                return;
+            }
+        }
         loop {
-            let pause = match claims::fan_out(&self.db, &self.channels).await {
+            let pause = match claims::fan_out(&self.db).await {
                 Ok(0) => self.options.poll,
                 Ok(n) => {
                     self.metrics.messages.inc_by(n);
@@ -281,6 +287,8 @@ impl Sender {
 
     async fn keep(&self, clears: bool) -> Result<(), StoreError> {
         if clears {
+            claims::register(&self.db, &self.channels, self.clock.now()).await?;
+            claims::forget(&self.db, self.clock.now()).await?;
             let given_up = claims::clear(&self.db, self.channels.keep, self.clock.now()).await?;
             if given_up > 0 {
                 tracing::warn!(given_up, "notifications to channels that nobody serves were given up");
@@ -299,6 +307,20 @@ impl Sender {
         let cause = std::error::Error::source(error).map(ToString::to_string);
         tracing::warn!(%error, cause, task = task.as_str(), "notifications: the store failed; it is tried again");
         AFTER_FAILURE
+    }
+}
+
+/// Keeps the outbox of a process without channels in bounds, until `shutdown`: what it puts is told by others that have
+/// some, and is dropped after 30 days where there are none.
+pub async fn keep_outbox(db: Db, clock: Arc<dyn Clock>, shutdown: impl Future<Output = ()> + Send) {
+    let shutdown = shutdown.boxed().shared();
+    loop {
+        if let Err(error) = claims::forget(&db, clock.now()).await {
+            tracing::warn!(%error, "old notifications could not be dropped; it is tried again");
+        }
+        if stopped(&shutdown, sleep(CLEAR_EVERY)).await {
+            return;
+        }
     }
 }
 

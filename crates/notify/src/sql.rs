@@ -4,9 +4,19 @@ pub(crate) const PUT: &str = "INSERT INTO outbox_messages \
      (id, dedupe_key, kind, subject, data, at, put_at, fanned_out) VALUES ($1, $2, $3, $4, $5, $6, $7, 0) \
      ON CONFLICT (dedupe_key) DO NOTHING";
 
+/// A process has a channel. What it was first told of stays.
+pub(crate) const REGISTER: &str = "INSERT INTO outbox_channels (id, wants, since, seen_at) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (id) DO UPDATE SET wants = excluded.wants, seen_at = excluded.seen_at";
+pub(crate) const CHANNELS: &str =
+    "SELECT id, wants, since FROM outbox_channels WHERE seen_at >= $1 ORDER BY id";
+pub(crate) const FORGET_CHANNELS: &str = "DELETE FROM outbox_channels WHERE seen_at < $1";
+/// What nobody will be told of, as there is no channel anywhere.
+pub(crate) const DROP_UNTOLD: &str = "DELETE FROM outbox_messages WHERE fanned_out = 0 AND put_at < $1 \
+     AND NOT EXISTS (SELECT 1 FROM outbox_channels)";
+
 /// Messages that have no deliveries yet, oldest first.
 pub(crate) const NEW: &str =
-    "SELECT id, kind FROM outbox_messages WHERE fanned_out = 0 ORDER BY put_at, id LIMIT $1";
+    "SELECT id, kind, put_at FROM outbox_messages WHERE fanned_out = 0 ORDER BY put_at, id LIMIT $1";
 /// One replica gets the row, the others wait for it and change nothing.
 pub(crate) const FAN_OUT: &str = "UPDATE outbox_messages SET fanned_out = 1 WHERE id = $1 AND fanned_out = 0";
 pub(crate) const ADD_DELIVERY: &str = "INSERT INTO outbox_deliveries \
@@ -52,6 +62,10 @@ pub(crate) const DROP_MESSAGES: &str = "DELETE FROM outbox_messages WHERE fanned
 #[cfg(test)]
 pub(crate) const ALL: &[&str] = &[
     PUT,
+    REGISTER,
+    CHANNELS,
+    FORGET_CHANNELS,
+    DROP_UNTOLD,
     NEW,
     FAN_OUT,
     ADD_DELIVERY,

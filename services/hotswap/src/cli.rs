@@ -181,7 +181,8 @@ pub(crate) struct ServerArgs {
     /// each route and pool stays, and the audit log has a retention of its own. 0: for ever
     #[arg(long, env = "HOTSWAP_ROLLOUT_RETENTION_DAYS", default_value_t = 90, value_name = "DAYS")]
     rollout_retention_days: u16,
-    /// A TOML file that says who is told of rollouts, by mail, Slack or webhook: docs/guides/notifications.md
+    /// A TOML file that says whom this process tells of rollouts, by mail, Slack or webhook: docs/guides/notifications.md.
+    /// Without, it leaves that to others on the same database
     #[arg(long, env = "HOTSWAP_NOTIFY_CONFIG", value_name = "FILE")]
     notify_config: Option<PathBuf>,
     /// Prometheus servers that rollouts may be judged by, each as HOST or HOST:PORT. Default: none

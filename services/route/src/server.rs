@@ -10,10 +10,10 @@ use hotswap_api::route::v1::route_service_server::RouteServiceServer;
 use hotswap_audit::{Attempts, AuditKey, AuditLog, AuditOptions};
 use hotswap_cache::{Cache, CacheMetrics, CacheOptions, Maintenance, RedisOptions};
 use hotswap_core::{Clock, Ids, Revision, StoreId};
-use hotswap_notify::{Channels, ChannelsConfig, NotifyError, Sender, SenderOptions};
+use hotswap_notify::{Channels, ChannelsConfig, NotifyError, Sender, SenderOptions, keep_outbox};
 pub use hotswap_rollout_host::ServerOptions;
 use hotswap_rollout_host::{
-    Driver, DriverOptions, NoFaults, NoNotices, Notices, Parts, PrometheusCounts, PrometheusServers, Queries,
+    Driver, DriverOptions, NoFaults, Notices, Parts, PrometheusCounts, PrometheusServers, Queries,
     RolloutMetrics, RolloutRpc, Rollouts, Sources, Subjects,
 };
 use hotswap_rpc::AuditRpc;
@@ -119,8 +119,7 @@ fn rollouts(
     })
 }
 
-/// Where news goes. With channels it is sent from here until the process ends, beside others on the same store; without,
-/// nothing is kept for anybody.
+/// Where news goes: into the store, for whoever on it has channels. Where this process has some, it sends until it ends.
 fn notices(
     db: &Db,
     clock: &Arc<dyn Clock>,
@@ -129,17 +128,23 @@ fn notices(
     registry: &prometheus::Registry,
     supervisor: &Supervisor,
 ) -> Result<Arc<dyn Notices>, StartError> {
-    let Some(config) = config else { return Ok(Arc::new(NoNotices)) };
+    let put = Arc::new(OutboxNotices::new(clock, ids));
+    let shutdown = supervisor.shutdown().cancelled_owned();
+    let Some(config) = config else {
+        let (db, clock) = (db.clone(), Arc::clone(clock));
+        let keeping = async move { keep_outbox(db, clock, shutdown).await };
+        supervisor.spawn("outbox", TaskKind::Background, keeping);
+        return Ok(put);
+    };
     let wrong = |e: NotifyError| StartError::Option(format!("--notify-config: {e}"));
     let channels = Channels::load(config).map_err(wrong)?;
     let sender =
         Sender::new(db.clone(), channels, SenderOptions::default(), Arc::clone(clock), Arc::clone(ids))
             .map_err(wrong)?;
     sender.register(registry).map_err(|e| StartError::failed("registering metrics")(e.into()))?;
-    let shutdown = supervisor.shutdown();
-    let sending = async move { sender.run(shutdown.cancelled_owned()).await };
+    let sending = async move { sender.run(shutdown).await };
     supervisor.spawn("notifications", TaskKind::Background, sending);
-    Ok(Arc::new(OutboxNotices::new(clock, ids)))
+    Ok(put)
 }
 
 /// Drives rollouts of routes and pools until the process ends, beside others on the same store.

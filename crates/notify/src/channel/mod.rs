@@ -12,7 +12,7 @@ use std::time::Duration;
 use hotswap_core::{Timestamp, Violations, check_id};
 
 use crate::config::ChannelsConfig;
-use crate::message::{Letter, is_pattern, takes};
+use crate::message::{Letter, is_pattern};
 use crate::template::Templates;
 use crate::{ChannelConfig, NotifyError};
 use email::Email;
@@ -123,9 +123,9 @@ impl Channels {
         self.all.iter().map(|channel| channel.id.as_str())
     }
 
-    /// The names of those that want a kind.
-    pub(crate) fn wanting(&self, kind: &str) -> impl Iterator<Item = &str> {
-        self.all.iter().filter(move |channel| channel.wants(kind)).map(|channel| channel.id.as_str())
+    /// Their names, each with the kinds that it wants.
+    pub(crate) fn wants(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.all.iter().map(|channel| (channel.id.as_str(), &*channel.wants))
     }
 }
 
@@ -158,10 +158,6 @@ impl Channel {
             Transport::Slack(_) => "slack",
             Transport::Webhook(_) => "webhook",
         }
-    }
-
-    fn wants(&self, kind: &str) -> bool {
-        self.wants.iter().any(|pattern| takes(pattern, kind))
     }
 
     /// Delivers, within the channel's time.

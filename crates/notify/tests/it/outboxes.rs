@@ -1,9 +1,11 @@
 //! What is put, and what is made of it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use hotswap_core::Timestamp;
-use hotswap_notify::{DeliveryState, METRICS, Message, NotifyError};
+use hotswap_notify::{DeliveryState, METRICS, Message, NotifyError, keep_outbox};
+use hotswap_store::Db;
 use serde_json::json;
 
 use crate::receiver::Receiver;
@@ -126,12 +128,13 @@ on_both! {
         const DAY: i64 = 86_400_000_000;
         let (db, receiver) = (place.db().await, Receiver::start([]).await);
         place.put(&db, &message("sent", "rollout.started")).await;
-        let config = format!("keep_days = 2\n{}", place.webhook("hook", &receiver.url("/"), ""));
+        let wants = "wants = [\"rollout.started\"]";
+        let config = format!("keep_days = 2\n{}", place.webhook("hook", &receiver.url("/"), wants));
         let sender = place.sender(&db, &config);
         place.until(&db, "sent", DeliveryState::Sent).await;
         sender.stop().await;
         let silent = Receiver::silent([]).await;
-        place.put(&db, &message("waits", "rollout.started")).await;
+        place.put(&db, &message("waits", "rollout.frozen")).await;
         let gone = format!("keep_days = 2\n{}", place.webhook("gone", &silent.url("/"), ""));
         let sender = place.sender(&db, &gone);
         silent.called(1).await;
@@ -145,6 +148,75 @@ on_both! {
         sender.stop().await;
         assert!(place.put(&db, &message("sent", "rollout.started")).await, "it was dropped, with its key");
     }
+
+    async fn whoever_finds_a_message_has_it_told_on_the_channels_of_all(place) {
+        let (db, receiver) = (place.db().await, Receiver::start([]).await);
+        let of = |id: &str| place.webhook(id, &receiver.url(&format!("/{id}")), "");
+        let senders = [place.sender(&db, &of("one")), place.sender(&db, &of("two"))];
+        while known(&db).await < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        for i in 0..30 {
+            place.put(&db, &message(&format!("k{i}"), "rollout.started")).await;
+        }
+        for i in 0..30 {
+            let told = place.until(&db, &format!("k{i}"), DeliveryState::Sent).await;
+            assert_eq!(told.iter().map(|d| d.channel.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+        }
+        for sender in senders {
+            sender.stop().await;
+        }
+        assert_eq!(receiver.calls().len(), 60, "each once");
+    }
+
+    async fn what_is_put_while_a_channel_is_away_is_told_there_and_what_was_before_it_was_not(place) {
+        const HOUR: i64 = 3_600_000_000;
+        let (db, receiver) = (place.db().await, Receiver::start([]).await);
+        place.put(&db, &message("old", "rollout.started")).await;
+        place.clock.advance_micros(HOUR);
+        place.put(&db, &message("a", "rollout.started")).await;
+        let config = place.webhook("hook", &receiver.url("/"), "");
+        let sender = place.sender(&db, &config);
+        place.until(&db, "a", DeliveryState::Sent).await;
+        assert!(place.deliveries(&db, "old").await.is_empty(), "nobody was there for it");
+        sender.stop().await;
+        place.clock.advance_micros(HOUR);
+        place.put(&db, &message("b", "rollout.started")).await;
+        place.clock.advance_micros(HOUR);
+        let sender = place.sender(&db, &config);
+        place.until(&db, "b", DeliveryState::Sent).await;
+        sender.stop().await;
+    }
+
+    async fn where_nobody_has_a_channel_messages_go_after_a_month(place) {
+        const DAY: i64 = 86_400_000_000;
+        let (db, receiver) = (place.db().await, Receiver::start([]).await);
+        let keep_once = || keep_outbox(db.clone(), Arc::clone(&place.clock) as _, std::future::ready(()));
+        place.put(&db, &message("a", "rollout.started")).await;
+        place.clock.advance_micros(29 * DAY);
+        keep_once().await;
+        assert!(!place.put(&db, &message("a", "rollout.started")).await, "it may be told yet");
+        place.clock.advance_micros(2 * DAY);
+        keep_once().await;
+        assert!(place.put(&db, &message("a", "rollout.started")).await, "it was dropped");
+        // Somebody is only away: it waits.
+        place.sender(&db, &place.webhook("hook", &receiver.url("/"), "")).stop().await;
+        place.put(&db, &message("b", "rollout.started")).await;
+        place.clock.advance_micros(31 * DAY);
+        keep_once().await;
+        assert!(!place.put(&db, &message("b", "rollout.started")).await, "it waits for its channel");
+        db.set_clock_offset_micros(31 * DAY);
+        keep_once().await;
+        assert_eq!(known(&db).await, 0, "it is away for too long");
+        assert!(place.put(&db, &message("b", "rollout.started")).await, "it was dropped, too");
+    }
+}
+
+/// How many channels are known to be anywhere.
+async fn known(db: &Db) -> i64 {
+    let mut tx = db.read().await.expect("tx");
+    let row = tx.fetch_opt("SELECT COUNT(*) AS n FROM outbox_channels", &[]).await.expect("reads");
+    row.expect("a row").int("n").expect("a number")
 }
 
 #[tokio::test]
