@@ -70,6 +70,16 @@ pub struct GatewayOptions {
     #[arg(long, env = "HOTSWAP_GATEWAY_REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub gateway_redis_url: Option<String>,
 
+    /// What all that this fleet has in that Redis begins with. Fleets that share a Redis, as staging and production, need
+    /// one each, else their limits count together.
+    #[arg(
+        long,
+        env = "HOTSWAP_GATEWAY_REDIS_NAMESPACE",
+        value_name = "NAME",
+        default_value = "hotswap-gateway"
+    )]
+    pub gateway_redis_namespace: String,
+
     /// How long a request waits for that Redis, in ms.
     #[arg(long, env = "HOTSWAP_GATEWAY_REDIS_TIMEOUT_MS", value_name = "MS", default_value_t = 20)]
     pub gateway_redis_timeout_ms: u64,

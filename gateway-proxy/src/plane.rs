@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::access_log::AccessLog;
 use crate::config::Live;
 use crate::engine::{CoreSetup, Entry, EntryKind, Limits, Order, WayIn, run_core};
-use crate::fleet::{Fleet, FleetMetrics};
+use crate::fleet::{Asker, Askers, Fleet, FleetMetrics};
 use crate::handover::{Inherited, Purpose, Sockets};
 use crate::health;
 use crate::keys::{self, Fetcher};
@@ -77,7 +77,8 @@ impl Bound {
         };
         let fetcher = Fetcher::new(&options.keys)?;
         let fleet = options.gateway_redis_url.as_deref();
-        let fleet = fleet.map(|url| Fleet::new(url, options.gateway_redis_timeout_ms)).transpose()?;
+        let (namespace, patience_ms) = (&options.gateway_redis_namespace, options.gateway_redis_timeout_ms);
+        let fleet = fleet.map(|url| Fleet::new(url, namespace, patience_ms)).transpose()?;
         let secure = tls.map(&mut bind).transpose()?;
         Ok(Self { listen, listeners, secure, backend_tls, limits, fetcher, fleet })
     }
@@ -197,8 +198,9 @@ impl DataPlane {
         let entries = entries(options, shared_out(listeners, count), tls.zip(secure), tls_at);
         let trusted = Arc::new(options.trusted());
         let (up, ups) = mpsc::channel();
+        let (asker, askers) = tokio::sync::mpsc::channel(1);
         for (index, (entries, metrics)) in entries.into_iter().zip(plane.metrics.cores.clone()).enumerate() {
-            plane.start_core(CoreSetup {
+            let setup = CoreSetup {
                 index,
                 engine: options.gateway_engine,
                 entries,
@@ -212,12 +214,13 @@ impl DataPlane {
                 traces: traces.cloned(),
                 order: plane.order.subscribe(),
                 up: up.clone(),
-            })?;
+            };
+            plane.start_core(setup, asker.clone())?;
         }
-        drop(up);
+        drop((up, asker));
         plane.start_checks()?;
         plane.fetch_keys(fetcher)?;
-        plane.follow_redis(fleet)?;
+        follow_redis(fleet, askers)?;
         // Last, since it ends after them.
         plane.threads.push(writer);
         if ups.iter().take(count).count() < count {
@@ -226,9 +229,11 @@ impl DataPlane {
         Ok(plane)
     }
 
-    fn start_core(&mut self, setup: CoreSetup) -> Result<(), StartError> {
+    fn start_core(&mut self, setup: CoreSetup, asker: Asker) -> Result<(), StartError> {
         let index = setup.index;
         let run = move || {
+            // To the end of the core.
+            let _asker = asker;
             if let Err(error) = run_core(setup) {
                 tracing::error!(core = index, %error, "a core ended");
             }
@@ -263,20 +268,6 @@ impl DataPlane {
         let thread = std::thread::Builder::new().name("gateway-keys".into()).spawn(fetch);
         self.threads.push(thread.map_err(|e| StartError::failed("starting the fetching of keys")(e.into()))?);
         Ok(())
-    }
-
-    /// Starts the thread that keeps the connection to the Redis of the fleet, where there is one.
-    fn follow_redis(&self, fleet: Option<Fleet>) -> Result<(), StartError> {
-        let Some(fleet) = fleet else { return Ok(()) };
-        let order = self.order.subscribe();
-        let follow = move || {
-            if let Err(error) = fleet.run(order) {
-                tracing::error!(%error, "the limits of the fleet are without their Redis");
-            }
-        };
-        // Nobody waits for it: while another gateway takes over, it is there for those who are left, and ends with them.
-        let thread = std::thread::Builder::new().name("gateway-redis".into()).spawn(follow);
-        thread.map(drop).map_err(|e| StartError::failed("starting the thread of Redis")(e.into()))
     }
 
     /// What the connection to the Redis of the fleet counts; `None`: there is none.
@@ -344,6 +335,19 @@ impl DataPlane {
     pub(crate) fn threads(&mut self) -> Threads {
         Threads(std::mem::take(&mut self.threads))
     }
+}
+
+/// Starts the thread that keeps the connection to the Redis of the fleet, where there is one.
+fn follow_redis(fleet: Option<Fleet>, askers: Askers) -> Result<(), StartError> {
+    let Some(fleet) = fleet else { return Ok(()) };
+    let follow = move || {
+        if let Err(error) = fleet.run(askers) {
+            tracing::error!(%error, "the limits of the fleet are without their Redis");
+        }
+    };
+    // Nobody waits for it: it is there for the cores, and ends with the last of them.
+    let thread = std::thread::Builder::new().name("gateway-redis".into()).spawn(follow);
+    thread.map(drop).map_err(|e| StartError::failed("starting the thread of Redis")(e.into()))
 }
 
 /// The threads of a data plane.

@@ -138,6 +138,48 @@ async fn keys_are_the_same_at_every_gateway_and_apart_from_each_other() {
 }
 
 #[tokio::test]
+async fn fleets_with_namespaces_of_their_own_share_a_redis_and_no_limits() {
+    let Some(redis) = required(Redis::start()) else { return };
+    let backend = Backend::always(OK).await;
+    let url = redis.url();
+    let fleet = |namespace: &str| {
+        let args =
+            ["--gateway-engine", "own", "--gateway-redis-url", &url, "--gateway-redis-timeout-ms", "10000"];
+        let args = [&args[..], &["--gateway-redis-namespace", namespace]].concat();
+        let traffic = TrafficDraft { rate_limit: Some(shared(1)), ..TrafficDraft::default() };
+        Gateway::before_with(backend.address, &args, |route| route.traffic = Some(Box::new(traffic)))
+    };
+    let (staging, production, also) = (fleet("staging"), fleet("production"), fleet("production"));
+    for gateway in [&staging, &production, &also] {
+        connected(gateway).await;
+    }
+    for (gateway, status) in [(&staging, 200), (&production, 200), (&also, 429), (&staging, 429)] {
+        assert_eq!(gateway.ask(GET).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn who_comes_to_the_end_while_the_gateway_stops_is_counted_by_the_fleet() {
+    let Some(redis) = required(Redis::start()) else { return };
+    let backend = Backend::always(OK).await;
+    let limit = RateLimitDraft { fallback: Some(RateFallbackDraft::Refuse), ..shared(10) };
+    let gateway = gateway("own", &backend, Some(&redis), &limit);
+    connected(&gateway).await;
+    let mut client = gateway.connect().await;
+    client.send("GET / HTTP/1.1\r\nho").await;
+    // The core has it when it has answered somebody who came later.
+    assert_eq!(gateway.ask(GET).await.status, 200);
+    gateway.plane.stop();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        assert!(gateway.metrics().contains("limits_redis_connected 1"), "cores may ask yet");
+    }
+    client.send("st: h\r\n\r\n").await;
+    assert_eq!(client.response().await.status, 200);
+    gateway.counts("limits_redis_connected 0").await;
+}
+
+#[tokio::test]
 async fn without_redis_each_route_does_what_it_says() {
     let backend = Backend::always(OK).await;
     let Some(mut redis) = required(Redis::start()) else { return };
