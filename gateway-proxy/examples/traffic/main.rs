@@ -137,7 +137,7 @@ fn cases() -> Vec<(&'static str, Option<TrafficDraft>)> {
         (
             "mirror of all, without the copy",
             some(TrafficDraft {
-                mirror: Some(MirrorDraft { pool: "pools/p".into(), share_bps: 0 }),
+                mirror: Some(MirrorDraft { pool: Some("pools/p".into()), ..MirrorDraft::default() }),
                 ..none()
             }),
         ),

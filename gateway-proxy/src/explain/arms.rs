@@ -67,12 +67,12 @@ fn who(rollout: &Rollout) -> String {
     match (rollout.exposure(), rollout.sticky_key()) {
         (Exposure::Nobody, _) => "nobody meets the candidate".to_owned(),
         (Exposure::Share(bps), None) => {
-            format!("{} % of requests meet the candidate", percent((*bps).into()))
+            format!("{} % of requests meet the candidate", percent(*bps))
         }
         (Exposure::Share(bps), Some(key)) => {
-            format!("{} % of users meet the candidate, told apart by {}", percent((*bps).into()), named(key))
+            format!("{} % of users meet the candidate, told apart by {}", percent(*bps), named(key))
         }
-        (Exposure::Shadow(bps), _) => format!("copies of {} % go to the candidate", percent((*bps).into())),
+        (Exposure::Shadow(bps), _) => format!("copies of {} % go to the candidate", percent(*bps)),
         (Exposure::Cohort(cohort), _) => {
             format!("a cohort meets the candidate, known by {}", named(&cohort.key))
         }

@@ -17,7 +17,6 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
-use super::{Backend, Core};
 use super::body::{Gate, RequestBody, ResponseBody};
 use super::conn::Conn;
 use super::connect::Lease;
@@ -25,6 +24,7 @@ use super::kept::Reader;
 use super::local;
 use super::retry;
 use super::target::{self, Head};
+use super::{Backend, Core};
 use crate::backend_state::InFlight;
 use crate::config::RouteEntry;
 use crate::decide::{Decision, LocalReply, Plan, decide};
