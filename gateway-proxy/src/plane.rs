@@ -16,7 +16,7 @@ use crate::engine::{CoreSetup, Entry, EntryKind, Limits, Order, WayIn, run_core}
 use crate::fleet::{Asker, Askers, Fleet, FleetMetrics};
 use crate::handover::{Inherited, Purpose, Sockets};
 use crate::health;
-use crate::keys::{self, Fetcher};
+use crate::keys::{self, Fetcher, Keeping};
 use crate::metrics::GatewayMetrics;
 use crate::options::GatewayOptions;
 use crate::tls::{BackendFiles, ClientTls, needs_own};
@@ -31,6 +31,8 @@ pub struct Bound {
     backend_tls: BackendFiles,
     limits: Limits,
     fetcher: Fetcher,
+    /// `None`: they are not kept.
+    keeping: Option<Keeping>,
     /// The Redis of the fleet.
     fleet: Option<Fleet>,
 }
@@ -80,7 +82,7 @@ impl Bound {
         let (namespace, patience_ms) = (&options.gateway_redis_namespace, options.gateway_redis_timeout_ms);
         let fleet = fleet.map(|url| Fleet::new(url, namespace, patience_ms)).transpose()?;
         let secure = tls.map(&mut bind).transpose()?;
-        Ok(Self { listen, listeners, secure, backend_tls, limits, fetcher, fleet })
+        Ok(Self { listen, listeners, secure, backend_tls, limits, fetcher, keeping: None, fleet })
     }
 
     /// The sockets once more, to be handed over.
@@ -88,6 +90,11 @@ impl Bound {
         let again = |all: &[TcpListener]| all.iter().map(TcpListener::try_clone).collect::<io::Result<_>>();
         let tls = self.secure.as_ref().map(|(_, all)| again(all)).transpose()?;
         Ok(Sockets { plain: again(&self.listeners)?, tls: tls.unwrap_or_default() })
+    }
+
+    /// Keeps the keys that it fetches.
+    pub(crate) fn keep_keys(&mut self, keeping: Keeping) {
+        self.keeping = Some(keeping);
     }
 
     /// TLS towards clients.
@@ -173,7 +180,7 @@ impl DataPlane {
         metrics: GatewayMetrics,
         traces: Option<&RequestTraces>,
     ) -> Result<Self, StartError> {
-        let Bound { listen, listeners, secure, backend_tls, limits, fetcher, fleet } = bound;
+        let Bound { listen, listeners, secure, backend_tls, limits, fetcher, keeping, fleet } = bound;
         config.is_served_at(listen);
         let count = metrics.cores.len();
         let (tls, secure) = secure.unzip();
@@ -219,7 +226,7 @@ impl DataPlane {
         }
         drop((up, asker));
         plane.start_checks()?;
-        plane.fetch_keys(fetcher)?;
+        plane.fetch_keys(fetcher, keeping)?;
         follow_redis(fleet, askers)?;
         // Last, since it ends after them.
         plane.threads.push(writer);
@@ -257,11 +264,11 @@ impl DataPlane {
     }
 
     /// Starts the thread that keeps key sets fresh.
-    fn fetch_keys(&mut self, fetcher: Fetcher) -> Result<(), StartError> {
-        let (rings, order) = (self.config.keys(), self.order.subscribe());
+    fn fetch_keys(&mut self, fetcher: Fetcher, keeping: Option<Keeping>) -> Result<(), StartError> {
+        let (config, order) = (self.config.clone(), self.order.subscribe());
         let control = Arc::clone(&self.metrics.control);
         let fetch = move || {
-            if let Err(error) = keys::run(rings, order, fetcher, control) {
+            if let Err(error) = keys::run(&config, order, (fetcher, keeping), control) {
                 tracing::error!(%error, "no keys are fetched");
             }
         };

@@ -19,6 +19,7 @@ use crate::discover::Discovery;
 use crate::engine::Limits;
 use crate::fleet::FleetMetrics;
 use crate::handover::{self, Ends, Giver, Holdings, Inherited, Takeover};
+use crate::keys::{Keeping, Kept as KeptKeys};
 use crate::metrics::{
     Collected, CollectedBackends, CollectedCertificates, CollectedRollouts, CollectedTraffic, ControlMetrics,
     GatewayMetrics,
@@ -89,6 +90,11 @@ async fn serve(
         assemble(&options, traces, over.as_ref(), &mut inherited)?;
     let shutdown = supervisor.shutdown();
     let generation = over.as_ref().map_or(1, |over| over.generation);
+    let keys = plane.config().now().keys().clone();
+    tokio::select! {
+        () = keys.first_answers() => {}
+        () = shutdown.cancelled() => {}
+    }
     match &mut over {
         None => plane.open(),
         Some(over) => over.take(inherited, &plane, &shutdown).await?,
@@ -137,12 +143,13 @@ fn assemble(
     let tls = options.security.admin_page(options.gateway_admin_listen)?;
     // Bound first: a taken port must leave no folder behind. Who connects meanwhile waits.
     let socket = inherited.page(options.gateway_admin_listen)?;
-    let bound = Bound::bind_with(options, inherited)?;
+    let mut bound = Bound::bind_with(options, inherited)?;
     let (metrics, config) = (GatewayMetrics::new(options.workers()), Live::new());
     let (readiness, control) = (Readiness::default(), Arc::clone(&metrics.control));
     let kept = prepare(options, &config, &readiness, (over, inherited.lock.take()), Arc::clone(&control))?;
     let generation = over.map_or(1, |over| over.generation);
     let giver = giver(options, generation, (&bound, &socket), (&kept, &config), inherited.channel.take());
+    bound.keep_keys(Keeping::new(kept.disk.clone(), &options.keys));
     let client_tls = bound.tls().cloned();
     let registry = registry(&metrics, &config, client_tls.as_ref(), bound.fleet_metrics(), traces)?;
     let tls_told = (client_tls.clone(), bound.backend_tls().clone());
@@ -248,6 +255,9 @@ fn prepare(
     let (config, readiness) = (config.clone(), readiness.clone());
     let mut discovery = Discovery::new(options, &SystemIds, config.clone(), Arc::clone(&control), readiness)?;
     let state = State::open(&options.gateway_data_dir, lock, control)?;
+    if let Some(sets) = state.key_sets() {
+        discovery.keys().begin_with(KeptKeys::read(&sets, &options.keys));
+    }
     let refused = state.saved().map(|saved| discovery.start_from(&saved)).unwrap_or_default();
     if let Some(over) = over {
         over.is_matched(config.now().revision(), refused.first())?;

@@ -75,6 +75,11 @@ pub(super) struct Slots {
 }
 
 impl Catalog {
+    /// The key sets that routes fetch.
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+
     /// Puts a route in, or another content in its place.
     pub fn put_route(&mut self, name: &RouteName, spec: Arc<RouteSpec>) {
         self.put_route_with(name, spec, None);

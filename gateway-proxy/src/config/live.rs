@@ -50,6 +50,9 @@ impl Live {
 
     /// Puts a configuration in force, for every request that begins after this.
     pub fn replace(&self, compiled: Compiled) {
+        let compiled = Arc::new(compiled);
+        let old = self.current.swap(Arc::clone(&compiled));
+        // Whoever hears of them finds them in force.
         self.states.send_if_modified(|known| {
             let other = !known.is(compiled.states());
             if other {
@@ -64,7 +67,6 @@ impl Live {
             }
             other
         });
-        let old = self.current.swap(Arc::new(compiled));
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         retired.push(old);
         drop(retired);

@@ -11,6 +11,7 @@ use hotswap_core::{PoolName, RefusalReason, ResourceName, RouteName, SetDigest};
 
 use super::parse::{Content, parse};
 use crate::config::{Catalog, Compiled};
+use crate::keys::KeyRing;
 use crate::state::Change;
 
 /// A message that deletes fewer needs no leave to, whatever their share.
@@ -104,6 +105,11 @@ impl Misfit {
 }
 
 impl Held {
+    /// The key sets that its routes fetch.
+    pub fn keys(&self) -> &KeyRing {
+        self.catalog.keys()
+    }
+
     /// Where it stands; `None`: nowhere yet.
     pub fn place(&self) -> Option<&ResumeToken> {
         self.place.as_ref()

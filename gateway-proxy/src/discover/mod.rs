@@ -43,6 +43,7 @@ use self::checks::Checks;
 use self::planes::Planes;
 use self::session::{End, Session};
 use crate::config::Live;
+use crate::keys::KeyRing;
 use crate::metrics::ControlMetrics;
 use crate::options::GatewayOptions;
 use crate::state::{Saved, StateHandle};
@@ -109,6 +110,11 @@ impl Discovery {
             disk: None,
             checks: Checks::default(),
         })
+    }
+
+    /// The key sets that the routes fetch that it will bring.
+    pub fn keys(&self) -> &KeyRing {
+        self.held.keys()
     }
 
     /// Puts what was kept on disk in force. It counts as stale until the control plane has confirmed it.
@@ -201,6 +207,7 @@ impl Discovery {
             backoff: &mut self.backoff,
             disk: self.disk.as_ref(),
             answers: Answers::default(),
+            turn: None,
         };
         session.run(&endpoint, self.token_file.as_deref(), hello, &mut self.checks).await
     }

@@ -26,7 +26,7 @@ use super::reports::Reports;
 use super::{Backoff, READY_PART, STALE};
 use crate::config::Live;
 use crate::metrics::ControlMetrics;
-use crate::state::{Change, StateHandle};
+use crate::state::{Change, StateHandle, Turn};
 
 /// Bookmarks come every 10 s: a stream that is silent for so long is dead.
 const SILENCE: Duration = Duration::from_secs(35);
@@ -72,6 +72,8 @@ pub(super) struct Session<'a> {
     pub(super) backoff: &'a mut Backoff,
     pub(super) disk: Option<&'a StateHandle>,
     pub(super) answers: Answers,
+    /// To put in force what has come.
+    pub(super) turn: Option<Turn>,
 }
 
 pub(super) type Out = mpsc::Sender<WatchConfigRequest>;
@@ -108,7 +110,13 @@ impl Session<'_> {
             }
             self.backoff.reset();
             let Some(heard) = message.message else { continue };
-            if let Some(end) = self.hear(&out, message.nonce, heard, arrived).await {
+            if let Some(disk) = self.disk.filter(|_| is_change(&heard)) {
+                // Another gateway that takes over reads what is in force: meanwhile it stays so.
+                self.turn = reports.until(&out, &mut self.answers, disk.turn()).await;
+            }
+            let end = self.hear(&out, message.nonce, heard, arrived).await;
+            self.turn = None;
+            if let Some(end) = end {
                 return Ok(end);
             }
         }
@@ -165,18 +173,30 @@ impl Session<'_> {
             tracing::warn!(resource = name, field, message, "resource refused");
         }
         self.metrics.refused.fetch_add(refused.len() as u64, Ordering::Relaxed);
+        let validated_us = micros(arrived);
+        let keys = compiled.keys().clone();
+        self.config.replace(compiled);
+        // After the first one, who sends requests here waits for the first answers of key servers.
+        let waits = self.metrics.revision.swap(at.revision, Ordering::Relaxed) == 0 && !keys.are_tried();
+        self.metrics.applied.fetch_add(1, Ordering::Relaxed);
+        if waits {
+            self.readiness.not_ready(READY_PART, "keys that tokens are verified by are being fetched");
+        } else {
+            self.readiness.ready(READY_PART);
+        }
+        self.confirmed();
+        self.keep(change);
+        // One that takes over need not wait for a control plane that does not read.
+        self.turn = None;
         if !refused.is_empty() {
             say(out, Say::Refusal(Refusal { nonce: nonce.clone(), errors: refused, whole: false })).await;
         }
-        let validated_us = micros(arrived);
-        self.config.replace(compiled);
-        self.metrics.revision.store(at.revision, Ordering::Relaxed);
-        self.metrics.applied.fetch_add(1, Ordering::Relaxed);
-        self.readiness.ready(READY_PART);
         self.acknowledge(out, nonce, &at, validated_us, arrived).await;
         tracing::info!(revision = at.revision, us = micros(arrived), "configuration is active");
-        self.confirmed();
-        self.keep(change);
+        if waits {
+            keys.first_answers().await;
+            self.readiness.ready(READY_PART);
+        }
     }
 
     fn marked(&self, sign: Sign) {
@@ -243,6 +263,15 @@ impl Session<'_> {
             self.held.forget_place();
         }
         None
+    }
+}
+
+/// Whether it may change what is in force, or where that stands.
+fn is_change(heard: &Heard) -> bool {
+    match heard {
+        Heard::Snapshot(chunk) => chunk.last,
+        Heard::Delta(_) | Heard::Bookmark(_) => true,
+        Heard::Reset(_) | Heard::Explain(_) | Heard::Draining(_) => false,
     }
 }
 

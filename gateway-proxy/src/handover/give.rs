@@ -143,7 +143,7 @@ impl Giver {
             .flatten()
             .ok_or_else(|| refused("its configuration is not safe on disk; see its log"))?;
         tracing::info!(pid = peer.pid(), version, "another gateway is about to take over");
-        self.offer(stream).await?;
+        self.offer(stream, hold.revision()).await?;
         let Message::Ready { closed } = wire::hear(stream, STARTING).await? else {
             return Err(Error::Unexpected);
         };
@@ -153,7 +153,7 @@ impl Giver {
         Ok(closed)
     }
 
-    async fn offer(&self, stream: &mut UnixStream) -> Result<(), Error> {
+    async fn offer(&self, stream: &mut UnixStream, on_disk: i64) -> Result<(), Error> {
         let mut all = self.has.sockets.offered()?;
         all.push((Offered::Admin(self.has.admin.local_addr()?), self.has.admin.as_fd()));
         all.push((Offered::Channel, self.listener.as_fd()));
@@ -162,7 +162,8 @@ impl Giver {
         let offer = Offer {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             generation: self.has.generation,
-            revision: self.has.config.now().revision(),
+            // Where the disk stands: it may have moved on from where the configuration came without a change to it.
+            revision: self.has.config.now().revision().map(|_| on_disk),
             sockets,
         };
         wire::say(stream, &Message::Offer(offer)).await?;

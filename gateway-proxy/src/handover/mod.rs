@@ -4,7 +4,7 @@
 //! ```text
 //!   the running gateway (Giver)                 the new one (Takeover), started with --take-over
 //!                    ◄───────────────── Ask     it is the same user's, and speaks the same protocol
-//!   writes nothing to disk from here on
+//!   writes nothing to disk, and takes no change, from here on
 //!   Offer, sockets, lock of the folder ───────► reads the disk, compiles, starts its cores; they accept nobody yet
 //!                    ◄───────────────── Ready
 //!   Yours            ─────────────────────────► accepts, at the same sockets
@@ -13,7 +13,8 @@
 //!   drains; ends its watch at the end of this connection, which comes when the new one's is open
 //! ```
 //!
-//! Until Started the running gateway goes on as if nothing had been, whatever becomes of the other. From the Offer on the
+//! Until Started the running gateway goes on as if nothing had been, whatever becomes of the other; changes that came
+//! meanwhile, and were not acknowledged, are taken then. From the Offer on the
 //! new one can do without the running one: where that dies, it goes on as after Gone. What ends the conversation on
 //! purpose is always said, by Refused; its end without that is a death.
 //!

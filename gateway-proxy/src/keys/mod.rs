@@ -7,28 +7,35 @@
 //! ```
 //!
 //! A key set is one for all routes that name the same source. What was fetched stays, however old, until something newer
-//! comes: a key server that is away stops nobody who has a token. Where nothing was ever fetched, tokens can't be verified,
-//! and requests with one get KEYS_UNAVAILABLE.
+//! comes: a key server that is away stops nobody who has a token. So it lies on disk, too ([`crate::state`]), and a process
+//! that starts, or takes over, begins with it and asks at once. Where nothing was ever fetched, tokens can't be verified, and
+//! requests with one get KEYS_UNAVAILABLE; so a start waits a while for the first answer of such a source.
 
 mod fetch;
+mod kept;
 mod run;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use hotswap_matcher::{KeySet, KeySource};
+use hotswap_matcher::{KeyPlace, KeySet, KeySource};
 use tokio::sync::Notify;
 
 pub(crate) use fetch::Fetcher;
 pub use fetch::KeyOptions;
+pub(crate) use kept::{Keeping, Kept};
 pub(crate) use run::run;
 
 /// A key that is not known makes a set be fetched before its time, but not again within so many ms.
 const EARLY_MS: u64 = 10_000;
 /// The pause after a fetch that failed, in ms: at first, and at most (or as the source is fetched anyway).
 const AGAIN_MS: (u64, u64) = (1_000, 60_000);
+/// How long a start waits for the first answers of sources that it has nothing of.
+const FIRST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// The key sets that the routes of a catalog name; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -37,8 +44,12 @@ pub struct KeyRing(Arc<Ring>);
 #[derive(Debug, Default)]
 struct Ring {
     sources: Mutex<HashMap<KeySource, Weak<Remote>>>,
+    /// What was on disk; a source begins with it.
+    kept: Mutex<HashMap<KeyPlace, Kept>>,
     /// There is another source, or one is to be fetched early.
     changed: Arc<Notify>,
+    /// A fetch has ended.
+    answered: Arc<Notify>,
 }
 
 /// A key set that comes from elsewhere.
@@ -50,6 +61,7 @@ pub struct Remote {
     is_wanted: AtomicBool,
     times: Mutex<Times>,
     changed: Arc<Notify>,
+    answered: Arc<Notify>,
 }
 
 /// What was fetched last.
@@ -66,7 +78,8 @@ pub struct Found {
 #[derive(Debug, Default)]
 struct Times {
     is_under_way: bool,
-    fetched: Option<u64>,
+    /// Before 0: by a process of before.
+    fetched: Option<i64>,
     next: u64,
     early: Option<u64>,
     failures: u32,
@@ -91,12 +104,15 @@ impl KeyRing {
         if let Some(known) = sources.get(source).and_then(Weak::upgrade) {
             return known;
         }
+        let kept = self.kept().get(&source.place).cloned();
+        let times = Times { fetched: kept.as_ref().map(|kept| kept.fetched), ..Times::default() };
         let remote = Arc::new(Remote {
             source: source.clone(),
-            found: ArcSwapOption::empty(),
+            found: ArcSwapOption::new(kept.map(|kept| kept.found)),
             is_wanted: AtomicBool::new(false),
-            times: Mutex::default(),
+            times: Mutex::new(times),
             changed: Arc::clone(&self.0.changed),
+            answered: Arc::clone(&self.0.answered),
         });
         sources.insert(source.clone(), Arc::downgrade(&remote));
         self.0.changed.notify_one();
@@ -113,6 +129,55 @@ impl KeyRing {
     /// Whether it is the same ring.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Sources that routes will name begin with what was on disk.
+    pub(crate) fn begin_with(&self, kept: HashMap<KeyPlace, Kept>) {
+        *self.kept() = kept;
+    }
+
+    /// Whether there are keys of each source, or it has been asked for them in vain.
+    pub(crate) fn are_tried(&self) -> bool {
+        self.live().iter().all(|remote| remote.found().is_some() || remote.times().failures > 0)
+    }
+
+    /// Waits until that is so, but no longer than [`FIRST_ANSWERS`].
+    pub(crate) async fn first_answers(&self) {
+        let tried = async {
+            loop {
+                let mut answered = pin!(self.0.answered.notified());
+                // From here on: one that comes between the look and the wait counts.
+                answered.as_mut().enable();
+                if self.are_tried() {
+                    return;
+                }
+                answered.await;
+            }
+        };
+        if tokio::time::timeout(FIRST_ANSWERS, tried).await.is_err() {
+            tracing::warn!(
+                "there are no keys yet for some of the routes with tokens; not waiting any longer"
+            );
+        }
+    }
+
+    /// What there is of each source.
+    fn found(&self) -> HashMap<KeyPlace, Kept> {
+        let mut all: HashMap<KeyPlace, Kept> = HashMap::new();
+        for remote in self.live() {
+            let (found, fetched) = (remote.found(), remote.times().fetched);
+            let Some((found, fetched)) = found.zip(fetched) else { continue };
+            let known = all.get(&remote.source.place).map(|known| known.fetched);
+            // Two sources at one place differ in how often it is asked.
+            if known.is_none_or(|known| known < fetched) {
+                all.insert(remote.source.place.clone(), Kept { found, fetched });
+            }
+        }
+        all
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<KeyPlace, Kept>> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those that a route names.
@@ -167,9 +232,9 @@ impl Remote {
         let came = came.and_then(|text| {
             let known = self.found().filter(|found| found.text == text);
             if known.is_none() {
-                let keys = KeySet::parse(&text).map_err(|why| format!("the key set {why}"))?;
                 let number = self.found().map_or(1, |found| found.number + 1);
-                self.found.store(Some(Arc::new(Found { keys, number, text })));
+                let found = Found::parse(text, number).map_err(|why| format!("the key set {why}"))?;
+                self.found.store(Some(Arc::new(found)));
             }
             Ok(())
         });
@@ -177,7 +242,8 @@ impl Remote {
         times.is_under_way = false;
         match came {
             Ok(()) => {
-                (times.fetched, times.next, times.failures) = (Some(now), now.saturating_add(every), 0);
+                let at = i64::try_from(now).unwrap_or(i64::MAX);
+                (times.fetched, times.next, times.failures) = (Some(at), now.saturating_add(every), 0);
                 times.trouble.clear();
             }
             Err(why) => {
@@ -193,24 +259,27 @@ impl Remote {
         }
         drop(times);
         self.changed.notify_one();
+        self.answered.notify_waiters();
     }
 
     fn standing(&self, now: u64) -> KeysStanding {
         let times = self.times();
         KeysStanding {
             source: self.source.to_string(),
-            age_ms: times.fetched.map(|at| now.saturating_sub(at)),
+            age_ms: times.fetched.map(|at| now.saturating_add_signed(at.saturating_neg())),
             trouble: times.trouble.clone(),
         }
     }
 }
 
+impl Found {
+    fn parse(text: String, number: u64) -> Result<Self, String> {
+        Ok(Self { keys: KeySet::parse(&text)?, number, text })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use hotswap_matcher::KeyPlace;
-
     use super::*;
 
     const SET: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;

@@ -7,42 +7,48 @@ use std::time::Duration;
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
-use super::{Fetcher, KeyRing};
+use super::{Fetcher, Keeping};
 use crate::backend_state::clock;
+use crate::config::Live;
 use crate::engine::Order;
 use crate::metrics::ControlMetrics;
 
 /// How long nothing is looked at where nothing is due, in ms.
-const LONG: u64 = 3_600_000;
+const LONG: u64 = 60_000;
 
 /// Keeps the key sets of the configuration in force fresh on this thread, until it is told to stop.
 ///
 /// # Errors
 /// Where the runtime can't be built.
 pub(crate) fn run(
-    rings: watch::Receiver<KeyRing>,
+    config: &Live,
     order: watch::Receiver<Order>,
-    fetcher: Fetcher,
+    (fetcher, keeping): (Fetcher, Option<Keeping>),
     metrics: Arc<ControlMetrics>,
 ) -> std::io::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    runtime.block_on(follow(rings, order, fetcher, metrics));
+    runtime.block_on(follow(config, order, (fetcher, keeping), metrics));
     // A file system that hangs is not waited for.
     runtime.shutdown_background();
     Ok(())
 }
 
 async fn follow(
-    mut rings: watch::Receiver<KeyRing>,
+    config: &Live,
     mut order: watch::Receiver<Order>,
-    fetcher: Fetcher,
+    (fetcher, mut keeping): (Fetcher, Option<Keeping>),
     metrics: Arc<ControlMetrics>,
 ) {
+    let mut rings = config.keys();
     loop {
         let ring = rings.borrow_and_update().clone();
         let now = clock::now_ms();
         let mut next = now + LONG;
+        // Before that nobody knows which sources routes will name.
+        if let Some(keeping) = keeping.as_mut().filter(|_| config.now().revision().is_some()) {
+            keeping.look(&ring, now);
+        }
         for remote in ring.live() {
             match remote.due() {
                 Some(due) if due <= now => {

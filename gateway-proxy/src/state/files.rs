@@ -1,12 +1,19 @@
 //! The files of a folder: `{number}.checkpoint` and `{number}.journal`, twenty digits each, so that a listing
-//! shows them in order.
+//! shows them in order; and `key-sets`.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::format::{self, Fault, Replayed};
 use super::image::Image;
+
+/// The file of the key sets.
+pub(super) const KEY_SETS: &str = "key-sets";
+/// What it begins with.
+pub(super) const KEY_SETS_MARK: [u8; 8] = *b"HSGWKEYS";
+/// A larger one is not read, in bytes.
+const LARGEST_KEY_SETS: u64 = 20 * 1024 * 1024;
 
 /// What a folder holds.
 #[derive(Debug, Default)]
@@ -66,6 +73,33 @@ pub(super) fn remove(dir: &Path, number: u64) {
             tracing::debug!(file = %file.display(), %error, "not removed");
         }
     }
+}
+
+/// The key sets that were kept; `None`: none, or none that can be used, which is said.
+pub(super) fn key_sets(dir: &Path) -> Option<Vec<u8>> {
+    let file = dir.join(KEY_SETS);
+    let read = read_bounded(&file).map_err(Fault::Unreadable);
+    match read.and_then(|bytes| Ok(format::unseal(KEY_SETS_MARK, &bytes)?.to_vec())) {
+        Ok(sets) => Some(sets),
+        Err(Fault::Unreadable(error)) if error.kind() == ErrorKind::NotFound => None,
+        Err(fault) => {
+            tracing::warn!(file = %file.display(), "kept keys of tokens not used: {fault}");
+            None
+        }
+    }
+}
+
+fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
+    // Looked at before it is opened: to open a pipe waits.
+    if !fs::metadata(file)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(file)?.take(LARGEST_KEY_SETS + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_KEY_SETS {
+        return Err(io::Error::other("it is too large"));
+    }
+    Ok(bytes)
 }
 
 /// A generation, and its journal where that has an end that does not count: up to which byte it does.

@@ -13,6 +13,8 @@
 //!   32  SHA-256 of all before and of the body          then these, each behind its length, 4
 //!   …   body: each hotswap.gateway.v1.Resource
 //!       behind its length, 4
+//!
+//!   anything else: 8 its mark, 4 format: 1, 32 SHA-256 of the body, … body
 //! ```
 
 use hotswap_api::gateway::v1::{Delta, Resource, ResumeToken};
@@ -201,6 +203,21 @@ fn replay_one(image: &mut Image, reader: &mut Reader<'_>) -> Result<(), Fault> {
     }
     image.apply(change);
     Ok(())
+}
+
+// === anything else ===
+
+/// A body under a mark and a checksum.
+pub(super) fn seal(mark: [u8; 8], body: &[u8]) -> Vec<u8> {
+    [&mark[..], &FORMAT.to_le_bytes(), &sha256(&[body]), body].concat()
+}
+
+/// The body, where all of it is as it was written.
+pub(super) fn unseal(mark: [u8; 8], bytes: &[u8]) -> Result<&[u8], Fault> {
+    let mut reader = Reader(bytes);
+    reader.expect(mark)?;
+    let checksum: Checksum = reader.array()?;
+    if sha256(&[reader.0]) == checksum { Ok(reader.0) } else { Err(Fault::Checksum) }
 }
 
 // === bytes ===

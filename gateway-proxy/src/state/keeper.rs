@@ -34,6 +34,8 @@ pub(super) struct Keeper {
     bad: Vec<u64>,
     metrics: Arc<ControlMetrics>,
     failing: bool,
+    /// The same of the key sets.
+    fails_key_sets: bool,
 }
 
 #[derive(Debug)]
@@ -68,12 +70,33 @@ impl Keeper {
             good: found.good,
             bad: found.bad,
             metrics,
+            fails_key_sets: false,
         }
     }
 
-    /// Whether all that was to be kept is.
-    pub(super) fn is_safe(&self) -> bool {
-        !self.failing
+    /// The revision that is kept, 0 for none; `None`: what was to be kept is not. Of key sets one can do without.
+    pub(super) fn safe_revision(&self) -> Option<i64> {
+        (!self.failing).then_some(self.image.at.revision)
+    }
+
+    /// Writes the key sets. Where that fails, they are kept when there are others, or after a while.
+    pub(super) fn keep_key_sets(&mut self, sets: &[u8]) {
+        let written = self.folder().and_then(|dir| {
+            let bytes = format::seal(files::KEY_SETS_MARK, sets);
+            Ok(dir.write_private(files::KEY_SETS, &bytes).map(drop)?)
+        });
+        match written {
+            Ok(()) => {
+                if std::mem::take(&mut self.fails_key_sets) {
+                    tracing::info!("the keys of tokens are kept on disk again");
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.fails_key_sets, true) {
+                    tracing::warn!(%error, "the keys of tokens are not kept on disk");
+                }
+            }
+        }
     }
 
     /// Writes what has changed. Where that fails, the next change tries it anew, with all that there is.
@@ -106,16 +129,19 @@ impl Keeper {
         Ok(())
     }
 
-    fn checkpoint(&mut self) -> Result<(), Error> {
-        // One that was removed under way is made anew.
+    /// The folder. One that was removed under way is made anew.
+    fn folder(&mut self) -> Result<&DataDir, Error> {
         let dir = match self.dir.take().filter(|_| self.path.is_dir()) {
             Some(dir) => dir,
             None => DataDir::open(&self.path)?,
         };
-        let dir = self.dir.insert(dir);
+        Ok(self.dir.insert(dir))
+    }
+
+    fn checkpoint(&mut self) -> Result<(), Error> {
         let number = self.next;
         let (bytes, checksum) = format::checkpoint(&self.image);
-        dir.write_private(&checkpoint_name(number), &bytes)?;
+        self.folder()?.write_private(&checkpoint_name(number), &bytes)?;
         self.next += 1;
         self.good.insert(0, number);
         for old in self.bad.drain(..).chain(self.good.drain(KEPT.min(self.good.len())..)) {

@@ -18,6 +18,10 @@
 //! the last record that is whole and fits: what is behind it never counts, and what is before it has been
 //! checked and is newer than any older generation.
 //!
+//! # Key sets
+//! What was fetched to verify tokens by ([`crate::keys`]) lies beside, in one file, under the same lock and written by the
+//! same thread. One that is damaged is as none: it is said, and the keys are fetched.
+//!
 //! # When the disk fails
 //! It is said once, counted, and tried again with the next change, as a checkpoint of everything: a journal
 //! that a failed write may have torn is not written to again.
@@ -37,7 +41,7 @@ use hotswap_api::gateway::v1::{Resource, ResumeToken};
 use hotswap_runtime::{DataDir, StartError};
 
 pub use self::image::Change;
-pub use self::queue::{Hold, StateHandle};
+pub use self::queue::{Hold, StateHandle, Turn};
 
 use self::files::Found;
 use self::image::Image;
@@ -91,6 +95,11 @@ impl State {
     /// What was on disk; `None`: nothing that can be used.
     pub fn saved(&self) -> Option<Saved<'_>> {
         self.found.image.as_ref().map(Saved)
+    }
+
+    /// The key sets that were on disk, as they were given to [`StateHandle::keep_key_sets`]; `None`: none that can be used.
+    pub fn key_sets(&self) -> Option<Vec<u8>> {
+        files::key_sets(&self.path)
     }
 
     /// The folder's lock once more, to be given to another gateway; `None`: it is not locked.

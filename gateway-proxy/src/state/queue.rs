@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use hotswap_runtime::CancellationToken;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::image::Change;
 use super::keeper::Keeper;
@@ -14,7 +14,12 @@ use super::keeper::Keeper;
 pub struct StateHandle {
     end: Arc<End>,
     ended: CancellationToken,
+    /// There is one [`Turn`].
+    turns: Arc<Semaphore>,
 }
+
+/// Leave to put a change in force: nobody else does as long as this is there, nor is what is in force handed over.
+pub type Turn = OwnedSemaphorePermit;
 
 #[derive(Debug)]
 struct End(Arc<Queue>);
@@ -29,8 +34,10 @@ struct Queue {
 struct Waiting {
     /// Changes that wait for the disk, as one: a disk that hangs costs no more memory than the table has.
     change: Option<Change>,
-    /// Wants to know when nothing is written any more, and whether all is safe.
-    asks: Option<oneshot::Sender<bool>>,
+    /// The key sets as they are now.
+    key_sets: Option<Vec<u8>>,
+    /// Wants to know when nothing is written any more, and the revision that is safe then; `None`: not all is.
+    asks: Option<oneshot::Sender<Option<i64>>>,
     /// Nothing is written.
     held: bool,
     closed: bool,
@@ -40,15 +47,18 @@ struct Waiting {
 #[derive(Debug)]
 enum Work {
     Keep(Change),
+    KeepKeySets(Vec<u8>),
     /// Nothing, until it is let go on.
-    Hold(oneshot::Sender<bool>),
+    Hold(oneshot::Sender<Option<i64>>),
 }
 
-/// Nothing is written as long as this is there.
+/// Nothing is written and no change is put in force as long as this is there.
 #[derive(Debug)]
 pub struct Hold {
     queue: Arc<Queue>,
-    for_good: bool,
+    /// `None`: it is for good.
+    turn: Option<Turn>,
+    revision: i64,
 }
 
 impl StateHandle {
@@ -64,8 +74,9 @@ impl StateHandle {
             while let Some(work) = theirs.next() {
                 match work {
                     Work::Keep(change) => keeper.keep(change),
+                    Work::KeepKeySets(sets) => keeper.keep_key_sets(&sets),
                     Work::Hold(asks) => {
-                        if asks.send(keeper.is_safe()).is_err() {
+                        if asks.send(keeper.safe_revision()).is_err() {
                             theirs.go_on();
                         }
                     }
@@ -73,7 +84,13 @@ impl StateHandle {
             }
         };
         std::thread::Builder::new().name("gateway-state".to_owned()).spawn(write)?;
-        Ok(Self { end: Arc::new(End(queue)), ended })
+        Ok(Self { end: Arc::new(End(queue)), ended, turns: Arc::new(Semaphore::new(1)) })
+    }
+
+    /// Waits for the turn to put a change in force; for ever where this gateway was handed over.
+    pub async fn turn(&self) -> Option<Turn> {
+        // Nobody closes it.
+        Arc::clone(&self.turns).acquire_owned().await.ok()
     }
 
     /// Keeps a change, as soon as the disk can take it. It does not wait.
@@ -81,15 +98,23 @@ impl StateHandle {
         self.end.0.add(change);
     }
 
-    /// Writes what is waiting, and then nothing as long as what comes back is there: another process may write. `None`:
-    /// it can't be written.
+    /// Keeps these key sets in place of those of before, as soon as the disk can take them. It does not wait.
+    pub fn keep_key_sets(&self, sets: Vec<u8>) {
+        self.end.0.lock().key_sets = Some(sets);
+        self.end.0.wake.notify_one();
+    }
+
+    /// Writes what is waiting, and then nothing as long as what comes back is there, while what is in force stays as it is:
+    /// another process may take over both. `None`: it can't be written.
     pub async fn hold(&self) -> Option<Hold> {
+        let turn = self.turn().await;
         let (asks, told) = oneshot::channel();
         // Made before it holds: a wait that is called off holds nothing.
-        let hold = Hold { queue: Arc::clone(&self.end.0), for_good: false };
+        let mut hold = Hold { queue: Arc::clone(&self.end.0), turn, revision: 0 };
         hold.queue.lock().asks = Some(asks);
         hold.queue.wake.notify_one();
-        told.await.ok()?.then_some(hold)
+        hold.revision = told.await.ok()??;
+        Some(hold)
     }
 
     /// Lets a writer go on that began held.
@@ -109,17 +134,24 @@ impl StateHandle {
 }
 
 impl Hold {
-    /// Nothing is written any more: the folder is another process's. The writer ends and lets go of the folder's lock,
-    /// so that a third process may have it as soon as the second ends, however long this one still drains.
+    /// The revision on disk; 0: none.
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// Nothing is written or put in force any more: the folder is another process's. The writer ends and lets go of the
+    /// folder's lock, so that a third process may have it as soon as the second ends, however long this one still drains.
     pub fn for_good(mut self) {
-        self.for_good = true;
+        if let Some(turn) = self.turn.take() {
+            turn.forget();
+        }
         self.queue.close();
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if !self.for_good {
+        if self.turn.is_some() {
             self.queue.go_on();
         }
     }
@@ -149,6 +181,9 @@ impl Queue {
             if !waiting.held {
                 if let Some(change) = waiting.change.take() {
                     return Some(Work::Keep(change));
+                }
+                if let Some(sets) = waiting.key_sets.take() {
+                    return Some(Work::KeepKeySets(sets));
                 }
                 if let Some(asks) = waiting.asks.take() {
                     waiting.held = true;
@@ -203,15 +238,25 @@ mod tests {
         let (asks, _told) = oneshot::channel();
         queue.lock().asks = Some(asks);
         queue.add(to(1));
+        queue.lock().key_sets = Some(vec![0]);
         assert!(matches!(queue.next(), Some(Work::Keep(change)) if change == to(1)));
+        assert!(matches!(queue.next(), Some(Work::KeepKeySets(sets)) if sets == [0]));
         assert!(matches!(queue.next(), Some(Work::Hold(_))));
-        let hold = Hold { queue: Arc::clone(&queue), for_good: false };
+        let turns = Arc::new(Semaphore::new(1));
+        let hold = || {
+            let turn = Arc::clone(&turns).try_acquire_owned().ok();
+            assert!(turn.is_some(), "it was given back");
+            Hold { queue: Arc::clone(&queue), turn, revision: 1 }
+        };
+        let first = hold();
         queue.add(to(2));
-        drop(hold);
+        drop(first);
         assert!(matches!(queue.next(), Some(Work::Keep(change)) if change == to(2)));
         queue.lock().held = true;
-        Hold { queue: Arc::clone(&queue), for_good: true }.for_good();
+        hold().for_good();
         queue.add(to(3));
+        queue.lock().key_sets = Some(vec![1]);
         assert!(queue.next().is_none(), "another process has written since");
+        assert_eq!(turns.available_permits(), 0, "and nothing is put in force any more");
     }
 }

@@ -119,6 +119,15 @@ impl Stream {
         nonce
     }
 
+    /// All that still comes before the end of the stream.
+    pub async fn rest(&mut self) -> Vec<FromProxy> {
+        let mut rest = Vec::new();
+        while let Ok(Some(message)) = in_time("the end", self.inbound.message()).await {
+            rest.extend(message.message);
+        }
+        rest
+    }
+
     /// The acknowledgement of a message: of both stages, in this order.
     pub async fn acknowledged(&mut self, nonce: &str) -> Ack {
         match self.hear().await {
@@ -154,6 +163,17 @@ pub fn to_the_pool(version: i64) -> Resource {
     let action = Some(route::route::Action::Forward(route::Forward { target, ..Default::default() }));
     let spec = Some(Spec::Route(route::Route { action, ..Default::default() }));
     Resource { name: "routes/r".into(), version, spec, candidate: None }
+}
+
+/// The same, for those who bring a token by keys that are at this address.
+pub fn guarded(version: i64, jwks_url: &str) -> Resource {
+    let mut guarded = to_the_pool(version);
+    if let Some(Spec::Route(route)) = &mut guarded.spec {
+        let (jwks_url, algorithms) = (jwks_url.to_owned(), vec!["EdDSA".to_owned()]);
+        let jwt = Some(route::Jwt { jwks_url, algorithms, ..Default::default() });
+        route.traffic = Some(route::Traffic { jwt, ..Default::default() });
+    }
+    guarded
 }
 
 pub fn digest(of: &[(&str, i64)]) -> bytes::Bytes {

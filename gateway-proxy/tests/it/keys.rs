@@ -17,7 +17,7 @@ use crate::tokens::{Signer, bearer, claims};
 
 /// A key server: what it answers, and how often it was asked.
 #[derive(Clone, Default)]
-struct Server {
+pub struct Server {
     answer: Arc<Mutex<String>>,
     asked: Arc<AtomicUsize>,
 }
@@ -27,7 +27,7 @@ impl Server {
         *self.answer.lock().expect("free") = answer;
     }
 
-    fn has(&self, signers: &[&Signer]) {
+    pub fn has(&self, signers: &[&Signer]) {
         self.says(found(&set(signers)));
     }
 
@@ -35,7 +35,7 @@ impl Server {
         self.asked.load(Ordering::SeqCst)
     }
 
-    fn on(&self, listener: TcpListener) -> Backend {
+    pub fn on(&self, listener: TcpListener) -> Backend {
         let server = self.clone();
         Backend::on(listener, move |_, mut wire| {
             let server = server.clone();
@@ -49,16 +49,16 @@ impl Server {
         })
     }
 
-    async fn start(&self) -> Backend {
+    pub async fn start(&self) -> Backend {
         self.on(TcpListener::bind("127.0.0.1:0").await.expect("binds"))
     }
 }
 
-fn set(signers: &[&Signer]) -> String {
+pub fn set(signers: &[&Signer]) -> String {
     json!({ "keys": signers.iter().map(|s| s.public()).collect::<Vec<_>>() }).to_string()
 }
 
-fn found(body: &str) -> String {
+pub fn found(body: &str) -> String {
     format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()

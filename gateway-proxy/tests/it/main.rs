@@ -30,6 +30,7 @@ mod http2_alike;
 mod http2_backends;
 mod http2_hostile;
 mod http2_support;
+mod kept_keys;
 mod keys;
 mod mirrors;
 mod process;

@@ -1,6 +1,7 @@
 //! One gateway takes over from another, as processes.
 
 mod cores;
+mod keys;
 mod load;
 mod refused;
 mod signals;

@@ -15,6 +15,9 @@ use crate::control::*;
 use crate::gateway_process::*;
 use crate::support::*;
 
+/// Questions that are asked while nothing is to change.
+const LOOKS: usize = 20;
+
 /// One end of the conversation.
 pub struct Talk(UnixStream);
 
@@ -85,13 +88,19 @@ async fn one_that_dies_before_it_serves_changes_nothing() {
         if steps > 1 {
             assert_eq!(talk.hear(), Some(json!("yours")));
         }
-        // Nothing is written meanwhile; what comes is in force all the same.
+        // The other one may have read what is in force: meanwhile it stays so.
         let nonce = stream.say(moved(at, at + 1, to)).await;
-        stream.acknowledged(&nonce).await;
-        let want = if to == a.address { "a" } else { "b" };
-        assert_eq!(ask(listen).await, want);
-        assert!(page(admin, "/metrics").await.1.contains(&format!("gateway_state_revision {at}\n")));
+        let [was, will] = if to == a.address { ["b", "a"] } else { ["a", "b"] };
+        for _ in 0..LOOKS {
+            assert_eq!(ask(listen).await, was);
+            let told = page(admin, "/metrics").await.1;
+            for metric in ["gateway_state_revision", "gateway_config_revision"] {
+                assert!(told.contains(&format!("{metric} {at}\n")), "{told}");
+            }
+        }
         drop(talk);
+        stream.acknowledged(&nonce).await;
+        assert_eq!(ask(listen).await, will);
         counts(admin, &format!("gateway_state_revision {}", at + 1)).await;
         at += 1;
         to = if to == a.address { b.address } else { a.address };
@@ -101,6 +110,46 @@ async fn one_that_dies_before_it_serves_changes_nothing() {
     let second = first.successor(control.address, &[]);
     assert_eq!(second.ready().await, (listen, admin));
     assert_eq!(control.stream().await.1.have, token(at));
+}
+
+#[tokio::test]
+async fn a_change_that_comes_during_a_take_over_is_acknowledged_by_nobody_but_the_one_that_keeps_it() {
+    let (a, b) = two_backends().await;
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let (mut first, mut stream) = serving(&mut control, a.address, &[]).await;
+    let (listen, _) = first.ready().await;
+    let mut talk = Talk::with(first.dir.path());
+    assert_eq!(talk.ask()["revision"].as_i64(), Some(1));
+    // The new one has read revision 1, and compiles it for long.
+    stream.say(moved(1, 2, b.address)).await;
+    for _ in 0..LOOKS {
+        assert_eq!(ask(listen).await, "a");
+    }
+    talk.say(&json!({"ready": {"closed": []}}));
+    assert_eq!(talk.hear(), Some(json!("yours")));
+    talk.say(&json!("started"));
+    assert_eq!(talk.hear(), Some(json!("gone")));
+    drop(talk);
+    assert!(first.ended().await.success());
+    let rest = stream.rest().await;
+    assert!(rest.is_empty(), "it said nothing of what the new one does not have: {rest:?}");
+    // What that one began with is what the disk has.
+    let next = Process::again(&first.dir, control.address, &[]);
+    next.ready().await;
+    assert_eq!(control.stream().await.1.have, token(1));
+}
+
+#[tokio::test]
+async fn a_place_that_has_moved_on_without_a_change_is_in_nobodys_way() {
+    let (a, _) = two_backends().await;
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let (first, mut stream) = serving(&mut control, a.address, &[]).await;
+    let at = first.ready().await;
+    stream.say(bookmark(7, &[("pools/p", 1), ("routes/r", 1)])).await;
+    counts(at.1, "gateway_state_revision 7").await;
+    let second = first.successor(control.address, &[]);
+    assert_eq!(second.ready().await, at);
+    assert_eq!(control.stream().await.1.have, token(7));
 }
 
 #[tokio::test]
