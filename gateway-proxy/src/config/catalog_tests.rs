@@ -123,26 +123,27 @@ fn mirrored_inline(address: &str) -> Arc<RouteSpec> {
 fn a_mirrors_own_backends_come_and_go_with_it() {
     let mut catalog = Catalog::default();
     catalog.put_pool(&pool_name("p"), &pool("p:1"));
-    let mirror_of = |compiled: &Compiled, slot: usize| {
-        let entry = compiled.pool(compiled.route(slot)?.mirror()?)?;
+    let mirror_of = |compiled: &Compiled, arm: Option<Arm>| {
+        let route = compiled.routes.iter().find(|route| route.part().map(|part| part.arm) == arm)?;
+        let entry = compiled.pool(route.mirror()?)?;
         Some((entry.name().to_owned(), entry.backends().backends.first()?.address.to_string()))
     };
     let of_a = |address: &str| Some(("routes/a (mirror)".to_owned(), address.to_owned()));
     for round in 0..20 {
         catalog.put_route(&name("a"), mirrored_inline("m:1"));
-        assert_eq!(mirror_of(&catalog.compile(round), 0), of_a("m:1"));
+        assert_eq!(mirror_of(&catalog.compile(round), None), of_a("m:1"));
         let candidate = Some((mirrored_inline("n:1"), who("r", round)));
         catalog.put_route_with(&name("a"), mirrored_inline("m:2"), candidate);
         let compiled = catalog.compile(round);
-        assert_eq!([0, 1].map(|slot| mirror_of(&compiled, slot)), ["m:2", "n:1"].map(of_a));
-        assert_eq!(address_of(&compiled, 0).as_deref(), Some("p:1"), "requests go where they went");
+        let arms = [Arm::Baseline, Arm::Candidate].map(|arm| mirror_of(&compiled, Some(arm)));
+        assert_eq!(arms, ["m:2", "n:1"].map(of_a));
         match round % 3 {
             0 => catalog.put_route(&name("a"), mirrored_inline("n:1")),
             1 => {
                 let to_pool = MirrorDraft { pool: Some("pools/p".into()), ..MirrorDraft::default() };
                 catalog.put_route(&name("a"), mirrored_to(to_pool));
                 let compiled = catalog.compile(round);
-                assert_eq!(mirror_of(&compiled, 0), Some(("pools/p".to_owned(), "p:1".to_owned())));
+                assert_eq!(mirror_of(&compiled, None), Some(("pools/p".to_owned(), "p:1".to_owned())));
             }
             _ => catalog.remove_route(&name("a")),
         }
