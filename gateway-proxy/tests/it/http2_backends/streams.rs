@@ -204,3 +204,40 @@ async fn many_streams_at_once_each_get_their_own() {
     assert_eq!(order.lock().expect("sound").len(), 80);
     assert_eq!(backend.connections(), 1);
 }
+
+#[tokio::test]
+async fn small_messages_that_a_backend_does_not_take_wait_and_cost_no_connection() {
+    const MESSAGE: [u8; 40] = [b'm'; 40];
+    const MESSAGES: usize = 20_000;
+    let gate = Arc::new(Semaphore::new(0));
+    let opens = Arc::clone(&gate);
+    let mut settings = Builder::new();
+    // It is not the backend that is looked at.
+    settings.data_frame_budget(1 << 30);
+    let backend = Backend2::with(settings, move |mut asked| {
+        let gate = Arc::clone(&opens);
+        async move {
+            if asked.request.uri().path() == "/slow" {
+                let _open = gate.acquire().await.expect("a gate");
+                let (came, ..) = body(asked.request.into_body()).await;
+                let mut out = begin(&mut asked.respond);
+                return out.send_data(Bytes::from(came.len().to_string()), true).expect("open");
+            }
+            end(&mut begin(&mut asked.respond), &[]);
+        }
+    })
+    .await;
+    let gateway = before(backend.address);
+    let client = Http2::connect(&gateway).await;
+    let (response, mut stream) = client.begin("POST /slow HTTP/1.1\r\n", false).await;
+    for _ in 0..MESSAGES {
+        stream.send_data(Bytes::from_static(&MESSAGE), false).expect("open");
+    }
+    stream.send_data(Bytes::new(), true).expect("open");
+    // Until the window is full: another stream's answer comes behind what has gone out.
+    for _ in 0..3 {
+        assert_eq!(client.ask("GET / HTTP/1.1\r\n\r\n").await.status, 200);
+    }
+    gate.add_permits(1);
+    assert_eq!(whole(response).await.text(), (MESSAGES * MESSAGE.len()).to_string());
+}

@@ -32,6 +32,11 @@ const CLOSING_MS: u64 = 1_000;
 const TAKING_MS: u64 = 10_000;
 /// Bytes of one response that are kept for the socket, at most.
 const SEND_BUFFER: usize = 64 * 1024;
+/// What h2 may count as its own expense for data that wait in small pieces, for each byte of the connection's window. By
+/// itself it has half a byte: a stream of messages of less than 170 bytes that its backend does not take would end the
+/// connection of a client that does nothing wrong. So pieces of 29 bytes may fill the window, those of 8 bytes a quarter
+/// of it, which is one stream's; and no connection has more than 33,000 of them in memory.
+const SMALL_PIECES: u32 = 8;
 /// What RFC 9113 section 6.5.2 counts for a field besides its bytes.
 const FIELD: usize = 32;
 
@@ -112,11 +117,14 @@ fn builder(core: &Core) -> Builder {
     let limits = core.limits.http2;
     let most_resets = usize::try_from(limits.resets.saturating_mul(RESETS_SAVED)).unwrap_or(usize::MAX);
     let fits = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let small_pieces = limits.connection_window.saturating_mul(SMALL_PIECES);
+    let small_pieces = usize::try_from(small_pieces).unwrap_or(usize::MAX);
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(limits.streams)
         .initial_window_size(limits.stream_window)
         .initial_connection_window_size(limits.connection_window)
+        .data_frame_budget(small_pieces)
         .max_header_list_size(fits(core.head_limits.bytes + FIELD * core.head_limits.headers))
         // Streams that h2 resets for what the client did are as dear as those that the client resets.
         .max_local_error_reset_streams(Some(most_resets))
