@@ -101,6 +101,12 @@ pub struct GatewayOptions {
     )]
     pub gateway_data_dir: PathBuf,
 
+    /// A file with the key that private keys of certificates are sealed with in that folder, 32 bytes as hex or base64.
+    /// Several lines: the first seals, all open. Without it they are not kept there, and a start without the control plane
+    /// has only certificates from files.
+    #[arg(long, env = "HOTSWAP_STATE_KEY_FILE", value_name = "FILE")]
+    pub state_key_file: Option<PathBuf>,
+
     /// The name of this gateway in the fleet, stable over restarts.
     #[arg(long, env = "HOTSWAP_PROXY_NAME", value_name = "NAME", default_value = "gateway")]
     pub proxy_name: String,

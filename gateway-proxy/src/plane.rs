@@ -185,6 +185,9 @@ impl DataPlane {
         let count = metrics.cores.len();
         let (tls, secure) = secure.unzip();
         let tls_at = secure.as_ref().and_then(|all| first_address(all));
+        if let Some(tls) = &tls {
+            tls.serve_also(config.certificates());
+        }
         let control = Arc::clone(&metrics.control);
         let (log, writer) =
             AccessLog::start(options.access_log, options.access_log_file.as_ref(), SystemClock, control)

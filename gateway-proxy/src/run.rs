@@ -27,7 +27,7 @@ use crate::metrics::{
 use crate::options::GatewayOptions;
 use crate::plane::{Bound, DataPlane};
 use crate::respawn;
-use crate::state::{State, StateHandle};
+use crate::state::{Secrets, State, StateHandle};
 use crate::tell::{self, Addresses};
 use crate::tls::ClientTls;
 
@@ -253,8 +253,10 @@ fn prepare(
     control: Arc<ControlMetrics>,
 ) -> Result<Kept, StartError> {
     let (config, readiness) = (config.clone(), readiness.clone());
-    let mut discovery = Discovery::new(options, &SystemIds, config.clone(), Arc::clone(&control), readiness)?;
-    let state = State::open(&options.gateway_data_dir, lock, control)?;
+    let secrets = Secrets::load(options.state_key_file.as_deref())?;
+    let discovery = Discovery::new(options, &SystemIds, config.clone(), Arc::clone(&control), readiness)?;
+    let mut discovery = discovery.with_secrets(secrets.clone());
+    let state = State::open(&options.gateway_data_dir, lock, control)?.with_secrets(secrets);
     if let Some(sets) = state.key_sets() {
         discovery.keys().begin_with(KeptKeys::read(&sets, &options.keys));
     }

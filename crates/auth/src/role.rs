@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum Role {
     /// Everything.
     Admin,
-    /// Runs the platform: routes, pools, rollouts; deletes nothing.
+    /// Runs the platform: routes, pools, certificates, rollouts; deletes nothing.
     Operator,
     /// Writes policies and plugins; reads the rest.
     Developer,
@@ -41,7 +41,7 @@ impl Role {
     pub fn purpose(self) -> &'static str {
         match self {
             Self::Admin => "everything",
-            Self::Operator => "runs the platform: routes, pools, rollouts; deletes nothing",
+            Self::Operator => "runs the platform: routes, pools, certificates, rollouts; deletes nothing",
             Self::Developer => "writes policies and plugins; reads the rest",
             Self::ConfigManager => "writes tenant configuration; reads the rest",
             Self::Viewer => "reads",

@@ -60,6 +60,13 @@ pub const TABLE: &[Row] = table! {
         write "DeletePool" => ADMINS,
         read "ListPoolRevisions" => PEOPLE,
         read "DiffPoolRevisions" => PEOPLE,
+        write "CreateCertificate" => OPERATORS,
+        read "GetCertificate" => PEOPLE,
+        read "ListCertificates" => PEOPLE,
+        write "UpdateCertificate" => OPERATORS,
+        write "DeleteCertificate" => ADMINS,
+        read "ListCertificateRevisions" => PEOPLE,
+        read "DiffCertificateRevisions" => PEOPLE,
         read "ExplainRequest" => PEOPLE,
         write "SetBackendState" => OPERATORS,
     }

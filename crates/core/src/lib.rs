@@ -4,7 +4,7 @@
 //! Nothing here does I/O, reads the clock on its own or knows a transport, so everything else may import it.
 //!
 //! ```text
-//!   names      "routes/checkout"  ── RouteName, PoolName, ProxyName
+//!   names      "routes/checkout"  ── RouteName, PoolName, CertificateName, ProxyName
 //!   revision   one commit, one number ── Revision, Etag, StoreId
 //!   reason     why a call fails, in stable words ── Reason, RefusalReason
 //!   violation  every fault of an input at once ── Violations
@@ -32,7 +32,7 @@ pub use digest::SetDigest;
 pub use filter::{Comparison, Filter, Operator};
 pub use latency::{LATENCY_SLOTS, latency_slot, latency_slot_from_us};
 pub use metric::{LabelDef, MetricDef, MetricKind};
-pub use names::{InvalidName, PoolName, ProxyName, ResourceName, RouteName, check_id};
+pub use names::{CertificateName, InvalidName, PoolName, ProxyName, ResourceName, RouteName, check_id};
 pub use page::{PageSize, PageToken};
 pub use reason::{Reason, RefusalReason, StatusCode};
 pub use revision::{Etag, Revision, StoreId};

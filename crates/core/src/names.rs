@@ -112,6 +112,10 @@ resource_name! {
     PoolName, "pools"
 }
 resource_name! {
+    /// "certificates/{certificate}".
+    CertificateName, "certificates"
+}
+resource_name! {
     /// "proxies/{proxy}".
     ProxyName, "proxies"
 }

@@ -153,7 +153,7 @@ reasons! {
         "Look at the pool: `hotswap describe POOL` lists its backends.";
     RevisionNotFound = "REVISION_NOT_FOUND", NotFound,
         "The resource was not there at the revision, or no such revision was made yet.",
-        "Look at the revisions that it has: ListRouteRevisions, ListPoolRevisions.";
+        "Look at the revisions that it has: ListRouteRevisions, ListPoolRevisions, ListCertificateRevisions.";
     AlreadyExists = "ALREADY_EXISTS", AlreadyExists,
         "The name is taken.",
         "Take another name, or update what is there.";
@@ -167,6 +167,9 @@ reasons! {
         "Routes send requests or copies to the pool, or a rollout may yet bring back a revision that does; `routes` in the metadata names up \
          to 10.",
         "Move or delete these routes first, and wait for the end of their rollouts.";
+    CertificateKeyMissing = "CERTIFICATE_KEY_MISSING", FailedPrecondition,
+        "The control plane has no key to seal the private keys of certificates with, so it keeps none.",
+        "Start every replica with `--certificate-key-file` and the same file.";
     ProxyNotConnected = "PROXY_NOT_CONNECTED", FailedPrecondition,
         "The proxy that the request names is not connected to any replica of the control plane.",
         "Look at the gateway and its `--control-plane`; `hotswap fleet` tells since when it is away.";

@@ -61,5 +61,6 @@ pub use spec::{
     Networks, Origins, OutlierEjection, PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch, RateFallback,
     RateKey, RateLimit, Redirect, RequestKey, RequestLimits, Resilience, Retry, Rewrite, RouteMatch,
     RouteSpec, Scheme, SmokeTest, StickyCookie, Target, Timeouts, TrafficSpec, ValueMatch, WEBSOCKET,
+    check_meta,
 };
 pub use table::{Found, RouteTable, Unshared};

@@ -25,6 +25,7 @@ macro_rules! schema {
             step!($folder, 12, "0012_index_due_rollouts"),
             step!($folder, 13, "0013_drop_rollout_measurements"),
             step!($folder, 15, "0015_complete_rollouts"),
+            step!($folder, 16, "0016_create_certificate_keys"),
             step!($folder, 17, "0017_keep_mirror_pools"),
             step!($folder, 18, "0018_index_ended_rollouts"),
             step!($folder, 19, "0019_create_outbox_channels"),

@@ -1,9 +1,10 @@
 //! The resources that a configuration is compiled from. It lives on the control thread.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
 
-use hotswap_core::{PoolName, ResourceName, RouteName, SetDigest};
+use hotswap_certificate::CertificateSpec;
+use hotswap_core::{CertificateName, PoolName, ResourceName, RouteName, SetDigest};
 use hotswap_matcher::{Action, Arm, Backends, CandidateSpec, PoolSpec, RouteSpec, RouteTable, Target};
 use http::HeaderValue;
 
@@ -14,6 +15,7 @@ use crate::backend_state::States;
 use crate::balance::cookie::StickyIds;
 use crate::keys::KeyRing;
 use crate::rollout::{Part, Subject};
+use crate::tls::Served;
 use crate::traffic::{RouteTraffic, TrafficState};
 
 /// Routes and pools by name, each in its slot, and the table of them, which each change brings up to date: what
@@ -34,6 +36,9 @@ pub struct Catalog {
     /// Of routes that have or had traffic features, while they are there.
     traffic: HashMap<RouteName, Arc<TrafficState>>,
     keys: KeyRing,
+    certificates: BTreeMap<CertificateName, CertificateSpec>,
+    /// Made of `certificates` when they are asked for.
+    served: OnceLock<Arc<Served>>,
 }
 
 /// A candidate's content, and who gets it.
@@ -215,6 +220,18 @@ impl Catalog {
         }
     }
 
+    /// Puts a certificate in, or another in its place.
+    pub fn put_certificate(&mut self, name: CertificateName, spec: CertificateSpec) {
+        self.certificates.insert(name, spec);
+        self.served = OnceLock::new();
+    }
+
+    /// Takes a certificate out.
+    pub fn remove_certificate(&mut self, name: &CertificateName) {
+        self.certificates.remove(name);
+        self.served = OnceLock::new();
+    }
+
     /// What is there, to be served. It shares its memory with the catalog, which goes on without touching it.
     pub fn compile(&self, revision: i64) -> Compiled {
         Compiled {
@@ -225,6 +242,9 @@ impl Catalog {
             pools: self.pools_by_slot.clone(),
             states: self.states.clone(),
             keys: self.keys.clone(),
+            certificates: Arc::clone(
+                self.served.get_or_init(|| Arc::new(Served::new(self.certificates.iter()))),
+            ),
             rollouts: self.rollouts.by_slot(),
             of_routes: self.rollouts.of_routes(),
         }

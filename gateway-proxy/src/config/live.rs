@@ -12,6 +12,7 @@ use crate::backend_state::States;
 use crate::explain::Cores;
 use crate::keys::KeyRing;
 use crate::rollout::ForcedPeers;
+use crate::tls::Served;
 
 /// Holds the configuration in force, and swaps it; cheap to clone.
 ///
@@ -23,6 +24,7 @@ pub struct Live {
     retired: Arc<Mutex<Vec<Arc<Compiled>>>>,
     states: watch::Sender<States>,
     keys: watch::Sender<KeyRing>,
+    certificates: Arc<ArcSwap<Served>>,
     cores: Cores,
     forced: ForcedPeers,
     listen: Arc<OnceLock<SocketAddr>>,
@@ -42,6 +44,7 @@ impl Live {
             retired: Arc::default(),
             states,
             keys,
+            certificates: Arc::default(),
             cores: Cores::default(),
             forced: ForcedPeers::default(),
             listen: Arc::default(),
@@ -67,6 +70,9 @@ impl Live {
             }
             other
         });
+        if !Arc::ptr_eq(&self.certificates.load(), compiled.certificates()) {
+            self.certificates.store(Arc::clone(compiled.certificates()));
+        }
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         retired.push(old);
         drop(retired);
@@ -89,6 +95,11 @@ impl Live {
     /// The key sets that routes have fetched; heard of in the same way.
     pub fn keys(&self) -> watch::Receiver<KeyRing> {
         self.keys.subscribe()
+    }
+
+    /// The certificates that clients are shown: each handshake that begins takes those that are there then.
+    pub fn certificates(&self) -> Arc<ArcSwap<Served>> {
+        Arc::clone(&self.certificates)
     }
 
     /// The one in force now, for whoever is not in a hurry.

@@ -24,6 +24,7 @@ use crate::backend_state::{PoolStates, States};
 use crate::balance::cookie::StickyIds;
 use crate::keys::KeyRing;
 use crate::rollout::{Part, Rollout};
+use crate::tls::Served;
 use crate::traffic::RouteTraffic;
 
 pub use catalog::{Candidate, Catalog};
@@ -75,6 +76,7 @@ pub struct Compiled {
     pools: Shelf<PoolEntry>,
     states: States,
     keys: KeyRing,
+    certificates: Arc<Served>,
     rollouts: Shelf<Rollout>,
     /// Whether there is a rollout of a route.
     of_routes: bool,
@@ -240,6 +242,11 @@ impl Compiled {
     /// The key sets that its routes have fetched.
     pub fn keys(&self) -> &KeyRing {
         &self.keys
+    }
+
+    /// The certificates that clients are shown.
+    pub fn certificates(&self) -> &Arc<Served> {
+        &self.certificates
     }
 
     /// A route by its slot.

@@ -7,12 +7,12 @@
 use std::collections::{HashMap, HashSet};
 
 use hotswap_api::gateway::v1::{Delta, Resource, ResourceError, ResumeToken, SnapshotChunk};
-use hotswap_core::{PoolName, RefusalReason, ResourceName, RouteName, SetDigest};
+use hotswap_core::{CertificateName, PoolName, RefusalReason, ResourceName, RouteName, SetDigest};
 
 use super::parse::{Content, parse};
 use crate::config::{Catalog, Compiled};
 use crate::keys::KeyRing;
-use crate::state::Change;
+use crate::state::{Change, Secrets};
 
 /// A message that deletes fewer needs no leave to, whatever their share.
 const FEW: usize = 10;
@@ -28,6 +28,8 @@ pub struct Held {
     coming: Option<Coming>,
     /// Where the message led that was refused last because it deletes too much.
     spared: Option<ResumeToken>,
+    /// How private keys are kept on disk.
+    secrets: Secrets,
 }
 
 /// A resource: the version that the stream brought last, and the one that is applied.
@@ -105,6 +107,11 @@ impl Misfit {
 }
 
 impl Held {
+    /// Nothing yet; what is to be kept of it on disk has its private keys as `secrets` says.
+    pub fn new(secrets: Secrets) -> Self {
+        Self { secrets, ..Self::default() }
+    }
+
     /// The key sets that its routes fetch.
     pub fn keys(&self) -> &KeyRing {
         self.catalog.keys()
@@ -266,7 +273,7 @@ impl Held {
         }
         for resource in upserts {
             match self.put(&resource) {
-                Ok(()) => change.put(&resource),
+                Ok(()) => change.put(&self.secrets.sealed(&resource)),
                 Err(errors) => refused.extend(errors),
             }
         }
@@ -292,6 +299,8 @@ impl Held {
             self.catalog.remove_route(&route);
         } else if let Ok(pool) = PoolName::parse(name) {
             self.catalog.remove_pool(&pool);
+        } else if let Ok(certificate) = CertificateName::parse(name) {
+            self.catalog.remove_certificate(&certificate);
         }
     }
 
@@ -319,6 +328,7 @@ impl Held {
                     let beside = beside.as_ref().map(|(spec, who)| (spec, who.clone()));
                     self.catalog.put_pool_with(&name, &spec, beside);
                 }
+                Content::Certificate(name, spec) => self.catalog.put_certificate(name, *spec),
             }
         }
         self.pieces.insert(name.to_owned(), piece);

@@ -46,16 +46,21 @@ use crate::config::Live;
 use crate::keys::KeyRing;
 use crate::metrics::ControlMetrics;
 use crate::options::GatewayOptions;
-use crate::state::{Saved, StateHandle};
+use crate::state::{Saved, Secrets, StateHandle};
 
 /// Before the next control plane is tried: not all gateways of one that ended at the same moment.
 const BETWEEN: Duration = Duration::from_millis(20);
 
 /// What this build can do beyond the first contract.
 const FEATURES: &[&str] = &["explain", "rollouts"];
+/// It takes certificates, with their keys: said only where clients connect with TLS.
+const CERTIFICATES: &str = "certificates";
 
 /// The part of readiness that a first configuration gives.
 pub const READY_PART: &str = "configuration";
+
+/// The part of readiness that a certificate gives, where all of them come from the control plane.
+const CERTIFICATES_PART: &str = "certificates";
 
 /// What is noted while what is served was not confirmed.
 const STALE: &str = "stale";
@@ -73,6 +78,29 @@ pub struct Discovery {
     held: Held,
     disk: Option<StateHandle>,
     checks: Checks,
+    shown: Shown,
+}
+
+/// Whether there is a certificate to show.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    /// All of them come from the control plane.
+    needed: bool,
+}
+
+impl Shown {
+    /// Tells readiness.
+    fn tell(self, config: &Live, readiness: &Readiness) {
+        if !self.needed {
+            return;
+        }
+        if config.certificates().load().is_empty() {
+            readiness
+                .not_ready(CERTIFICATES_PART, "none yet from the control plane for --gateway-tls-listen");
+        } else {
+            readiness.ready(CERTIFICATES_PART);
+        }
+    }
 }
 
 impl Discovery {
@@ -88,12 +116,15 @@ impl Discovery {
         readiness: Readiness,
     ) -> Result<Self, StartError> {
         readiness.not_ready(READY_PART, "none yet from the control plane");
+        let shown = Shown { needed: options.client_tls.waits_for_certificates() };
+        shown.tell(&config, &readiness);
+        let takes = options.client_tls.takes_certificates().then_some(CERTIFICATES);
         let instance = ids.uuid();
         let hello = Hello {
             proxy: options.proxy_name.clone(),
             instance_id: instance.to_string(),
             labels: options.labels.iter().map(|l| (l.key.clone(), l.value.clone())).collect(),
-            features: FEATURES.iter().map(|f| (*f).to_owned()).collect(),
+            features: FEATURES.iter().copied().chain(takes).map(str::to_owned).collect(),
             build_version: env!("CARGO_PKG_VERSION").to_owned(),
             have: None,
             have_digest: Default::default(),
@@ -109,12 +140,19 @@ impl Discovery {
             held: Held::default(),
             disk: None,
             checks: Checks::default(),
+            shown,
         })
     }
 
     /// The key sets that the routes fetch that it will bring.
     pub fn keys(&self) -> &KeyRing {
         self.held.keys()
+    }
+
+    /// Keeps private keys on disk sealed with these; without, it keeps none.
+    pub fn with_secrets(mut self, secrets: Secrets) -> Self {
+        self.held = Held::new(secrets);
+        self
     }
 
     /// Puts what was kept on disk in force. It counts as stale until the control plane has confirmed it.
@@ -125,9 +163,10 @@ impl Discovery {
             self.held.restore(saved.resources(), at.clone(), saved.is_resumable());
         for error in &refused {
             let ResourceError { name, field, message, .. } = error;
-            tracing::warn!(resource = name, field, message, "kept resource refused by this build");
+            tracing::warn!(resource = name, field, message, "kept resource not used");
         }
         self.config.replace(compiled);
+        self.shown.tell(&self.config, &self.readiness);
         self.metrics.revision.store(at.revision, Ordering::Relaxed);
         self.metrics.state_revision.store(at.revision, Ordering::Relaxed);
         self.metrics.stale.store(1, Ordering::Relaxed);
@@ -208,6 +247,7 @@ impl Discovery {
             disk: self.disk.as_ref(),
             answers: Answers::default(),
             turn: None,
+            shown: self.shown,
         };
         session.run(&endpoint, self.token_file.as_deref(), hello, &mut self.checks).await
     }

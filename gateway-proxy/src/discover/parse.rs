@@ -6,9 +6,10 @@ use hotswap_api::gateway::v1::candidate::Spec as Beside;
 use hotswap_api::gateway::v1::resource::Spec;
 use hotswap_api::gateway::v1::{Candidate, Resource, ResourceError};
 use hotswap_api::route::v1 as wire;
-use hotswap_core::{PoolName, RefusalReason, ResourceName, RouteName, Violations};
+use hotswap_certificate::CertificateSpec;
+use hotswap_core::{CertificateName, PoolName, RefusalReason, ResourceName, RouteName, Violations};
 use hotswap_matcher::{CandidateSpec, PoolSpec, RouteSpec};
-use hotswap_route_wire::{candidate_from_wire, pool_from_wire, route_from_wire};
+use hotswap_route_wire::{candidate_from_wire, certificate_from_wire, pool_from_wire, route_from_wire};
 
 use crate::config;
 
@@ -16,7 +17,12 @@ use crate::config;
 pub(super) enum Content {
     Route(RouteName, Arc<RouteSpec>, Option<Box<config::Candidate<Arc<RouteSpec>>>>),
     Pool(PoolName, Box<PoolSpec>, Option<Box<config::Candidate<PoolSpec>>>),
+    Certificate(CertificateName, Box<CertificateSpec>),
 }
+
+/// What is wrong with a certificate without its key.
+const NO_KEY: &str = "is not there: the control plane could not open it, or the gateway has not kept it on disk \
+     (--state-key-file)";
 
 /// Every fault at once.
 pub(super) fn parse(resource: &Resource) -> Result<Content, Vec<ResourceError>> {
@@ -56,6 +62,11 @@ pub(super) fn parse(resource: &Resource) -> Result<Content, Vec<ResourceError>> 
             let other = other.transpose().map_err(invalid)?;
             Ok(Content::Pool(name, Box::new(spec), other.map(Box::new)))
         }
+        Some(Spec::Certificate(certificate)) => {
+            let name = CertificateName::parse(&resource.name).map_err(misnamed)?;
+            let spec = certificate_spec(certificate).map_err(invalid)?;
+            Ok(Content::Certificate(name, Box::new(spec)))
+        }
         None => Err(vec![error(
             "spec",
             RefusalReason::FeatureNotBuilt,
@@ -70,6 +81,15 @@ fn route_spec(route: &wire::Route) -> Result<Arc<RouteSpec>, Violations> {
 
 fn pool_spec(pool: &wire::Pool) -> Result<PoolSpec, Violations> {
     PoolSpec::parse(&pool_from_wire(pool)?)
+}
+
+/// A certificate that can be shown. One whose time is over is: the clients say so, and the metric did before.
+fn certificate_spec(certificate: &wire::Certificate) -> Result<CertificateSpec, Violations> {
+    let spec = CertificateSpec::parse(&certificate_from_wire(certificate))?;
+    match spec.key() {
+        Some(_) => Ok(spec),
+        None => Err(Violations::one("private_key_pem", NO_KEY)),
+    }
 }
 
 /// A candidate of the resource's own kind, which `content` reads; its faults stand under "candidate".

@@ -23,7 +23,7 @@ use super::answers::Answers;
 use super::checks::Checks;
 use super::held::{Applied, Held, Misfit, Sign};
 use super::reports::Reports;
-use super::{Backoff, READY_PART, STALE};
+use super::{Backoff, READY_PART, STALE, Shown};
 use crate::config::Live;
 use crate::metrics::ControlMetrics;
 use crate::state::{Change, StateHandle, Turn};
@@ -74,6 +74,7 @@ pub(super) struct Session<'a> {
     pub(super) answers: Answers,
     /// To put in force what has come.
     pub(super) turn: Option<Turn>,
+    pub(super) shown: Shown,
 }
 
 pub(super) type Out = mpsc::Sender<WatchConfigRequest>;
@@ -176,6 +177,7 @@ impl Session<'_> {
         let validated_us = micros(arrived);
         let keys = compiled.keys().clone();
         self.config.replace(compiled);
+        self.shown.tell(self.config, self.readiness);
         // After the first one, who sends requests here waits for the first answers of key servers.
         let waits = self.metrics.revision.swap(at.revision, Ordering::Relaxed) == 0 && !keys.are_tried();
         self.metrics.applied.fetch_add(1, Ordering::Relaxed);

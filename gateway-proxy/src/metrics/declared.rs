@@ -225,7 +225,7 @@ metrics! {
         "seconds",
         "When a certificate for clients runs out, in seconds since 1970; of the first 1,000.",
     )
-    .by(&[LabelDef { name: "file", values: "the file of the certificate" }]);
+    .by(&[LabelDef { name: "file", values: "the file of the certificate, or certificates/… where the control plane has given it" }]);
     TRAFFIC_REFUSED = MetricDef::counter(
         "gateway_traffic_refused_total",
         "requests",

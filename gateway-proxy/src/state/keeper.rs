@@ -58,7 +58,7 @@ enum Error {
 
 impl Keeper {
     pub(super) fn new(state: State) -> Self {
-        let State { path, dir, found, metrics } = state;
+        let State { path, dir, found, metrics, .. } = state;
         let newest = found.good.iter().chain(&found.bad).max().copied().unwrap_or(0);
         Self {
             path,

@@ -7,7 +7,7 @@
 //!   start ◄── load: the newest that is whole ◄───────────┴─► {n}.journal      what changed since, fsynced
 //! ```
 //!
-//! What is kept: resources as the stream brought them, each at the version last accepted, the place that they
+//! What is kept: resources as the stream brought them (but for private keys, which are sealed or left out), each at the version last accepted, the place that they
 //! stand at, and their digest. A checkpoint and its journal are a *generation*; the newest three are kept. No
 //! request and no configuration ever waits for the disk: a change is in force first, and written then.
 //!
@@ -31,6 +31,7 @@ mod format;
 mod image;
 mod keeper;
 mod queue;
+mod secret;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ use hotswap_runtime::{DataDir, StartError};
 
 pub use self::image::Change;
 pub use self::queue::{Hold, StateHandle, Turn};
+pub use self::secret::Secrets;
 
 use self::files::Found;
 use self::image::Image;
@@ -55,11 +57,12 @@ pub struct State {
     dir: Option<DataDir>,
     found: Found,
     metrics: Arc<ControlMetrics>,
+    secrets: Secrets,
 }
 
 /// What was on disk.
 #[derive(Debug)]
-pub struct Saved<'a>(&'a Image);
+pub struct Saved<'a>(&'a Image, &'a Secrets);
 
 impl State {
     /// Opens the folder, and reads the newest state that is whole. A folder that can't be written is no reason
@@ -89,12 +92,17 @@ impl State {
             // What does not count must not fill the disk. Where it can't be cut off, it does no other harm.
             let _ = File::options().write(true).open(journal).and_then(|file| file.set_len(*length));
         }
-        Ok(Self { path: path.to_owned(), dir, found, metrics })
+        Ok(Self { path: path.to_owned(), dir, found, metrics, secrets: Secrets::default() })
+    }
+
+    /// Opens the private keys in it with these.
+    pub fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
     }
 
     /// What was on disk; `None`: nothing that can be used.
     pub fn saved(&self) -> Option<Saved<'_>> {
-        self.found.image.as_ref().map(Saved)
+        self.found.image.as_ref().map(|image| Saved(image, &self.secrets))
     }
 
     /// The key sets that were on disk, as they were given to [`StateHandle::keep_key_sets`]; `None`: none that can be used.
@@ -129,7 +137,7 @@ impl Saved<'_> {
 
     /// The resources, in no order.
     pub fn resources(&self) -> impl Iterator<Item = Resource> {
-        self.0.resources()
+        self.0.resources().map(|kept| self.1.opened(kept))
     }
 }
 

@@ -1,9 +1,11 @@
-//! TLS towards clients: certificates from files, chosen by name, read again while the gateway runs; sessions that are
-//! taken up again; and what is known of a client by its own certificate. TLS to backends stands in `backend`.
+//! TLS towards clients: certificates from files, which are read again while the gateway runs, and from the control plane,
+//! chosen by name; sessions that are taken up again; and what is known of a client by its own certificate. TLS to backends
+//! stands in `backend`.
 //!
 //! ```text
 //!   pairs of files ─► Contents ─► Names ─┐
-//!   client CA ───────────────────────────┴► ServerConfig ─► each handshake that begins
+//!   the control plane ─────────► Served ─┼► Chooser ─┐
+//!   client CA ───────────────────────────────────────┴► ServerConfig ─► each handshake that begins
 //!        every 5 s: changed? ──► the next handshakes use the new ones; what does not fit leaves the old in force
 //! ```
 
@@ -11,6 +13,7 @@ mod backend;
 mod files;
 mod names;
 mod options;
+mod served;
 mod shown;
 
 use std::net::SocketAddr;
@@ -19,29 +22,30 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hotswap_certificate::{Chain, ChainError, Facts};
 pub use hotswap_runtime::tls::TlsError;
 use hotswap_runtime::{StartError, Supervisor, TaskKind};
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 pub use backend::{BackendFiles, BackendTlsOptions};
 pub(crate) use backend::{HTTP2, is_refusal, why};
 pub(crate) use options::needs_own;
 pub use options::{ClientTlsOptions, PairOption, TlsVersion};
+pub use served::Served;
 pub(crate) use shown::ShownCertificate;
 
 use crate::engine::EngineKind;
 use crate::metrics::ControlMetrics;
 use files::{Contents, Pair};
-use names::Names;
+use names::{Chooser, Names, Resources};
 
 /// How often the files are read. They are small, and their contents are compared: a time stamp tells nothing where a
 /// link was led elsewhere.
@@ -63,6 +67,7 @@ struct Inner {
     /// Made once: a session goes on over a change of certificates.
     tickets: Arc<dyn ProducesTickets>,
     sessions: Arc<ServerSessionMemoryCache>,
+    resources: Resources,
     current: ArcSwap<Current>,
 }
 
@@ -75,12 +80,18 @@ struct Current {
 /// A certificate in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InForce {
-    /// Its file.
+    /// Its file, or its name where the control plane has given it.
     pub file: String,
     /// The names that it bears.
     pub names: Vec<String>,
     /// When it runs out, in seconds since 1970.
     pub until: i64,
+}
+
+impl InForce {
+    fn of(file: String, facts: &Facts) -> Self {
+        Self { file, names: facts.dns_names.clone(), until: facts.not_after }
+    }
 }
 
 impl std::fmt::Debug for Inner {
@@ -100,10 +111,17 @@ impl ClientTls {
         let tickets = aws_lc_rs::Ticketer::new()
             .map_err(|e| StartError::failed("making keys for TLS tickets")(e.into()))?;
         let sessions = ServerSessionMemoryCache::new(SESSIONS);
-        let current = Current::new(Contents::read(options)?, options, &tickets, &sessions)?;
+        let resources = Resources::default();
+        let current = Current::new(Contents::read(options)?, options, (&tickets, &sessions), &resources)?;
         let current = ArcSwap::from_pointee(current);
-        let inner = Inner { options: options.clone(), listen, tickets, sessions, current };
+        let inner = Inner { options: options.clone(), listen, tickets, sessions, resources, current };
         Ok(Some(Self { inner: Arc::new(inner) }))
+    }
+
+    /// Shows those of the control plane, too: what is found here when a handshake begins.
+    pub(crate) fn serve_also(&self, certificates: Arc<ArcSwap<Served>>) {
+        // The first one stays: there is one configuration.
+        let _ = self.inner.resources.set(certificates);
     }
 
     /// The address of the option.
@@ -116,12 +134,12 @@ impl ClientTls {
     /// # Errors
     /// As [`Self::load`]; what was in force stays so.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        let Inner { options, tickets, sessions, current, .. } = &*self.inner;
+        let Inner { options, tickets, sessions, resources, current, .. } = &*self.inner;
         let contents = Contents::read(options)?;
         if contents.digest == current.load().digest {
             return Ok(false);
         }
-        current.store(Arc::new(Current::new(contents, options, tickets, sessions)?));
+        current.store(Arc::new(Current::new(contents, options, (tickets, sessions), resources)?));
         Ok(true)
     }
 
@@ -135,9 +153,13 @@ impl ClientTls {
         self.inner.options.handshake()
     }
 
-    /// The certificates in force.
+    /// The certificates in force: those in files, and those of the control plane.
     pub fn certificates(&self) -> Vec<InForce> {
-        self.inner.current.load().certificates.clone()
+        let mut all = self.inner.current.load().certificates.clone();
+        if let Some(resources) = self.inner.resources.get() {
+            all.extend_from_slice(resources.load().in_force());
+        }
+        all
     }
 
     /// Follows the files for as long as the process runs. New ones that can't be used are told once, and those before
@@ -185,10 +207,10 @@ impl Current {
     fn new(
         contents: Contents,
         options: &ClientTlsOptions,
-        tickets: &Arc<dyn ProducesTickets>,
-        sessions: &Arc<ServerSessionMemoryCache>,
+        (tickets, sessions): (&Arc<dyn ProducesTickets>, &Arc<ServerSessionMemoryCache>),
+        resources: &Resources,
     ) -> Result<Self, TlsError> {
-        let mut names = Names::new(options.gateway_tls_refuse_unknown);
+        let mut names = Names::default();
         let mut certificates = Vec::with_capacity(contents.pairs.len());
         for pair in &contents.pairs {
             let (key, in_force) = pair.parse()?;
@@ -204,7 +226,9 @@ impl Current {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(names));
+        let refuse_unknown = options.gateway_tls_refuse_unknown;
+        let chooser = Chooser { files: names, resources: Arc::clone(resources), refuse_unknown };
+        let mut config = builder.with_cert_resolver(Arc::new(chooser));
         config.alpn_protocols = PROTOCOLS.iter().map(|p| p.to_vec()).collect();
         if contents.client_ca.is_none() {
             config.ticketer = Arc::clone(tickets);
@@ -220,37 +244,19 @@ impl Current {
 
 impl Pair {
     fn parse(&self) -> Result<(Arc<CertifiedKey>, InForce), TlsError> {
-        let chain = certificates(&self.cert, &self.cert_file)?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|_| TlsError::content(&self.key_file, "there is no private key in PEM form"))?;
-        let key = aws_lc_rs::sign::any_supported_type(&key)
-            .map_err(|_| TlsError::content(&self.key_file, "the private key is of no kind that TLS uses"))?;
-        let in_force = in_force(&chain, self)?;
-        let key = CertifiedKey::new(chain, key);
-        key.keys_match().map_err(|_| {
-            let why = format!("the key in {} is that of another certificate", self.key_file.display());
-            TlsError::content(&self.cert_file, why)
-        })?;
-        Ok((Arc::new(key), in_force))
+        let Self { cert_file, key_file, cert, key } = self;
+        let told = |error: ChainError| match error {
+            ChainError::None | ChainError::Malformed => TlsError::content(cert_file, error.to_string()),
+            ChainError::Key(error) => TlsError::content(key_file, error.to_string()),
+            ChainError::OtherKey => {
+                let why = format!("the key in {} is that of another certificate", key_file.display());
+                TlsError::content(cert_file, why)
+            }
+        };
+        let chain = Chain::parse(cert).map_err(told)?;
+        let key = chain.with_key(key).map_err(told)?;
+        Ok((key, InForce::of(cert_file.display().to_string(), chain.facts())))
     }
-}
-
-/// What the first certificate of a chain says of itself.
-fn in_force(chain: &[CertificateDer<'static>], pair: &Pair) -> Result<InForce, TlsError> {
-    let malformed = || TlsError::content(&pair.cert_file, "the certificate is malformed");
-    let first = chain.first().ok_or_else(malformed)?;
-    let (_, parsed) = X509Certificate::from_der(first).map_err(|_| malformed())?;
-    let bears = parsed.subject_alternative_name().map_err(|_| malformed())?;
-    let bears = bears.iter().flat_map(|names| &names.value.general_names);
-    let names = bears.filter_map(|name| match name {
-        GeneralName::DNSName(dns) => Some((*dns).to_owned()),
-        _ => None,
-    });
-    Ok(InForce {
-        file: pair.cert_file.display().to_string(),
-        names: names.collect(),
-        until: parsed.validity().not_after.timestamp(),
-    })
 }
 
 fn certificates(bytes: &[u8], path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -13,7 +13,8 @@ use crate::engine::EngineKind;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "TLS to clients")]
 pub struct ClientTlsOptions {
-    /// Where clients connect with TLS, beside --gateway-listen; port 0 takes a free one.
+    /// Where clients connect with TLS, beside --gateway-listen; port 0 takes a free one. Certificates come from the control
+    /// plane (`kind: Certificate`), and from files: these come first.
     #[arg(long, env = "HOTSWAP_GATEWAY_TLS_LISTEN", value_name = "ADDRESS")]
     pub gateway_tls_listen: Option<SocketAddr>,
 
@@ -105,6 +106,21 @@ impl FromStr for TlsVersion {
 }
 
 impl ClientTlsOptions {
+    /// Whether there are certificates in files.
+    fn has_files(&self) -> bool {
+        !self.gateway_tls_certificate.is_empty() || self.gateway_tls_certificates.is_some()
+    }
+
+    /// Whether clients connect with TLS, so that certificates of the control plane are of use.
+    pub(crate) fn takes_certificates(&self) -> bool {
+        self.gateway_tls_listen.is_some()
+    }
+
+    /// Whether all of them come from the control plane.
+    pub(crate) fn waits_for_certificates(&self) -> bool {
+        self.takes_certificates() && !self.has_files()
+    }
+
     /// How long a handshake may take.
     pub(crate) fn handshake(&self) -> Duration {
         Duration::from_millis(self.gateway_tls_handshake_ms)
@@ -114,8 +130,7 @@ impl ClientTlsOptions {
     /// Where an option needs another that is not there.
     pub(super) fn check(&self, engine: EngineKind) -> Result<(), StartError> {
         let wrong = |what: &str| Err(StartError::Option(what.to_owned()));
-        let certificates =
-            !self.gateway_tls_certificate.is_empty() || self.gateway_tls_certificates.is_some();
+        let certificates = self.has_files();
         if self.gateway_tls_listen.is_none() {
             let given = [
                 (certificates, "--gateway-tls-certificate"),
@@ -127,11 +142,6 @@ impl ClientTlsOptions {
                 None if self.redirect_to_https.is_some() => needs_own(engine, "--redirect-to-https"),
                 None => Ok(()),
             };
-        }
-        if !certificates {
-            return wrong(
-                "--gateway-tls-listen needs --gateway-tls-certificate or --gateway-tls-certificates",
-            );
         }
         if self.gateway_tls_client_optional && self.gateway_tls_client_ca.is_none() {
             return wrong("--gateway-tls-client-optional needs --gateway-tls-client-ca beside it");

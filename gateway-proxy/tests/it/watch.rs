@@ -27,7 +27,7 @@ const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
 /// A gateway that watches.
 pub struct Watching {
     pub gateway: Gateway,
-    readiness: Readiness,
+    pub readiness: Readiness,
     stop: CancellationToken,
 }
 

@@ -72,15 +72,15 @@ pub(crate) enum Command {
     Store(Store),
     /// Make a token with the key in a data folder
     Token(Token),
-    /// Show routes or pools
+    /// Show routes, pools or certificates
     #[command(after_help = "Examples:\n  hotswap get routes --filter 'labels.team = \"web\"'\n  \
                             hotswap get routes/shop -o yaml")]
     Get(Get),
-    /// Tell everything about one route or pool
+    /// Tell everything about one route, pool or certificate
     Describe(Describe),
-    /// Make routes and pools what files say
-    #[command(after_help = "Documents are the API's JSON or YAML with `kind: Route` or `kind: Pool`.\n\
-                            Pools are written before routes. A document with an etag is refused where\n\
+    /// Make routes, pools and certificates what files say
+    #[command(after_help = "Documents are the API's JSON or YAML with `kind: Route`, `kind: Pool` or\n\
+                            `kind: Certificate`. Pools are written before routes. A document with an etag is refused where\n\
                             the resource has changed since.")]
     Apply(Apply),
     /// Show what files would change, or what differs between two revisions
@@ -89,13 +89,13 @@ pub(crate) enum Command {
                             Examples:\n  hotswap diff -f routes/\n  \
                             hotswap diff routes/shop --from 12 --to 15")]
     Diff(Diff),
-    /// Delete routes or pools
+    /// Delete routes, pools or certificates
     Delete(Delete),
-    /// Show the revisions of a route or pool
+    /// Show the revisions of a route, pool or certificate
     History(History),
-    /// Write again what a route or pool was at a revision
+    /// Write again what a route, pool or certificate was at a revision
     Rollback(Rollback),
-    /// Show changes of routes or pools as they happen
+    /// Show changes of routes, pools or certificates as they happen
     #[command(after_help = "Ctrl-C ends it. What happened while the control plane could not be reached is\n\
                             told afterwards.")]
     Watch(Watch),
@@ -160,6 +160,10 @@ pub(crate) struct ServerArgs {
     /// password is better kept in the variable. Default: each process has its own memory alone
     #[arg(long, env = "HOTSWAP_REDIS_URL", hide_env_values = true, value_name = "URL")]
     redis_url: Option<String>,
+    /// A file with the key that private keys of certificates are sealed with, 32 bytes as hex or base64, the same for all
+    /// replicas. Several lines: the first seals, all open. Without it no certificate can be created
+    #[arg(long, env = "HOTSWAP_CERTIFICATE_KEY_FILE", value_name = "FILE")]
+    certificate_key_file: Option<PathBuf>,
     /// Let gateways take a configuration that lacks most of what they have, as after a store was emptied on
     /// purpose. Without it they refuse, and go on with what they have
     #[arg(long, env = "HOTSWAP_ALLOW_MASS_DELETE")]
@@ -239,6 +243,7 @@ impl ServerArgs {
             allow_mass_delete: self.allow_mass_delete,
             cache_ttl: Duration::from_secs(self.cache_ttl_s),
             redis_url: self.redis_url.clone(),
+            certificate_key_file: self.certificate_key_file.clone(),
             audit: self.audit.options(&self.data_dir),
             rollout_workers: self.rollout_workers.into(),
             kept_measurements: days(self.measurement_retention_days),

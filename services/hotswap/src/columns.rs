@@ -1,11 +1,11 @@
-//! Routes and pools in few words: the columns of tables, and the parts that `describe` shares.
+//! Routes, pools and certificates in few words: the columns of tables, and the parts that `describe` shares.
 
 use std::collections::BTreeMap;
 
 use hotswap_api::rollout::v1::Standing;
 use hotswap_api::route::v1::{
-    Backend, BackendState, Forward, LoadBalancing, PathMatch, Pool, Redirect, Route, RouteMatch, forward,
-    path_match, redirect, route,
+    Backend, BackendState, Certificate, Forward, LoadBalancing, PathMatch, Pool, Redirect, Route, RouteMatch,
+    forward, path_match, redirect, route,
 };
 use prost_types::Timestamp;
 
@@ -14,7 +14,8 @@ use crate::style::{Cell, Tone};
 pub(crate) const ROUTE: &[&str] =
     &["NAME", "HOSTS", "MATCHES", "TARGET", "PRIORITY", "REVISION", "CANDIDATE", "AGE"];
 pub(crate) const POOL: &[&str] = &["NAME", "STRATEGY", "BACKENDS", "REVISION", "CANDIDATE", "AGE"];
-/// What both have behind them in a wide table.
+pub(crate) const CERTIFICATE: &[&str] = &["NAME", "DNS NAMES", "EXPIRES", "REVISION", "AGE"];
+/// What all have behind them in a wide table.
 pub(crate) const MORE: &[&str] = &["UPDATED", "REFUSED", "LABELS"];
 
 pub(crate) fn route(route: &Route, wide: bool, now: i64) -> Vec<Cell> {
@@ -51,6 +52,34 @@ pub(crate) fn pool(pool: &Pool, wide: bool, now: i64) -> Vec<Cell> {
         row.push(labels(&pool.labels).into());
     }
     row
+}
+
+pub(crate) fn certificate(certificate: &Certificate, wide: bool, now: i64) -> Vec<Cell> {
+    let mut row = vec![
+        certificate.name.clone().into(),
+        some_of(certificate.dns_names.iter().cloned(), wide, "none").into(),
+        expiry(certificate.not_after.as_ref(), now),
+        certificate.revision.to_string().into(),
+        age(certificate.create_time.as_ref(), now).into(),
+    ];
+    if wide {
+        row.push(age(certificate.update_time.as_ref(), now).into());
+        row.push(refused(certificate.refusals.len()));
+        row.push(labels(&certificate.labels).into());
+    }
+    row
+}
+
+/// The day on which a certificate runs out; one that has, or will within a week, stands out.
+fn expiry(at: Option<&Timestamp>, now: i64) -> Cell {
+    let Some(at) = at else { return "-".into() };
+    let text = Timestamp { nanos: 0, ..*at }.to_string();
+    let day = text.split('T').next().unwrap_or_default().to_owned();
+    match at.seconds - now {
+        ..=0 => Cell::toned(day, Tone::Bad),
+        1..=604_800 => Cell::toned(day, Tone::Warn),
+        _ => day.into(),
+    }
 }
 
 /// The revision that a rollout is exposing, as "7 at 10 %".

@@ -9,7 +9,7 @@ use clap::{Command, CommandFactory as _, Parser};
 use clap_complete::{CompleteEnv, CompletionCandidate};
 use hotswap_api::gateway::v1::ListProxiesRequest;
 use hotswap_api::rollout::v1::{ListRolloutPoliciesRequest, ListRolloutsRequest};
-use hotswap_api::route::v1::{Pool, Route};
+use hotswap_api::route::v1::{Certificate, Pool, Route};
 
 use crate::cli::Cli;
 use crate::client::Api;
@@ -69,8 +69,8 @@ pub(crate) fn resources(current: &OsStr) -> Vec<CompletionCandidate> {
         return candidates(names(collection, id), OsStr::new(current));
     }
     let typed = typed();
-    let kind =
-        typed.iter().rev().skip(1).find(|word| ["route", "routes", "pool", "pools"].contains(&word.as_str()));
+    let kinds = ["route", "routes", "pool", "pools", "certificate", "certificates"];
+    let kind = typed.iter().rev().skip(1).find(|word| kinds.contains(&word.as_str()));
     match kind {
         // Behind a type stand names alone.
         Some(kind) => {
@@ -78,7 +78,7 @@ pub(crate) fn resources(current: &OsStr) -> Vec<CompletionCandidate> {
             let ids = names.into_iter().filter_map(|name| name.split_once('/').map(|(_, id)| id.to_owned()));
             candidates(ids, OsStr::new(current))
         }
-        None => candidates(["routes".to_owned(), "pools".to_owned()], OsStr::new(current)),
+        None => candidates(["routes", "pools", "certificates"].map(str::to_owned), OsStr::new(current)),
     }
 }
 
@@ -133,6 +133,7 @@ fn names(collection: &str, part: &str) -> Vec<String> {
     match collection {
         "route" | "routes" => ask(async |api| listed::<Route>(api, part).await),
         "pool" | "pools" => ask(async |api| listed::<Pool>(api, part).await),
+        "certificate" | "certificates" => ask(async |api| listed::<Certificate>(api, part).await),
         _ => Vec::new(),
     }
 }

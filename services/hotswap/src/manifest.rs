@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use hotswap_api::route::v1::{Pool, Route};
+use hotswap_api::route::v1::{Certificate, Pool, Route};
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
@@ -17,6 +17,7 @@ use crate::resource::Resource;
 /// What was read, in its order.
 #[derive(Debug, Default)]
 pub(crate) struct Manifest {
+    pub(crate) certificates: Vec<Certificate>,
     pub(crate) pools: Vec<Pool>,
     pub(crate) routes: Vec<Route>,
 }
@@ -210,10 +211,18 @@ impl Reader {
                 let pool = self.resource(place, &value)?;
                 self.manifest.pools.push(pool);
             }
-            Some(other) => {
-                return Err(Failure::usage(format!("kind \"{other}\" is unknown; use Route or Pool")));
+            Some(<Certificate as Resource>::KIND) => {
+                let certificate = self.resource(place, &value)?;
+                self.manifest.certificates.push(certificate);
             }
-            None => return Err(Failure::usage("has no kind; use `kind: Route` or `kind: Pool`")),
+            Some(other) => {
+                let why = format!("kind \"{other}\" is unknown; use Route, Pool or Certificate");
+                return Err(Failure::usage(why));
+            }
+            None => {
+                let why = "has no kind; use `kind: Route`, `kind: Pool` or `kind: Certificate`";
+                return Err(Failure::usage(why));
+            }
         }
         Ok(())
     }

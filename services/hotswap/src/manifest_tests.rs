@@ -54,7 +54,10 @@ fn every_faulty_document_is_named_with_its_line_and_fields() {
         said.contains("m.yaml, document 3 (line 12): does not fit the contract\n  host: no such"),
         "{said}"
     );
-    assert!(said.contains("document 4 (line 16): kind \"Rout\" is unknown; use Route or Pool"), "{said}");
+    assert!(
+        said.contains("document 4 (line 16): kind \"Rout\" is unknown; use Route, Pool or Certificate"),
+        "{said}"
+    );
     assert!(said.contains("document 5 (line 18): is not a map of fields"), "{said}");
 }
 

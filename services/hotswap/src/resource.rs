@@ -1,4 +1,4 @@
-//! What routes and pools have in common for a client: names, calls, columns, revisions.
+//! What routes, pools and certificates have in common for a client: names, calls, columns, revisions.
 
 use std::future::Future;
 
@@ -10,11 +10,14 @@ use tonic::Status;
 use crate::client::Api;
 use crate::output::Show;
 
+mod certificates;
 mod kinds;
 
 /// The kinds of resources, in the order in which they must be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ResourceKind {
+    /// A certificate.
+    Certificate,
     /// A pool; routes point at it.
     Pool,
     /// A route.

@@ -19,6 +19,7 @@ use hotswap_runtime::{DataDir, Listener, StartError, Supervisor, TaskKind, liste
 use hotswap_store::{Database, PostgresOptions};
 use hotswap_telemetry::{GrpcMetrics, Metrics, MetricsError, Traces};
 use tokio::net::{TcpListener, UnixListener};
+use tonic::service::Routes;
 use tower::layer::util::Stack;
 
 use crate::connection::ADMIN_TOKEN;
@@ -120,9 +121,10 @@ impl Suite {
         let admits = AuthLayer::new(verifier, clock, ids, counted).recording(route.attempts());
         let layer = Stack::new(limits, admits);
         if options.socket {
-            serve(socket(&dir)?.into(), &route, layer.clone(), &supervisor).await?;
+            serve(socket(&dir)?.into(), route.routes(), layer.clone(), &supervisor).await?;
         }
-        serve(Listener::new(grpc, tls.as_ref(), Protocol::Grpc), &route, layer, &supervisor).await?;
+        let routes = if tls.is_some() { route.routes_behind_tls() } else { route.routes() };
+        serve(Listener::new(grpc, tls.as_ref(), Protocol::Grpc), routes, layer, &supervisor).await?;
         let page = Listener::new(page, tls.as_ref(), Protocol::Page);
         let admin = admin::serve(page, metrics, readiness.clone(), supervisor.shutdown());
         supervisor.spawn("admin page", TaskKind::Essential, admin);
@@ -214,11 +216,11 @@ fn socket(dir: &DataDir) -> Result<UnixListener, StartError> {
 /// Serves gRPC, with health and reflection.
 async fn serve(
     listener: Listener,
-    route: &RouteServer,
+    routes: Routes,
     layer: Stack<LimitLayer, AuthLayer>,
     supervisor: &Supervisor,
 ) -> Result<(), StartError> {
-    let server = GrpcServer::new(route.routes(), hotswap_api::FILE_DESCRIPTOR_SET)?;
+    let server = GrpcServer::new(routes, hotswap_api::FILE_DESCRIPTOR_SET)?;
     let health = server.health();
     for service in SERVICES {
         health.set_service_status(service, tonic_health::ServingStatus::Serving).await;

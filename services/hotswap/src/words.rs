@@ -1,12 +1,12 @@
-//! Routes and pools in full, for `describe`: names of properties, each with its values.
+//! Routes, pools and certificates in full, for `describe`: names of properties, each with its values.
 
 mod traffic;
 
 use hotswap_api::rollout::v1::Standing;
 use hotswap_api::route::v1::{
-    BackendProtocol, BackendTls, Balancing, CircuitBreaker, Forward, HashKey, HeaderEdits, HealthCheck,
-    HealthCheckKind, OutlierEjection, Pool, ProxyRefusal, Redirect, Retry, Rewrite, Route, RouteMatch,
-    Timeouts, forward, hash_key, header_match, query_match, rewrite, route,
+    BackendProtocol, BackendTls, Balancing, Certificate, CircuitBreaker, Forward, HashKey, HeaderEdits,
+    HealthCheck, HealthCheckKind, OutlierEjection, Pool, ProxyRefusal, Redirect, Retry, Rewrite, Route,
+    RouteMatch, Timeouts, forward, hash_key, header_match, query_match, rewrite, route,
 };
 use prost_types::Timestamp;
 
@@ -55,6 +55,21 @@ pub(crate) fn pool(pool: &Pool) -> Lines {
     tail(pool.revision, &pool.etag, &pool.uid, &mut lines);
     lines.push(("Created", vec![moment(pool.create_time.as_ref())]));
     lines.push(("Updated", vec![moment(pool.update_time.as_ref())]));
+    lines
+}
+
+/// Everything about a certificate but its key, which no answer has.
+pub(crate) fn certificate(certificate: &Certificate) -> Lines {
+    let mut lines = head(&certificate.name, &certificate.display_name, certificate.labels.iter());
+    lines.push(("DNS names", certificate.dns_names.clone()));
+    lines.push(("From", vec![moment(certificate.not_before.as_ref())]));
+    lines.push(("Until", vec![moment(certificate.not_after.as_ref())]));
+    lines.push(("Serial", vec![certificate.serial.clone()]));
+    lines.push(("SHA-256", vec![certificate.fingerprint.clone()]));
+    refusals(&certificate.refusals, &mut lines);
+    tail(certificate.revision, &certificate.etag, &certificate.uid, &mut lines);
+    lines.push(("Created", vec![moment(certificate.create_time.as_ref())]));
+    lines.push(("Updated", vec![moment(certificate.update_time.as_ref())]));
     lines
 }
 

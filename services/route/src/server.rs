@@ -1,5 +1,6 @@
 //! The service as a process embeds it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use hotswap_api::rollout::v1::rollout_service_server::RolloutServiceServer;
 use hotswap_api::route::v1::route_service_server::RouteServiceServer;
 use hotswap_audit::{Attempts, AuditKey, AuditLog, AuditOptions};
 use hotswap_cache::{Cache, CacheMetrics, CacheOptions, Maintenance, RedisOptions};
+use hotswap_certificate::{KeyFileError, SealingKeys};
 use hotswap_core::{Clock, Ids, Revision, StoreId};
 use hotswap_notify::{Channels, ChannelsConfig, NotifyError, Sender, SenderOptions, keep_outbox};
 pub use hotswap_rollout_host::ServerOptions;
@@ -31,6 +33,9 @@ use crate::target::{RouteSubjects, RouteTarget};
 /// The largest message that a caller may send, in bytes.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
+/// The option that names the keys of certificates.
+const KEY_FILE: &str = "--certificate-key-file";
+
 /// How the service behaves.
 #[derive(Clone)]
 pub struct RouteOptions {
@@ -44,6 +49,8 @@ pub struct RouteOptions {
     pub answer_within: Duration,
     /// A Redis that replicas share, as a URL; `None`: each has its own memory alone.
     pub redis_url: Option<String>,
+    /// A file with the keys that private keys of certificates are sealed with; `None`: none is kept.
+    pub certificate_key_file: Option<PathBuf>,
     /// How the audit log is kept.
     pub audit: AuditOptions,
     /// How many rollouts this process drives at a time; 0: none, another one does.
@@ -66,6 +73,7 @@ impl Default for RouteOptions {
             cache_ttl: CacheOptions::default().ttl,
             answer_within: Duration::from_secs(5),
             redis_url: None,
+            certificate_key_file: None,
             audit: AuditOptions::default(),
             rollout_workers: DriverOptions::default().concurrency,
             kept_measurements: Some(Duration::from_secs(30 * 86_400)),
@@ -96,6 +104,30 @@ fn open_cache(
     let redis = RedisOptions::new(url, store_id.to_string());
     let redis = redis.map_err(|e| StartError::Option(format!("--redis-url: {e}")))?;
     Ok(Cache::with_redis(cache, redis, metrics))
+}
+
+/// The keys that private keys of certificates are sealed with.
+fn sealing_keys(options: &RouteOptions) -> Result<Option<Arc<SealingKeys>>, StartError> {
+    let wrong = |e: KeyFileError| StartError::Option(format!("{KEY_FILE}: {e}"));
+    let keys = options.certificate_key_file.as_deref().map(SealingKeys::load).transpose().map_err(wrong)?;
+    Ok(keys.map(Arc::new))
+}
+
+/// Says which kept key does not open. With a file of keys this process does not start: the gateways that it would serve get
+/// no key, and those that have one go on with it. Without one it is told, and what is there can be deleted.
+async fn check_keys(app: &App) -> Result<(), StartError> {
+    let unread = |e: Error| StartError::failed("reading the keys of certificates")(e.into());
+    let Some((certificate, error)) = app.check_keys().await.map_err(unread)? else { return Ok(()) };
+    if app.sealing.is_some() {
+        return Err(StartError::Option(format!(
+            "{KEY_FILE}: the key of {certificate} can't be opened: {error}"
+        )));
+    }
+    tracing::error!(
+        certificate,
+        "private keys can't be opened without {KEY_FILE}; gateways that start get none"
+    );
+    Ok(())
 }
 
 /// The use cases of rollouts of routes and pools.
@@ -213,7 +245,9 @@ impl RouteServer {
         let servers = PrometheusServers::new(options.prometheus.clone());
         let prometheus: Arc<dyn Queries> = Arc::new(PrometheusCounts::new(servers));
         let rollouts = rollouts(&db, &clock, &ids, &audit, notices, Arc::clone(&prometheus));
-        let app = App { db, clock, ids, metrics, cache, audit, rollouts };
+        let sealing = sealing_keys(&options)?;
+        let app = App { db, clock, ids, metrics, cache, audit, rollouts, sealing };
+        check_keys(&app).await?;
         app.maintain_cache(maintenance, supervisor);
         let unread = |e: Error| StartError::failed("reading the gateway configuration")(e.into());
         // First, so that the feed takes in no more than what is kept.
@@ -240,6 +274,15 @@ impl RouteServer {
 
     /// The services: RouteService, ConfigDistributionService, FleetService, RolloutService and AuditService.
     pub fn routes(&self) -> Routes {
+        self.services(false)
+    }
+
+    /// The same for a listener with TLS: private keys of certificates may go to gateways on other machines.
+    pub fn routes_behind_tls(&self) -> Routes {
+        self.services(true)
+    }
+
+    fn services(&self, tls: bool) -> Routes {
         let watch = WatchRpc {
             feed: self.feed.clone(),
             fleet: self.fleet.clone(),
@@ -248,6 +291,7 @@ impl RouteServer {
             supervisor: self.supervisor.clone(),
             metrics: self.app.metrics.clone(),
             allow_mass_delete: self.options.allow_mass_delete,
+            tls,
         };
         let fleet = FleetRpc { fleet: self.fleet.clone(), feed: self.feed.clone() };
         let (app, feed) = (self.app.clone(), self.feed.clone());

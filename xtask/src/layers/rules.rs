@@ -21,6 +21,11 @@ const ROWS: &[(&str, May, &str)] = &[
     ("hotswap-api", May::Only(&[]), "generated; users take it alone"),
     ("hotswap-h1", May::Only(&[]), "pure: it reads bytes of strangers, and is fuzzed alone"),
     ("hotswap-matcher", May::Only(&["hotswap-core"]), "pure, and shared with the data plane"),
+    (
+        "hotswap-certificate",
+        May::Only(&["hotswap-core", "hotswap-matcher"]),
+        "pure but for a file of keys, and shared with the data plane",
+    ),
     ("hotswap-metric-query", May::Only(&["hotswap-core"]), "asks a server, and does not know what for"),
     ("hotswap-rollout", May::Only(&["hotswap-core"]), "pure but for its ports"),
     ("hotswap-store", May::Only(&["hotswap-core"]), "knows databases, and nothing that is kept in them"),
@@ -42,7 +47,7 @@ const ROWS: &[(&str, May, &str)] = &[
     ),
     (
         "hotswap-route-wire",
-        May::Only(&["hotswap-core", "hotswap-matcher", "hotswap-api"]),
+        May::Only(&["hotswap-core", "hotswap-matcher", "hotswap-certificate", "hotswap-api"]),
         "the one conversion between contract and matcher; control plane and data plane share it",
     ),
     ("hotswap-rollout-host", May::Kernel, "puts the engine and its adapters together"),
@@ -55,6 +60,7 @@ const ROWS: &[(&str, May, &str)] = &[
             "hotswap-runtime",
             "hotswap-h1",
             "hotswap-matcher",
+            "hotswap-certificate",
             "hotswap-route-wire",
             "hotswap-plugin-host",
             "hotswap-api",

@@ -1,7 +1,7 @@
 //! The contract of HotSwap in Rust: messages, clients and servers, generated from `proto/` by
 //! `cargo xtask codegen` and committed.
 //!
-//! One module an area, each with its version: [`route::v1`] holds routes and pools, [`gateway::v1`] the
+//! One module an area, each with its version: [`route::v1`] holds routes, pools and certificates, [`gateway::v1`] the
 //! configuration stream and the fleet, [`rollout::v1`] changes on their way to traffic, [`audit::v1`] the log of
 //! who did what. Fields carry their units, limits and defaults as documentation.
 //!
@@ -18,6 +18,7 @@
 #[rustfmt::skip]
 #[path = "gen/mod.rs"]
 mod generated;
+mod secret;
 
 pub use generated::hotswap::{audit, gateway, rollout, route};
 

@@ -62,7 +62,8 @@ fn regex_error(error: &regex::Error) -> String {
     format!("is not a valid regular expression: {last}")
 }
 
-fn check_meta(v: &mut Violations, display_name: &str, labels: &BTreeMap<String, String>) {
+/// What every resource has for people and for finding it: a display name and labels.
+pub fn check_meta(v: &mut Violations, display_name: &str, labels: &BTreeMap<String, String>) {
     if display_name.chars().count() > 200 {
         v.add("display_name", "must be at most 200 characters");
     }

@@ -2,6 +2,7 @@
 
 mod exchanges;
 mod refused;
+mod resources;
 mod sessions;
 
 use std::io;
@@ -41,7 +42,15 @@ async fn handshake_with(
     client: &Arc<ClientConfig>,
     name: &str,
 ) -> io::Result<TlsStream<TcpStream>> {
-    let tcp = TcpStream::connect(at(gateway)).await?;
+    handshake_at(at(gateway), client, name).await
+}
+
+async fn handshake_at(
+    address: SocketAddr,
+    client: &Arc<ClientConfig>,
+    name: &str,
+) -> io::Result<TlsStream<TcpStream>> {
+    let tcp = TcpStream::connect(address).await?;
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     in_time("handshake", TlsConnector::from(Arc::clone(client)).connect(name, tcp)).await
 }

@@ -86,7 +86,6 @@ fn what_can_not_work_is_told_before_anything_is_served() {
     let no_key = format!("{0}:{0}", files.cert.display());
     std::fs::set_permissions(&files.cert, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
     for (args, want) in [
-        (vec![], "needs --gateway-tls-certificate"),
         (vec!["--gateway-tls-certificate", &open.option()], "chmod 600"),
         (vec!["--gateway-tls-certificate", &swapped], "is that of another certificate"),
         (vec!["--gateway-tls-certificate", &none], "cannot read /none/key.pem"),

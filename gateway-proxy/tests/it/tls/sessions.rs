@@ -11,14 +11,14 @@ use crate::certificates::{Files, write_key};
 use crate::support::spawn;
 
 /// The certificate that a client gets for a name.
-async fn shown(gateway: &Gateway, authority: &Authority, name: &str) -> Option<Vec<u8>> {
+pub(super) async fn shown(gateway: &Gateway, authority: &Authority, name: &str) -> Option<Vec<u8>> {
     let seen = handshake(gateway, unchecked(authority), name).await.ok()?;
     let chain = seen.get_ref().1.peer_certificates().expect("a certificate");
     Some(chain[0].as_ref().to_vec())
 }
 
 /// A client that takes any name: which certificate comes is what is asked.
-fn unchecked(authority: &Authority) -> ClientConfig {
+pub(super) fn unchecked(authority: &Authority) -> ClientConfig {
     let mut config = authority.client();
     config.dangerous().set_certificate_verifier(Arc::new(Anything));
     config

@@ -14,7 +14,7 @@ use crate::output::{Format, OutputArgs};
 /// `get`.
 #[derive(Args, Debug)]
 pub(crate) struct Get {
-    /// `routes` or `pools`, with names behind it; or `routes/NAME`
+    /// `routes`, `pools` or `certificates`, with names behind it; or `routes/NAME`
     #[arg(required = true, value_name = "TYPE [NAME] | TYPE/NAME", add = ArgValueCompleter::new(completer::resources))]
     pub(crate) resources: Vec<String>,
     /// Show only what meets these conditions (AIP-160), as `name : "shop" AND labels.team = "web"`
@@ -35,7 +35,7 @@ pub(crate) struct Get {
 /// `describe`.
 #[derive(Args, Debug)]
 pub(crate) struct Describe {
-    /// `routes/NAME` or `pools/NAME`
+    /// `routes/NAME`, `pools/NAME` or `certificates/NAME`
     #[arg(required = true, value_name = "TYPE NAME | TYPE/NAME", add = ArgValueCompleter::new(completer::resources))]
     pub(crate) resources: Vec<String>,
     #[command(flatten)]
@@ -90,7 +90,7 @@ pub(crate) struct Apply {
     mut_arg("recursive", |arg| arg.requires("files")),
 )]
 pub(crate) struct Diff {
-    /// `routes/NAME` or `pools/NAME`, of which two revisions are compared
+    /// `routes/NAME`, `pools/NAME` or `certificates/NAME`, of which two revisions are compared
     #[arg(value_name = "TYPE NAME | TYPE/NAME", add = ArgValueCompleter::new(completer::resources))]
     pub(crate) resources: Vec<String>,
     #[command(flatten)]
@@ -114,7 +114,7 @@ fn revision() -> clap::builder::RangedI64ValueParser<i64> {
 /// `delete`.
 #[derive(Args, Debug)]
 pub(crate) struct Delete {
-    /// `routes/NAME` or `pools/NAME`
+    /// `routes/NAME`, `pools/NAME` or `certificates/NAME`
     #[arg(required = true, value_name = "TYPE NAME | TYPE/NAME", add = ArgValueCompleter::new(completer::resources))]
     pub(crate) resources: Vec<String>,
     /// Delete it only if it still has this etag
@@ -133,7 +133,7 @@ pub(crate) struct Delete {
 /// `history`.
 #[derive(Args, Debug)]
 pub(crate) struct History {
-    /// `routes/NAME` or `pools/NAME`
+    /// `routes/NAME`, `pools/NAME` or `certificates/NAME`
     #[arg(required = true, value_name = "TYPE NAME | TYPE/NAME", add = ArgValueCompleter::new(completer::resources))]
     pub(crate) resources: Vec<String>,
     /// Show at most so many
@@ -148,7 +148,7 @@ pub(crate) struct History {
 /// `rollback`.
 #[derive(Args, Debug)]
 pub(crate) struct Rollback {
-    /// `routes/NAME` or `pools/NAME`
+    /// `routes/NAME`, `pools/NAME` or `certificates/NAME`
     #[arg(required = true, value_name = "TYPE NAME | TYPE/NAME", add = ArgValueCompleter::new(completer::resources))]
     pub(crate) resources: Vec<String>,
     /// What it was at this revision is written again
@@ -164,7 +164,7 @@ pub(crate) struct Rollback {
 /// `watch`.
 #[derive(Args, Debug)]
 pub(crate) struct Watch {
-    /// `routes` or `pools`, with names behind it; or `routes/NAME`
+    /// `routes`, `pools` or `certificates`, with names behind it; or `routes/NAME`
     #[arg(required = true, value_name = "TYPE [NAME] | TYPE/NAME", add = ArgValueCompleter::new(completer::resources))]
     pub(crate) resources: Vec<String>,
     /// Begin with what came after this revision. Default: with what comes from now on
@@ -237,7 +237,7 @@ pub(crate) enum FleetAction {
 /// `fleet wait`.
 #[derive(Args, Debug)]
 pub(crate) struct FleetWait {
-    /// The revision, or a later one. Default: the newest that wrote a route or a pool
+    /// The revision, or a later one. Default: the newest that wrote a route, a pool or a certificate
     #[arg(long, value_name = "REVISION", value_parser = revision())]
     pub(crate) revision: Option<i64>,
     /// So many proxies are enough. Default: all that are connected, and at least one

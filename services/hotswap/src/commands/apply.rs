@@ -21,6 +21,7 @@ pub(super) async fn run(args: &Apply) -> Result<(), Failure> {
     let prune = Prune::prepare(args, &manifest, &api).await?;
     let writer = Writer::new(api.clone(), &manifest, args.dry_run).drafting(args.draft);
     let mut job = Job { dry_run: args.dry_run, view, tally: Tally::default(), documents: Vec::new() };
+    job.apply(&writer, manifest.certificates, args.documents.parallel).await?;
     job.apply(&writer, manifest.pools, args.documents.parallel).await?;
     job.apply(&writer, manifest.routes, args.documents.parallel).await?;
     job.show()?;

@@ -1,6 +1,6 @@
 //! `hotswap delete`.
 
-use hotswap_api::route::v1::{Pool, Route};
+use hotswap_api::route::v1::{Certificate, Pool, Route};
 use hotswap_core::{Ids as _, SystemIds};
 
 use super::target::Target;
@@ -28,6 +28,7 @@ pub(super) async fn run(args: &cli::Delete) -> Result<(), Failure> {
         let done = match kind {
             ResourceKind::Route => Route::delete(&api, delete).await,
             ResourceKind::Pool => Pool::delete(&api, delete).await,
+            ResourceKind::Certificate => Certificate::delete(&api, delete).await,
         };
         done.map_err(|status| Failure::from(status).about(&name))?;
         let dry = if args.dry_run { " (dry run)" } else { "" };

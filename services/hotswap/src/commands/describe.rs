@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use hotswap_api::route::v1::{Pool, Route};
+use hotswap_api::route::v1::{Certificate, Pool, Route};
 
 use super::{get, past, target::Target};
 use crate::cli::Describe;
@@ -24,6 +24,7 @@ pub(super) async fn run(args: &Describe) -> Result<(), Failure> {
         let text = match kind {
             ResourceKind::Route => route(&api, name).await?,
             ResourceKind::Pool => pool(&api, name).await?,
+            ResourceKind::Certificate => certificate(&api, name).await?,
         };
         let gap = if i == 0 { "" } else { "\n" };
         print(|out| io_result(write!(out, "{gap}{text}")))?;
@@ -45,6 +46,13 @@ async fn pool(api: &Api, name: &str) -> Result<String, Failure> {
     lines.push(("Routes", used_by(&users)));
     let mut text = fields(&lines);
     history::<Pool>(api, name, &mut text).await?;
+    Ok(text)
+}
+
+async fn certificate(api: &Api, name: &str) -> Result<String, Failure> {
+    let certificate = get::one::<Certificate>(api, name).await?;
+    let mut text = fields(&words::certificate(&certificate));
+    history::<Certificate>(api, name, &mut text).await?;
     Ok(text)
 }
 

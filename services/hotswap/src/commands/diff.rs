@@ -4,7 +4,7 @@
 use std::pin::pin;
 
 use futures_util::stream::StreamExt as _;
-use hotswap_api::route::v1::{Pool, Route};
+use hotswap_api::route::v1::{Certificate, Pool, Route};
 use serde::Serialize;
 
 use super::Ended;
@@ -45,6 +45,7 @@ async fn files(args: &Diff) -> Result<bool, Failure> {
     let view = args.output.view(&target);
     let writer = Writer::new(target.connect().await?, &manifest, true);
     let mut job = Job { view, tally: Tally::default(), found: Vec::new() };
+    job.compare(&writer, manifest.certificates, args.documents.parallel).await?;
     job.compare(&writer, manifest.pools, args.documents.parallel).await?;
     job.compare(&writer, manifest.routes, args.documents.parallel).await?;
     show(&job.found, view, false)?;
@@ -118,6 +119,7 @@ async fn revisions(args: &Diff) -> Result<bool, Failure> {
     match kind {
         ResourceKind::Route => compare::<Route>(&api, name, args, view).await,
         ResourceKind::Pool => compare::<Pool>(&api, name, args, view).await,
+        ResourceKind::Certificate => compare::<Certificate>(&api, name, args, view).await,
     }
 }
 

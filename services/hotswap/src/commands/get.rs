@@ -1,6 +1,6 @@
 //! `hotswap get`.
 
-use hotswap_api::route::v1::{Pool, Route};
+use hotswap_api::route::v1::{Certificate, Pool, Route};
 use hotswap_core::{Clock as _, SystemClock};
 
 use super::target::Target;
@@ -24,6 +24,7 @@ pub(super) async fn run(args: &Get) -> Result<(), Failure> {
     match target {
         Target::All(ResourceKind::Route) => list::<Route>(&api, args, view).await,
         Target::All(ResourceKind::Pool) => list::<Pool>(&api, args, view).await,
+        Target::All(ResourceKind::Certificate) => list::<Certificate>(&api, args, view).await,
         Target::Some(names) => named(&api, &names, view).await,
     }
 }
@@ -60,12 +61,13 @@ pub(super) async fn all<R: Resource>(
 async fn named(api: &Api, names: &[(ResourceKind, String)], view: View) -> Result<(), Failure> {
     let kind = names.first().map(|(kind, _)| *kind);
     if names.iter().any(|(k, _)| Some(*k) != kind) {
-        let why = "routes and pools can't be shown together; ask for them one by one";
+        let why = "routes, pools and certificates can't be shown together; ask for them one by one";
         return Err(Failure::usage(why));
     }
     let names = names.iter().map(|(_, name)| name.as_str());
     match kind {
         Some(ResourceKind::Pool) => these::<Pool>(api, names, view).await,
+        Some(ResourceKind::Certificate) => these::<Certificate>(api, names, view).await,
         Some(ResourceKind::Route) | None => these::<Route>(api, names, view).await,
     }
 }

@@ -1,6 +1,6 @@
 //! `hotswap history`.
 
-use hotswap_api::route::v1::{Pool, Route};
+use hotswap_api::route::v1::{Certificate, Pool, Route};
 
 use super::past;
 use super::target::Target;
@@ -22,6 +22,7 @@ pub(super) async fn run(args: &History) -> Result<(), Failure> {
     match kind {
         ResourceKind::Route => show::<Route>(&api, name, limit, view).await,
         ResourceKind::Pool => show::<Pool>(&api, name, limit, view).await,
+        ResourceKind::Certificate => show::<Certificate>(&api, name, limit, view).await,
     }
 }
 

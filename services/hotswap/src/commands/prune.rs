@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, IsTerminal as _, Write as _};
 
-use hotswap_api::route::v1::{Pool, Route};
+use hotswap_api::route::v1::{Certificate, Pool, Route};
 use hotswap_core::{Ids as _, SystemIds};
 
 use super::get;
@@ -35,6 +35,7 @@ fn first(names: &[&str], most: usize, between: &str) -> String {
 pub(super) struct Prune {
     routes: Vec<(String, String)>,
     pools: Vec<(String, String)>,
+    certificates: Vec<(String, String)>,
     dry_run: bool,
 }
 
@@ -73,6 +74,7 @@ impl Prune {
         };
         let selector = Selector::parse(selector)?;
         let labelled = manifest.pools.iter().map(|p| (&p.name, &p.labels));
+        let labelled = labelled.chain(manifest.certificates.iter().map(|c| (&c.name, &c.labels)));
         let labelled = labelled.chain(manifest.routes.iter().map(|r| (&r.name, &r.labels)));
         let mut kept = HashSet::new();
         for (name, labels) in labelled {
@@ -86,6 +88,7 @@ impl Prune {
         let prune = Self {
             routes: rest::<Route>(api, &selector, &kept).await?,
             pools: rest::<Pool>(api, &selector, &kept).await?,
+            certificates: rest::<Certificate>(api, &selector, &kept).await?,
             dry_run: args.dry_run,
         };
         let by_file = !args.documents.files.iter().any(|file| file.as_os_str() == "-");
@@ -96,11 +99,11 @@ impl Prune {
     }
 
     fn is_empty(&self) -> bool {
-        self.routes.is_empty() && self.pools.is_empty()
+        self.names().next().is_none()
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
-        self.routes.iter().chain(&self.pools).map(|(name, _)| name.as_str())
+        self.routes.iter().chain(&self.pools).chain(&self.certificates).map(|(name, _)| name.as_str())
     }
 
     fn confirm(&self, may_ask: bool) -> Result<(), Failure> {
@@ -133,6 +136,9 @@ impl Prune {
         }
         for (name, etag) in &self.pools {
             self.delete::<Pool>(api, name, etag, view).await?;
+        }
+        for (name, etag) in &self.certificates {
+            self.delete::<Certificate>(api, name, etag, view).await?;
         }
         Ok(())
     }

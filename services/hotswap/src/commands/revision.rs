@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hotswap_api::route::v1::{ExplainRequestRequest, Pool, Route};
+use hotswap_api::route::v1::{Certificate, ExplainRequestRequest, Pool, Route};
 
 use crate::client::Api;
 use crate::exit::{Exit, Failure};
@@ -12,14 +12,15 @@ use crate::resource::{Query, Resource};
 const LOOKS: u32 = 5;
 const BETWEEN: Duration = Duration::from_millis(200);
 
-/// The newest revision that wrote a route or a pool; 0: none did. A deletion leaves no trace in the lists.
+/// The newest revision that wrote a route, a pool or a certificate; 0: none did. A deletion leaves no trace in the lists.
 pub(super) async fn newest_written(api: &Api) -> Result<i64, Failure> {
     async fn of<R: Resource>(api: &Api) -> Result<i64, Failure> {
         let order_by = "revision desc".to_owned();
         let (page, _) = R::list(api, Query { order_by, page_size: 1, ..Query::default() }).await?;
         Ok(page.first().map_or(0, Resource::revision))
     }
-    Ok(of::<Route>(api).await?.max(of::<Pool>(api).await?))
+    let of_traffic = of::<Route>(api).await?.max(of::<Pool>(api).await?);
+    Ok(of_traffic.max(of::<Certificate>(api).await?))
 }
 
 /// The newest revision that anybody can know of.

@@ -1,7 +1,7 @@
 //! `hotswap rollback`: what a resource was at a revision is written again, as a new revision. Whoever writes at the
 //! same time wins: the etag that was read guards the write.
 
-use hotswap_api::route::v1::{Pool, Route};
+use hotswap_api::route::v1::{Certificate, Pool, Route};
 use hotswap_core::{Ids as _, SystemIds};
 use tonic::Code;
 
@@ -26,6 +26,7 @@ pub(super) async fn run(args: &Rollback) -> Result<(), Failure> {
     match kind {
         ResourceKind::Route => back::<Route>(&api, name, args).await,
         ResourceKind::Pool => back::<Pool>(&api, name, args).await,
+        ResourceKind::Certificate => back::<Certificate>(&api, name, args).await,
     }
 }
 

@@ -16,7 +16,7 @@ impl Target {
     /// From `TYPE`, `TYPE NAME…` or `TYPE/NAME…`.
     pub(super) fn parse(words: &[String]) -> Result<Self, Failure> {
         let Some((first, rest)) = words.split_first() else {
-            return Err(Failure::usage("name a type, as routes or pools"));
+            return Err(Failure::usage("name a type, as routes, pools or certificates"));
         };
         if first.contains('/') {
             return words.iter().map(|word| full(word)).collect::<Result<_, _>>().map(Self::Some);
@@ -53,7 +53,8 @@ fn collection(word: &str) -> Result<(ResourceKind, &'static str), Failure> {
     match word.to_ascii_lowercase().as_str() {
         "route" | "routes" => Ok((ResourceKind::Route, "routes")),
         "pool" | "pools" => Ok((ResourceKind::Pool, "pools")),
-        _ => Err(Failure::usage(format!("unknown type \"{word}\"; use routes or pools"))),
+        "certificate" | "certificates" => Ok((ResourceKind::Certificate, "certificates")),
+        _ => Err(Failure::usage(format!("unknown type \"{word}\"; use routes, pools or certificates"))),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::proto_json::Document;
 use crate::style::Cell;
 
 /// An answer without the resource it promises.
-fn hollow() -> Status {
+pub(super) fn hollow() -> Status {
     WireError::new(Reason::Internal, "the server's answer holds no resource").into()
 }
 
@@ -35,7 +35,7 @@ fn as_written(backend: &mut Backend) {
     }
 }
 
-fn all_fields() -> Option<FieldMask> {
+pub(super) fn all_fields() -> Option<FieldMask> {
     Some(FieldMask { paths: vec!["*".into()] })
 }
 

@@ -18,6 +18,27 @@ const IN_JWKS_URL: &str = "planted-provider-password";
 const IN_TOKEN: &str = "planted-in-a-token";
 const IN_HEADERS: &str = "planted-in-a-header";
 
+const SEALING_KEY: &str = "c0ffee00c0ffee01c0ffee02c0ffee03c0ffee04c0ffee05c0ffee06c0ffee07";
+
+/// A file that its owner reads alone.
+fn private(path: &Path, text: &str) {
+    fs::write(path, text).expect("written");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("set");
+}
+
+/// A certificate as a document, and its key.
+fn certificate() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["shop.example".to_owned()]).expect("made");
+    let (chain_pem, private_key_pem) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let document = serde_json::json!({
+        "kind": "Certificate",
+        "name": "certificates/shop",
+        "chainPem": chain_pem,
+        "privateKeyPem": private_key_pem,
+    });
+    (document.to_string(), private_key_pem)
+}
+
 /// What was planted, by what it is, and everything that came out, by where.
 #[derive(Default)]
 struct Search {
@@ -118,7 +139,10 @@ fn call(folder: &Path, url: &str, token: &str, search: &mut Search) {
 fn suite(folder: &Path, database: &str, redis: &str, collector: SocketAddr) -> Server {
     let keys = format!("http://user:{IN_JWKS_URL}@127.0.0.1:9/keys");
     let headers = format!("x-key={IN_HEADERS}");
+    let sealing = folder.join("sealing.key");
+    private(&sealing, &format!("{SEALING_KEY}\n"));
     let variables = [
+        ("HOTSWAP_CERTIFICATE_KEY_FILE", sealing.to_str().expect("text")),
         ("HOTSWAP_DATABASE_URL", database),
         ("HOTSWAP_REDIS_URL", redis),
         ("HOTSWAP_JWKS", &keys),
@@ -137,6 +161,11 @@ fn suite(folder: &Path, database: &str, redis: &str, collector: SocketAddr) -> S
             .all(|line| metrics.contains(line))
     });
     suite
+}
+
+/// A text as it stands in JSON.
+fn json_text(text: &str) -> String {
+    text.replace('\n', "\\n")
 }
 
 #[test]
@@ -171,6 +200,18 @@ fn planted_secrets_show_in_no_log_page_answer_span_or_file() {
         call(folder.path(), &url, &token, &mut search);
     }
     search.said("an apply", &suite.apply("control plane", &shop(backend("blue")), &[]));
+    search.plant("the key that seals", SEALING_KEY);
+    let ((good, key), (other, other_key)) = (certificate(), certificate());
+    let mixed = good.replace(&json_text(&key), &json_text(&other_key));
+    for (what, key) in [("a private key", &key), ("another private key", &other_key)] {
+        key.lines().filter(|line| !line.starts_with("--")).for_each(|line| search.plant(what, line));
+    }
+    for (what, document) in [("a certificate", &good), ("a renewal", &other), ("one that is refused", &mixed)]
+    {
+        let said = suite.apply("control plane", document, &[]);
+        assert_eq!(said.code == Some(0), *document != mixed, "{what}: {}", said.err);
+        search.said(what, &said);
+    }
     for (place, file) in [("a call as admin", "data/admin.token"), ("as gateway", "data/gateway.token")] {
         let args = ["get", "routes", "-o", "json", "--server", &url, "--token-file", file];
         search.said(place, &hotswap(folder.path()).args(args).output().expect("runs").into());
@@ -185,7 +226,7 @@ fn planted_secrets_show_in_no_log_page_answer_span_or_file() {
     }
     assert!(suite.terminate().success());
     search.heard("spans", collector.heard());
-    search.read_files(folder.path(), &["signing-key.pem", "admin.token", "gateway.token"]);
+    search.read_files(folder.path(), &["signing-key.pem", "admin.token", "gateway.token", "sealing.key"]);
     let all: usize = search.outputs.iter().map(|(_, text)| text.len()).sum();
     assert!(all > 100_000, "it was talkative: {all} bytes");
     search.finds_nothing();

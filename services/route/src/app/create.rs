@@ -47,7 +47,7 @@ impl App {
         content.settle(None);
         let mut v = Violations::new();
         let name = v.take(&format!("{}_id", C::FIELD), C::Name::from_id(id));
-        match check(tx, &content).await {
+        match check(tx, &content, None, self.clock.now()).await {
             Err(Error::Invalid(faults)) => v.nest("", faults),
             other => other?,
         }

@@ -5,7 +5,7 @@ use hotswap_core::{ResourceName as _, Revision, Violations};
 use hotswap_telemetry::trace;
 
 use super::audit::Changed;
-use super::{App, Error, WriteOptions};
+use super::{App, Error, Landing, WriteOptions};
 use crate::domain::Content;
 use crate::store;
 
@@ -44,7 +44,9 @@ impl App {
         if !users.is_empty() {
             return Err(Error::PoolInUse { name: name.to_string(), users });
         }
-        self.may_go(&mut tx, name.as_str()).await?;
+        if input.options.landing != Landing::Operator {
+            self.may_go(&mut tx, name.as_str()).await?;
+        }
         if input.options.validate_only {
             return Ok(tx.revision(store::SCOPE).await?);
         }

@@ -69,6 +69,12 @@ pub enum Error {
         /// Up to 10 routes.
         users: Vec<String>,
     },
+    /// There is nothing to seal a private key with.
+    #[error("no private key can be kept: the control plane runs without --certificate-key-file")]
+    CertificateKeyMissing,
+    /// A private key could not be sealed.
+    #[error("the private key could not be sealed")]
+    NotSealed,
     /// The request id was used for something else.
     #[error("the request_id {request_id} was used for another request")]
     RequestIdReused {
@@ -95,6 +101,8 @@ impl Error {
             Self::StaleEtag { .. } => Reason::StaleEtag,
             Self::DraftOfNothing { .. } => Reason::NothingLive,
             Self::PoolInUse { .. } => Reason::PoolInUse,
+            Self::CertificateKeyMissing => Reason::CertificateKeyMissing,
+            Self::NotSealed => Reason::Internal,
             Self::RequestIdReused { .. } => Reason::RequestIdReused,
             Self::Rollout(error) => error.reason(),
             Self::Store(error) if matches!(**error, StoreError::Unavailable(_)) => Reason::Unavailable,

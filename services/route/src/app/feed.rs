@@ -53,7 +53,7 @@ pub(crate) enum Followed {
 
 impl App {
     pub(crate) async fn feed_start(&self) -> Result<Start, Error> {
-        start(&mut self.db.read().await?).await
+        self.start(&mut self.db.read().await?).await
     }
 
     /// What is behind a revision, for which `stamp` was drawn.
@@ -62,25 +62,27 @@ impl App {
         let (to, floor) = tx.place(store::SCOPE).await?;
         let unknown = after > floor && tx.stamp(store::SCOPE, after).await? != stamp;
         if to < after || floor > after || unknown {
-            return Ok(Followed::Anew(start(&mut tx).await?));
+            return Ok(Followed::Anew(self.start(&mut tx).await?));
         }
         if to == after {
             return Ok(Followed::Same);
         }
-        let (changes, upserts) = store::changes_after(&mut tx, after).await?;
+        let (changes, mut upserts) = store::changes_after(&mut tx, after).await?;
+        self.open_keys(&mut tx, &mut upserts).await?;
         let log = store::log_after(&mut tx, after).await?;
         let stamp = tx.stamp(store::SCOPE, to).await?;
         let there: HashSet<&str> = upserts.iter().map(|r| r.name.as_str()).collect();
         let removes = changes.names.iter().filter(|n| !there.contains(n.as_str())).cloned().collect();
         Ok(Followed::Changed(Batch { to: changes.to, stamp, log, removes, upserts }))
     }
-}
 
-async fn start(tx: &mut Tx) -> Result<Start, Error> {
-    let (revision, resources) = store::everything(tx).await?;
-    let (_, whole) = tx.place(store::SCOPE).await?;
-    let floor = whole.max(Revision(revision.0 - REPLAY));
-    let log = store::log_after(tx, floor).await?;
-    let stamp = tx.stamp(store::SCOPE, revision).await?;
-    Ok(Start { revision, stamp, resources, floor, log })
+    async fn start(&self, tx: &mut Tx) -> Result<Start, Error> {
+        let (revision, mut resources) = store::everything(tx).await?;
+        self.open_keys(tx, &mut resources).await?;
+        let (_, whole) = tx.place(store::SCOPE).await?;
+        let floor = whole.max(Revision(revision.0 - REPLAY));
+        let log = store::log_after(tx, floor).await?;
+        let stamp = tx.stamp(store::SCOPE, revision).await?;
+        Ok(Start { revision, stamp, resources, floor, log })
+    }
 }

@@ -15,6 +15,7 @@ mod landing;
 mod query;
 mod questions;
 mod revisions;
+mod secrets;
 mod update;
 mod upkeep;
 mod write;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use hotswap_audit::AuditLog;
 use hotswap_cache::Cache;
+use hotswap_certificate::SealingKeys;
 use hotswap_core::{Clock, Ids};
 use hotswap_rollout_host::Rollouts;
 use hotswap_store::Db;
@@ -56,4 +58,6 @@ pub(crate) struct App {
     pub(crate) cache: Cache,
     pub(crate) audit: AuditLog,
     pub(crate) rollouts: Rollouts,
+    /// What private keys are sealed with; `None`: none is kept.
+    pub(crate) sealing: Option<Arc<SealingKeys>>,
 }

@@ -56,7 +56,8 @@ impl App {
         }
         let mut content = mask.apply(&current.content, &input.patch)?;
         content.settle(Some(&current.content));
-        check(&mut tx, &content).await?;
+        check(&mut tx, &content, Some(&current.content), self.clock.now()).await?;
+        self.leave_known_secret(&mut tx, &current, &mut content).await?;
         // What changes nothing makes no revision: applying the same file again moves no proxy.
         if content == current.content {
             return Ok(current);

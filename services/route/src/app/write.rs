@@ -1,7 +1,7 @@
 //! What all writes share: options, repeated requests, and the check that a needed pool is there.
 
 use hotswap_auth::OpContext;
-use hotswap_core::{PoolName, ResourceName as _, Revision, Violations};
+use hotswap_core::{PoolName, ResourceName as _, Revision, Timestamp, Violations};
 use hotswap_store::{RequestKey, Tx};
 use hotswap_telemetry::trace;
 use uuid::Uuid;
@@ -91,6 +91,7 @@ impl App {
         if options.landing == Landing::Live {
             self.may_land(&mut tx, resource.full_name(), before.is_none()).await?;
         }
+        self.can_keep(&resource.content)?;
         if options.validate_only {
             return Ok(resource);
         }
@@ -98,6 +99,7 @@ impl App {
         let revision = tx.next_revision(store::SCOPE).await?;
         resource = resource.landed(revision);
         store::put(&mut tx, &resource, ctx.actor()).await?;
+        self.keep_secret(&mut tx, &resource).await?;
         if options.landing == Landing::Live {
             self.landed(&mut tx, ctx, before.as_ref(), &resource).await?;
         } else if let Some(before) = &before {
@@ -149,10 +151,15 @@ impl App {
     }
 }
 
-/// Faults of content, the absence of its pools among them.
-pub(crate) async fn check<C: Content>(tx: &mut Tx, content: &C) -> Result<(), Error> {
+/// Faults of content that takes the place of `before`, the absence of its pools among them.
+pub(crate) async fn check<C: Content>(
+    tx: &mut Tx,
+    content: &C,
+    before: Option<&C>,
+    now: Timestamp,
+) -> Result<(), Error> {
     let mut v = Violations::new();
-    if let Err(faults) = content.validate() {
+    if let Err(faults) = content.validate(before, now) {
         v.nest(C::FIELD, faults);
     }
     let needed = [("forward.pool", content.pool()), ("traffic.mirror.pool", content.mirror_pool())];

@@ -1,6 +1,7 @@
-//! What routes and pools have in common: content that is named, validated, stored and compared alike.
+//! What routes, pools and certificates have in common: content that is named, validated, stored and compared alike.
 
-use hotswap_core::{Comparison, PoolName, ResourceName, RouteName, Violations};
+use hotswap_certificate::{CertificateDraft, PrivateKey};
+use hotswap_core::{Comparison, PoolName, ResourceName, RouteName, Timestamp, Violations};
 use hotswap_matcher::{
     AccessDraft, AccessLogDraft, BackendProtocol, BackendState, BackendTlsDraft, BackendsDraft,
     BalancingDraft, CircuitBreakerDraft, CompressionDraft, ConcurrencyDraft, CorsDraft, FaultAbortDraft,
@@ -29,8 +30,20 @@ pub trait Content:
     /// Members of oneofs, by the path of the message that holds them: setting one clears the others.
     const ONEOFS: &'static [(&'static str, &'static [&'static str])];
 
-    /// Every fault, each with its field.
-    fn validate(&self) -> Result<(), Violations>;
+    /// The field that is a secret. It has no JSON form, so that it stands in no row, cache, difference or event; what keeps
+    /// it seals it and keeps it apart.
+    const SECRET: Option<&'static str> = None;
+
+    /// Every fault, each with its field, of what takes the place of `before`; `None`: it is new.
+    fn validate(&self, before: Option<&Self>, now: Timestamp) -> Result<(), Violations>;
+
+    /// The secret, where it is known.
+    fn secret(&self) -> Option<&PrivateKey> {
+        None
+    }
+
+    /// Gives it another secret, or takes it away.
+    fn set_secret(&mut self, _secret: Option<PrivateKey>) {}
 
     /// The pool that it sends requests to.
     fn pool(&self) -> Option<&str>;
@@ -65,7 +78,7 @@ impl Content for RouteDraft {
         ("traffic.mirror.inline.balancing.hash", &["header", "cookie"]),
     ];
 
-    fn validate(&self) -> Result<(), Violations> {
+    fn validate(&self, _before: Option<&Self>, _now: Timestamp) -> Result<(), Violations> {
         RouteSpec::parse(self).map(drop)
     }
 
@@ -122,7 +135,7 @@ impl Content for PoolDraft {
     const ONEOFS: &'static [(&'static str, &'static [&'static str])] =
         &[("balancing.hash", &["header", "cookie"])];
 
-    fn validate(&self) -> Result<(), Violations> {
+    fn validate(&self, _before: Option<&Self>, _now: Timestamp) -> Result<(), Violations> {
         PoolSpec::parse(self).map(drop)
     }
 
@@ -210,17 +223,22 @@ fn balancing_shape() -> BalancingDraft {
     }
 }
 
-fn label<'a>(labels: &'a std::collections::BTreeMap<String, String>, field: &str) -> Option<&'a str> {
+pub(super) fn label<'a>(
+    labels: &'a std::collections::BTreeMap<String, String>,
+    field: &str,
+) -> Option<&'a str> {
     labels.get(field.strip_prefix("labels.")?).map(String::as_str)
 }
 
-/// Content of either kind.
+/// Content of any kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AnyContent {
     /// A route's.
     Route(Box<RouteDraft>),
     /// A pool's.
     Pool(Box<PoolDraft>),
+    /// A certificate's, with its key where that could be opened.
+    Certificate(Box<CertificateDraft>),
 }
 
 /// Content as JSON; drafts always have a JSON form.

@@ -39,7 +39,7 @@ impl Mask {
             if OUTSIDE.contains(&path.as_str()) {
                 continue;
             }
-            if !exists(&shape, &path) {
+            if C::SECRET != Some(path.as_str()) && !exists(&shape, &path) {
                 v.add("update_mask", format!("\"{path}\" is no field of {}", C::FIELD));
             }
             kept.push(path);
@@ -58,8 +58,10 @@ impl Mask {
             Self::Paths(paths) => paths.clone(),
             Self::Populated => populated(patch),
         };
+        let secret = matches!(self, Self::Populated) || paths.iter().any(|p| C::SECRET == Some(p.as_str()));
+        let secret = patch.secret().filter(|_| secret).cloned();
         let (mut json, patch) = (to_json(base), to_json(patch));
-        for path in &paths {
+        for path in paths.iter().filter(|path| C::SECRET != Some(path.as_str())) {
             let value = lookup(&patch, path).cloned();
             let set = value.as_ref().is_some_and(|v| !v.is_null());
             put(&mut json, path, value);
@@ -67,8 +69,10 @@ impl Mask {
                 clear_siblings::<C>(&mut json, path);
             }
         }
-        serde_json::from_value(json)
-            .map_err(|e| Violations::one("update_mask", format!("does not apply: {e}")))
+        let mut content: C = serde_json::from_value(json)
+            .map_err(|e| Violations::one("update_mask", format!("does not apply: {e}")))?;
+        content.set_secret(secret);
+        Ok(content)
     }
 }
 

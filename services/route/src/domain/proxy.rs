@@ -104,6 +104,9 @@ pub struct Proxy {
 /// The feature of proxies that know candidates.
 pub const ROLLOUTS: &str = "rollouts";
 
+/// The feature of a proxy that shows certificates to clients.
+pub const CERTIFICATES: &str = "certificates";
+
 impl Proxy {
     /// Whether it serves a revision of a store, or a later one.
     pub fn serves(&self, store_id: &str, revision: i64) -> bool {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{AnyContent, Candidate, Content};
 
-/// A route or pool as it is, or as a revision left it.
+/// A route, pool or certificate as it is, or as a revision left it.
 #[derive(Clone)]
 pub struct Resource<C: Content> {
     /// Its name.
@@ -65,11 +65,13 @@ pub struct RevisionRecord<C: Content> {
     pub actor: String,
 }
 
-/// A resource of either kind, as the watch sends it.
+/// A resource of any kind, as the watch sends it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnyResource {
     /// The full name.
     pub name: String,
+    /// Its identity.
+    pub uid: String,
     /// The revision of the last commit that changed anything of it.
     pub version: Revision,
     /// The content.

@@ -13,6 +13,8 @@ pub(super) fn candidate(name: &str, candidate: &Candidate<AnyContent>) -> wire::
     let spec = match &candidate.content {
         AnyContent::Route(draft) => Spec::Route(route_to_wire(name, draft)),
         AnyContent::Pool(draft) => Spec::Pool(pool_to_wire(name, draft)),
+        // No rollout is of one.
+        AnyContent::Certificate(_) => return wire::Candidate::default(),
     };
     wire::Candidate {
         rollout: candidate.rollout.to_string(),

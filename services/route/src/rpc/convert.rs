@@ -2,9 +2,12 @@
 
 use hotswap_api::rollout::v1::{Landing, Standing};
 use hotswap_api::route::v1 as wire;
+use hotswap_certificate::{CertificateDraft, Chain};
 use hotswap_core::{Timestamp, Violations};
 use hotswap_matcher::{PoolDraft, RouteDraft};
-use hotswap_route_wire::{pool_from_wire, pool_to_wire, route_from_wire, route_to_wire};
+use hotswap_route_wire::{
+    certificate_from_wire, certificate_to_wire, pool_from_wire, pool_to_wire, route_from_wire, route_to_wire,
+};
 use hotswap_rpc::WireError;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
@@ -121,6 +124,53 @@ impl Wire for PoolDraft {
     }
 }
 
+impl Wire for CertificateDraft {
+    type Message = wire::Certificate;
+    type Revision = wire::CertificateRevision;
+
+    fn from_message(message: &wire::Certificate) -> Result<Self, Violations> {
+        Ok(certificate_from_wire(message))
+    }
+
+    fn to_message(r: &Resource<Self>) -> wire::Certificate {
+        let mut certificate = wire::Certificate {
+            etag: r.etag().as_str().to_owned(),
+            revision: r.revision.0,
+            uid: r.uid.to_string(),
+            create_time: Some(time(r.created_at)),
+            update_time: Some(time(r.updated_at)),
+            ..certificate_to_wire(r.full_name(), &r.content)
+        };
+        // It was read before it was written.
+        if let Ok(chain) = Chain::parse(r.content.chain_pem.as_bytes()) {
+            let facts = chain.facts();
+            certificate.dns_names.clone_from(&facts.dns_names);
+            certificate.not_before = Some(whole_seconds(facts.not_before));
+            certificate.not_after = Some(whole_seconds(facts.not_after));
+            certificate.serial.clone_from(&facts.serial);
+            certificate.fingerprint.clone_from(&facts.fingerprint);
+        }
+        certificate
+    }
+
+    fn to_revision(record: &RevisionRecord<Self>) -> wire::CertificateRevision {
+        wire::CertificateRevision {
+            revision: record.revision.0,
+            certificate: record.resource.as_ref().map(Self::to_message),
+            create_time: Some(time(record.written_at)),
+            actor: record.actor.clone(),
+        }
+    }
+
+    fn set_refusals(message: &mut wire::Certificate, refusals: Vec<wire::ProxyRefusal>) {
+        message.refusals = refusals;
+    }
+}
+
+fn whole_seconds(seconds: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds, nanos: 0 }
+}
+
 /// Which revisions carry traffic.
 fn standing<C: Content>(r: &Resource<C>) -> Standing {
     let live_revision = r.live.0;
@@ -182,6 +232,11 @@ pub(super) fn distributed(r: &AnyResource) -> hotswap_api::gateway::v1::Resource
     let spec = match &r.content {
         AnyContent::Route(draft) => Spec::Route(route_to_wire(&r.name, draft)),
         AnyContent::Pool(draft) => Spec::Pool(pool_to_wire(&r.name, draft)),
+        AnyContent::Certificate(draft) => {
+            let key = draft.private_key.as_ref().map(|key| key.expose().to_owned());
+            let private_key_pem = key.unwrap_or_default();
+            Spec::Certificate(wire::Certificate { private_key_pem, ..certificate_to_wire(&r.name, draft) })
+        }
     };
     hotswap_api::gateway::v1::Resource {
         name: r.name.clone(),

@@ -3,6 +3,7 @@
 use hotswap_api::route::v1 as wire;
 use hotswap_api::route::v1::route_service_server::RouteService;
 use hotswap_auth::OpContext;
+use hotswap_certificate::CertificateDraft;
 use hotswap_core::Violations;
 use hotswap_matcher::{PoolDraft, RouteDraft};
 use hotswap_route_wire::{Described, state_from_wire};
@@ -37,6 +38,11 @@ impl RouteRpc {
         C::set_refusals(&mut message, refusals.into_iter().map(proxy_refusal).collect());
         message
     }
+}
+
+/// A certificate is live at once: a rollout, a policy or a freeze that held a renewal up would outlast the old one.
+fn at_once(options: WriteOptions) -> WriteOptions {
+    WriteOptions { landing: Landing::Operator, ..options }
 }
 
 fn parts<T>(request: Request<T>) -> Result<(OpContext, T), Status> {
@@ -236,6 +242,104 @@ impl RouteService for RouteRpc {
         let input = Diff { name: m.name, from: m.from, to: m.to };
         let found = self.app.diff::<PoolDraft>(&ctx, input).await.map_err(status)?;
         Ok(Response::new(wire::DiffPoolRevisionsResponse {
+            from: found.from.0,
+            to: found.to.0,
+            differences: found.differences.into_iter().map(difference).collect(),
+        }))
+    }
+
+    async fn create_certificate(
+        &self,
+        request: Request<wire::CreateCertificateRequest>,
+    ) -> Result<Response<wire::CreateCertificateResponse>, Status> {
+        let (ctx, mut message) = parts(request)?;
+        ctx.aims_at(format!("certificates/{}", message.certificate_id), message.validate_only);
+        let id = std::mem::take(&mut message.request_id);
+        let options = at_once(options(0, message.validate_only, &id, &message)?);
+        let content = content::<CertificateDraft>(message.certificate.as_ref())?;
+        let input = Create { id: message.certificate_id, content, options };
+        let made = self.app.create(&ctx, input).await.map_err(status)?;
+        Ok(Response::new(wire::CreateCertificateResponse { certificate: Some(self.shown(&made)) }))
+    }
+
+    async fn get_certificate(
+        &self,
+        request: Request<wire::GetCertificateRequest>,
+    ) -> Result<Response<wire::GetCertificateResponse>, Status> {
+        let (ctx, message) = parts(request)?;
+        let found = self.app.get::<CertificateDraft>(&ctx, &message.name).await.map_err(status)?;
+        Ok(Response::new(wire::GetCertificateResponse { certificate: Some(self.shown(&found)) }))
+    }
+
+    async fn list_certificates(
+        &self,
+        request: Request<wire::ListCertificatesRequest>,
+    ) -> Result<Response<wire::ListCertificatesResponse>, Status> {
+        let (ctx, m) = parts(request)?;
+        let input =
+            List { page_size: m.page_size, page_token: m.page_token, filter: m.filter, order_by: m.order_by };
+        let (page, next_page_token) = self.app.list::<CertificateDraft>(&ctx, input).await.map_err(status)?;
+        let certificates = page.iter().map(|r| self.shown(r)).collect();
+        Ok(Response::new(wire::ListCertificatesResponse { certificates, next_page_token }))
+    }
+
+    async fn update_certificate(
+        &self,
+        request: Request<wire::UpdateCertificateRequest>,
+    ) -> Result<Response<wire::UpdateCertificateResponse>, Status> {
+        let (ctx, mut message) = parts(request)?;
+        let name = message.certificate.as_ref().map(|r| r.name.clone());
+        ctx.aims_at(name.unwrap_or_default(), message.validate_only);
+        let id = std::mem::take(&mut message.request_id);
+        let options = at_once(options(0, message.validate_only, &id, &message)?);
+        let patch = content::<CertificateDraft>(message.certificate.as_ref())?;
+        let certificate = message.certificate.unwrap_or_default();
+        let input = Update {
+            name: certificate.name,
+            etag: certificate.etag,
+            patch,
+            mask: message.update_mask.map(|m| m.paths),
+            allow_missing: message.allow_missing,
+            options,
+        };
+        let changed = self.app.update(&ctx, input).await.map_err(status)?;
+        Ok(Response::new(wire::UpdateCertificateResponse { certificate: Some(self.shown(&changed)) }))
+    }
+
+    async fn delete_certificate(
+        &self,
+        request: Request<wire::DeleteCertificateRequest>,
+    ) -> Result<Response<wire::DeleteCertificateResponse>, Status> {
+        let (ctx, mut message) = parts(request)?;
+        ctx.aims_at(&message.name, message.validate_only);
+        let id = std::mem::take(&mut message.request_id);
+        let options = at_once(options(0, message.validate_only, &id, &message)?);
+        let input =
+            Delete { name: message.name, etag: message.etag, allow_missing: message.allow_missing, options };
+        let revision = self.app.delete::<CertificateDraft>(&ctx, input).await.map_err(status)?.0;
+        Ok(Response::new(wire::DeleteCertificateResponse { revision }))
+    }
+
+    async fn list_certificate_revisions(
+        &self,
+        request: Request<wire::ListCertificateRevisionsRequest>,
+    ) -> Result<Response<wire::ListCertificateRevisionsResponse>, Status> {
+        let (ctx, m) = parts(request)?;
+        let input = ListRevisions { name: m.name, page_size: m.page_size, page_token: m.page_token };
+        let (page, next_page_token) =
+            self.app.list_revisions::<CertificateDraft>(&ctx, input).await.map_err(status)?;
+        let revisions = page.iter().map(CertificateDraft::to_revision).collect();
+        Ok(Response::new(wire::ListCertificateRevisionsResponse { revisions, next_page_token }))
+    }
+
+    async fn diff_certificate_revisions(
+        &self,
+        request: Request<wire::DiffCertificateRevisionsRequest>,
+    ) -> Result<Response<wire::DiffCertificateRevisionsResponse>, Status> {
+        let (ctx, m) = parts(request)?;
+        let input = Diff { name: m.name, from: m.from, to: m.to };
+        let found = self.app.diff::<CertificateDraft>(&ctx, input).await.map_err(status)?;
+        Ok(Response::new(wire::DiffCertificateRevisionsResponse {
             from: found.from.0,
             to: found.to.0,
             differences: found.differences.into_iter().map(difference).collect(),

@@ -32,6 +32,8 @@ pub(super) fn status(error: Error) -> Status {
         Error::PoolInUse { name, users } => {
             WireError::new(reason, message).with("name", name).with("routes", users.join(","))
         }
+        Error::CertificateKeyMissing => WireError::new(reason, message),
+        Error::NotSealed => WireError::internal(&error),
         Error::RequestIdReused { request_id } => {
             WireError::new(reason, message).with("request_id", request_id)
         }

@@ -1,5 +1,6 @@
-//! Routes and pools in the store. The rows are private; past here only domain types exist.
+//! Routes, pools and certificates in the store. The rows are private; past here only domain types exist.
 
+mod keys;
 pub(crate) mod proxies;
 pub(crate) mod questions;
 pub(crate) mod rollouts;
@@ -10,6 +11,7 @@ use hotswap_core::{PageSize, ResourceName as _, Revision, Timestamp};
 use hotswap_store::{Changes, StoreError, Tx, Value};
 
 use crate::domain::{AnyResource, Content, Resource, RevisionRecord};
+pub(crate) use keys::{SealedKey, put_key, sealed_key, sealed_keys};
 pub(crate) use sql::Order;
 
 /// The scope that counts the gateway configuration's revisions.
@@ -92,6 +94,9 @@ pub(crate) async fn delete<C: Content>(
     actor: &str,
 ) -> Result<(), StoreError> {
     tx.execute(sql::DELETE, &[r.full_name().into()]).await?;
+    if C::SECRET.is_some() {
+        tx.execute(sql::DELETE_KEY, &[r.full_name().into()]).await?;
+    }
     note(tx, &Resource { revision, ..r.clone() }, (at, actor), None, Standing::Live(revision)).await?;
     tx.log_change(SCOPE, revision, r.full_name()).await
 }
@@ -219,7 +224,7 @@ pub(crate) async fn written(
     row.map(written).transpose()
 }
 
-/// Every route and pool, and the revision they are at.
+/// Every resource, and the revision they are at.
 pub(crate) async fn everything(tx: &mut Tx) -> Result<(Revision, Vec<AnyResource>), StoreError> {
     let revision = tx.revision(SCOPE).await?;
     let rows = tx.fetch_all(sql::EVERYTHING, &[]).await?;

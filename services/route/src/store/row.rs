@@ -108,9 +108,13 @@ pub(super) fn any(row: &Row) -> Result<AnyResource, StoreError> {
             AnyContent::Pool(Box::new(content(RESOURCES, "spec", &spec, &name)?)),
             candidate(row, &name)?.map(|c| c.map(|pool| AnyContent::Pool(Box::new(pool)))),
         ),
+        "certificates" => {
+            (AnyContent::Certificate(Box::new(content(RESOURCES, "spec", &spec, &name)?)), None)
+        }
         _ => return Err(StoreError::inconsistent(RESOURCES, "collection", name)),
     };
-    Ok(AnyResource { version, content, candidate, name })
+    let uid = row.text("uid")?;
+    Ok(AnyResource { version, content, candidate, uid, name })
 }
 
 fn uid(table: &'static str, row: &Row, name: &str) -> Result<Uuid, StoreError> {

@@ -34,6 +34,13 @@ pub(crate) const PUT: &str = "INSERT INTO gateway_resources \
      candidate_pool = excluded.candidate_pool, mirror_pool = excluded.mirror_pool, \
      candidate_mirror_pool = excluded.candidate_mirror_pool";
 pub(crate) const DELETE: &str = "DELETE FROM gateway_resources WHERE name = $1";
+pub(crate) const PUT_KEY: &str = "INSERT INTO gateway_certificate_keys (name, revision, sealed) \
+     VALUES ($1, $2, $3) \
+     ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, sealed = excluded.sealed";
+pub(crate) const KEY: &str = "SELECT name, revision, sealed FROM gateway_certificate_keys WHERE name = $1";
+pub(crate) const KEYS: &str = "SELECT k.name, k.revision, k.sealed, r.uid FROM gateway_certificate_keys k \
+     JOIN gateway_resources r ON r.name = k.name ORDER BY k.name";
+pub(crate) const DELETE_KEY: &str = "DELETE FROM gateway_certificate_keys WHERE name = $1";
 pub(crate) const PUT_REVISION: &str = "INSERT INTO gateway_revisions \
      (name, revision, uid, created_at, written_at, actor, spec, landed, base) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";

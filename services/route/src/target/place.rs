@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hotswap_audit::Caller;
-use hotswap_core::{ResourceName as _, Revision};
+use hotswap_core::{ResourceName as _, Revision, Timestamp};
 use hotswap_rollout::{Act, Check, CohortKey, Exposure, Rollout, StickyKey, TargetContext};
 use hotswap_store::{StoreError, Tx};
 use hotswap_telemetry::trace;
@@ -404,7 +404,8 @@ fn fresh<C: Content>(rollout: &Rollout, content: C) -> Candidate<C> {
 
 /// The content must be such as may be live now.
 async fn fit<C: Content>(tx: &mut Tx, content: &C) -> Result<(), No> {
-    check(tx, content).await.map_err(unfit)
+    // Only routes and pools have rollouts, and to them the time is all the same.
+    check(tx, content, None, Timestamp::default()).await.map_err(unfit)
 }
 
 fn unfit(error: Error) -> No {

@@ -26,13 +26,18 @@ use tonic::transport::Channel;
 /// The store that belongs to a folder: a file in it, or, where the run says `HOTSWAP_TEST_STORE=postgres`, a
 /// database that lasts as long as the process.
 pub(crate) fn database(dir: &Path) -> Database {
-    static OF_FOLDERS: Mutex<BTreeMap<PathBuf, TestDatabase>> = Mutex::new(BTreeMap::new());
     if std::env::var("HOTSWAP_TEST_STORE").as_deref() != Ok("postgres") {
         return Database::Sqlite(dir.join("hotswap.db"));
     }
+    postgres(&url(dir))
+}
+
+/// Where the database is that belongs to a folder.
+pub(crate) fn url(dir: &Path) -> String {
+    static OF_FOLDERS: Mutex<BTreeMap<PathBuf, TestDatabase>> = Mutex::new(BTreeMap::new());
     let mut of_folders = OF_FOLDERS.lock().expect("not poisoned");
     let create = || TestDatabase::sorting_as("en-US").expect("PostgreSQL");
-    postgres(&of_folders.entry(dir.to_owned()).or_insert_with(create).url())
+    of_folders.entry(dir.to_owned()).or_insert_with(create).url()
 }
 
 pub(crate) fn postgres(url: &str) -> Database {

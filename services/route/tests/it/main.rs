@@ -7,6 +7,7 @@
 
 mod audit;
 mod cache;
+mod certificates;
 mod explain;
 mod fleet;
 mod harness;

@@ -12,7 +12,7 @@ pub struct ResumeToken {
 /// A piece of the gateway configuration, as large as what a user writes.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Resource {
-    /// "routes/{route}" or "pools/{pool}".
+    /// "routes/{route}", "pools/{pool}" or "certificates/{certificate}".
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// The revision that last changed it.
@@ -22,7 +22,7 @@ pub struct Resource {
     #[prost(message, optional, tag = "5")]
     pub candidate: ::core::option::Option<Candidate>,
     /// Its content.
-    #[prost(oneof = "resource::Spec", tags = "3, 4")]
+    #[prost(oneof = "resource::Spec", tags = "3, 4, 6")]
     pub spec: ::core::option::Option<resource::Spec>,
 }
 /// Nested message and enum types in `Resource`.
@@ -36,6 +36,11 @@ pub mod resource {
         /// A pool.
         #[prost(message, tag = "4")]
         Pool(super::super::super::route::v1::Pool),
+        /// A certificate; here it has its private key, or none where the control plane can't open it. Only a proxy whose
+        /// Hello has the feature "certificates" gets it, through TLS or on the same machine; the digests that others get are
+        /// without it.
+        #[prost(message, tag = "6")]
+        Certificate(super::super::super::route::v1::Certificate),
     }
 }
 /// The other revision of a resource under a rollout. A request that is drawn for it meets the configuration as if this
@@ -420,7 +425,8 @@ pub struct Hello {
     #[prost(btree_map = "string, string", tag = "3")]
     pub labels:
         ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
-    /// Optional abilities of this build. "explain": it answers Explain.
+    /// Optional abilities of this build. "explain": it answers Explain. "certificates": it takes certificates and their
+    /// keys, and shows them to clients.
     #[prost(string, repeated, tag = "4")]
     pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The build, as "0.1.0".

@@ -18,6 +18,82 @@ pub struct ProxyRefusal {
     #[prost(string, tag = "5")]
     pub message: ::prost::alloc::string::String,
 }
+/// A certificate that gateways show to clients who connect with TLS, and its private key. Which one a client gets goes by
+/// the name that it asks for: certificates in files of the gateway come before these, and a name of its own before a
+/// wildcard.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Certificate {
+    /// "certificates/{certificate}"; {certificate} is 1 to 63 characters: a lower-case letter, then lower-case letters,
+    /// digits and hyphens, not ending in a hyphen.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// For people. At most 200 characters.
+    #[prost(string, tag = "2")]
+    pub display_name: ::prost::alloc::string::String,
+    /// For finding and grouping. At most 64 entries; keys as {certificate}, values at most 200 characters.
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub labels:
+        ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    /// The certificate and behind it those that lead to its issuer, in PEM form; at most 16 of them and 65,536 bytes. The
+    /// first must bear a DNS name, and its time must not be over.
+    #[prost(string, tag = "4")]
+    pub chain_pem: ::prost::alloc::string::String,
+    /// The private key of the first certificate, in PEM form (PKCS #8, PKCS #1 or SEC 1), at most 16,384 bytes. No answer
+    /// has it. Absent in an update: it stays, and must be the key of the new chain.
+    #[prost(string, tag = "5")]
+    pub private_key_pem: ::prost::alloc::string::String,
+    /// Changes with every write. Sent back on update or delete it guards against a lost update: a stale one
+    /// is ABORTED.
+    #[prost(string, tag = "6")]
+    pub etag: ::prost::alloc::string::String,
+    /// The revision of the gateway configuration that wrote this content.
+    #[prost(int64, tag = "7")]
+    pub revision: i64,
+    /// Stable for the life of the resource; a certificate deleted and made again has another (a UUIDv7).
+    #[prost(string, tag = "8")]
+    pub uid: ::prost::alloc::string::String,
+    /// When it was created.
+    #[prost(message, optional, tag = "9")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it was last changed.
+    #[prost(message, optional, tag = "10")]
+    pub update_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Proxies that refuse its newest revision, and why; at most 10. `FleetService` has all.
+    #[prost(message, repeated, tag = "11")]
+    pub refusals: ::prost::alloc::vec::Vec<ProxyRefusal>,
+    /// The DNS names that the first certificate bears.
+    #[prost(string, repeated, tag = "12")]
+    pub dns_names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// When its time begins.
+    #[prost(message, optional, tag = "13")]
+    pub not_before: ::core::option::Option<::prost_types::Timestamp>,
+    /// When its time is over.
+    #[prost(message, optional, tag = "14")]
+    pub not_after: ::core::option::Option<::prost_types::Timestamp>,
+    /// Its serial number, in hex.
+    #[prost(string, tag = "15")]
+    pub serial: ::prost::alloc::string::String,
+    /// The SHA-256 of it, in hex.
+    #[prost(string, tag = "16")]
+    pub fingerprint: ::prost::alloc::string::String,
+}
+/// What is known of one revision of a certificate. Keys are not part of revisions: only the newest is kept.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CertificateRevision {
+    /// The revision.
+    #[prost(int64, tag = "1")]
+    pub revision: i64,
+    /// The certificate as that revision left it. Absent: the revision deleted it.
+    #[prost(message, optional, tag = "2")]
+    pub certificate: ::core::option::Option<Certificate>,
+    /// When it was written.
+    #[prost(message, optional, tag = "3")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Who wrote it: the subject of the token.
+    #[prost(string, tag = "4")]
+    pub actor: ::prost::alloc::string::String,
+}
 /// A set of interchangeable backends and the way to choose among them. Routes share pools by name.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Pool {
@@ -1684,6 +1760,175 @@ pub struct DiffPoolRevisionsResponse {
     #[prost(message, repeated, tag = "3")]
     pub differences: ::prost::alloc::vec::Vec<FieldDifference>,
 }
+/// Creates a certificate. FAILED_PRECONDITION where the control plane has no key to seal private keys with
+/// (--certificate-key-file).
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateCertificateRequest {
+    /// The id to give it: the {certificate} of "certificates/{certificate}".
+    #[prost(string, tag = "1")]
+    pub certificate_id: ::prost::alloc::string::String,
+    /// The certificate; its name and output-only fields are ignored.
+    #[prost(message, optional, tag = "2")]
+    pub certificate: ::core::option::Option<Certificate>,
+    /// true: everything is checked, nothing is written; the answer shows what would be.
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+    /// A UUID that makes a repeated call safe: for 24 hours the same id with the same content gets the first
+    /// call's answer; with other content it is refused (ALREADY_EXISTS).
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The created certificate.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateCertificateResponse {
+    /// The certificate as written.
+    #[prost(message, optional, tag = "1")]
+    pub certificate: ::core::option::Option<Certificate>,
+}
+/// Reads one certificate.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCertificateRequest {
+    /// "certificates/{certificate}".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// One certificate.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetCertificateResponse {
+    /// The certificate.
+    #[prost(message, optional, tag = "1")]
+    pub certificate: ::core::option::Option<Certificate>,
+}
+/// Lists certificates.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListCertificatesRequest {
+    /// At most so many a page: 1 to 1,000; more counts as 1,000. 0 takes the default, 50.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    /// next_page_token of the page before, with the same filter and order_by.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+    /// Conditions joined by AND, in AIP-160 syntax: `name`, `display_name`, `labels.KEY`, `dns_names` with
+    /// `=`, `!=` or `:` (contains, or has). Example: `labels.team = "web" AND dns_names : "shop.example"`.
+    #[prost(string, tag = "3")]
+    pub filter: ::prost::alloc::string::String,
+    /// One of `name`, `create_time`, `update_time`, `revision`, with ` desc` behind it for falling order.
+    /// Default: `name`.
+    #[prost(string, tag = "4")]
+    pub order_by: ::prost::alloc::string::String,
+}
+/// A page of certificates.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListCertificatesResponse {
+    /// The certificates.
+    #[prost(message, repeated, tag = "1")]
+    pub certificates: ::prost::alloc::vec::Vec<Certificate>,
+    /// Gets the next page. Empty: this was the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Changes a certificate. It is live at once: no rollout, policy or freeze holds a renewal up.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateCertificateRequest {
+    /// The certificate, by its name. With an etag it must be the current one.
+    #[prost(message, optional, tag = "1")]
+    pub certificate: ::core::option::Option<Certificate>,
+    /// The fields to change. Absent: those that are set in the certificate. "\*": all, and what is not set is cleared. The
+    /// private key stays where none is sent, if it is that of the chain.
+    #[prost(message, optional, tag = "2")]
+    pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
+    /// true: everything is checked, nothing is written; the answer shows what would be.
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+    /// As in CreateCertificateRequest.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+    /// true: where it does not exist it is created.
+    #[prost(bool, tag = "5")]
+    pub allow_missing: bool,
+}
+/// The changed certificate.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateCertificateResponse {
+    /// The certificate as written.
+    #[prost(message, optional, tag = "1")]
+    pub certificate: ::core::option::Option<Certificate>,
+}
+/// Deletes a certificate, and its key. Connections that are open go on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteCertificateRequest {
+    /// "certificates/{certificate}".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The etag it must have. Empty: any.
+    #[prost(string, tag = "2")]
+    pub etag: ::prost::alloc::string::String,
+    /// true: everything is checked, nothing is deleted.
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+    /// As in CreateCertificateRequest.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+    /// true: it is no error if it does not exist.
+    #[prost(bool, tag = "5")]
+    pub allow_missing: bool,
+}
+/// What the deletion left.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteCertificateResponse {
+    /// The revision of the gateway configuration without the certificate.
+    #[prost(int64, tag = "1")]
+    pub revision: i64,
+}
+/// Lists what a certificate has been, newest first, also after its deletion.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListCertificateRevisionsRequest {
+    /// "certificates/{certificate}".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// As in ListCertificatesRequest.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    /// As in ListCertificatesRequest.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of revisions.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListCertificateRevisionsResponse {
+    /// The revisions.
+    #[prost(message, repeated, tag = "1")]
+    pub revisions: ::prost::alloc::vec::Vec<CertificateRevision>,
+    /// Gets the next page. Empty: this was the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Compares two revisions of a certificate.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DiffCertificateRevisionsRequest {
+    /// "certificates/{certificate}".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The earlier revision: what the certificate was at that revision of the configuration. 0: the one before `to`.
+    #[prost(int64, tag = "2")]
+    pub from: i64,
+    /// The later revision. 0: the newest.
+    #[prost(int64, tag = "3")]
+    pub to: i64,
+}
+/// The differences, in the order of their paths. Output-only fields are left out.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DiffCertificateRevisionsResponse {
+    /// The earlier revision.
+    #[prost(int64, tag = "1")]
+    pub from: i64,
+    /// The later revision.
+    #[prost(int64, tag = "2")]
+    pub to: i64,
+    /// Every field that differs.
+    #[prost(message, repeated, tag = "3")]
+    pub differences: ::prost::alloc::vec::Vec<FieldDifference>,
+}
 /// Describes a request.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExplainRequestRequest {
@@ -1911,7 +2156,7 @@ pub mod route_service_client {
     #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
-    /// The gateway's routes and pools: what they are, what they were, and what a request would meet.
+    /// The gateway's routes, pools and certificates: what they are, what they were, and what a request would meet.
     ///
     /// Every write is checked whole before anything of it is written; an INVALID_ARGUMENT names all offending
     /// fields at once. Every error carries a google.rpc.ErrorInfo with domain "hotswap" and a stable reason.
@@ -2209,6 +2454,126 @@ pub mod route_service_client {
                 .insert(GrpcMethod::new("hotswap.route.v1.RouteService", "DiffPoolRevisions"));
             self.inner.unary(req, path, codec).await
         }
+        /// Creates a certificate and returns it, without its key. ALREADY_EXISTS where the name is taken.
+        pub async fn create_certificate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateCertificateRequest>,
+        ) -> std::result::Result<tonic::Response<super::CreateCertificateResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/hotswap.route.v1.RouteService/CreateCertificate");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("hotswap.route.v1.RouteService", "CreateCertificate"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads one.
+        pub async fn get_certificate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetCertificateRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetCertificateResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/hotswap.route.v1.RouteService/GetCertificate");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("hotswap.route.v1.RouteService", "GetCertificate"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists by filter, in an order, page by page.
+        pub async fn list_certificates(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListCertificatesRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListCertificatesResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/hotswap.route.v1.RouteService/ListCertificates");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("hotswap.route.v1.RouteService", "ListCertificates"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes the fields of the mask. ABORTED where the etag is stale.
+        pub async fn update_certificate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateCertificateRequest>,
+        ) -> std::result::Result<tonic::Response<super::UpdateCertificateResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/hotswap.route.v1.RouteService/UpdateCertificate");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("hotswap.route.v1.RouteService", "UpdateCertificate"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes one.
+        pub async fn delete_certificate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteCertificateRequest>,
+        ) -> std::result::Result<tonic::Response<super::DeleteCertificateResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/hotswap.route.v1.RouteService/DeleteCertificate");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("hotswap.route.v1.RouteService", "DeleteCertificate"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists its revisions.
+        pub async fn list_certificate_revisions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListCertificateRevisionsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListCertificateRevisionsResponse>, tonic::Status>
+        {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/hotswap.route.v1.RouteService/ListCertificateRevisions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("hotswap.route.v1.RouteService", "ListCertificateRevisions"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Compares two of its revisions.
+        pub async fn diff_certificate_revisions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DiffCertificateRevisionsRequest>,
+        ) -> std::result::Result<tonic::Response<super::DiffCertificateRevisionsResponse>, tonic::Status>
+        {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/hotswap.route.v1.RouteService/DiffCertificateRevisions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("hotswap.route.v1.RouteService", "DiffCertificateRevisions"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Tells which route and backend a request would take, and why the others not.
         pub async fn explain_request(
             &mut self,
@@ -2320,6 +2685,41 @@ pub mod route_service_server {
             &self,
             request: tonic::Request<super::DiffPoolRevisionsRequest>,
         ) -> std::result::Result<tonic::Response<super::DiffPoolRevisionsResponse>, tonic::Status>;
+        /// Creates a certificate and returns it, without its key. ALREADY_EXISTS where the name is taken.
+        async fn create_certificate(
+            &self,
+            request: tonic::Request<super::CreateCertificateRequest>,
+        ) -> std::result::Result<tonic::Response<super::CreateCertificateResponse>, tonic::Status>;
+        /// Reads one.
+        async fn get_certificate(
+            &self,
+            request: tonic::Request<super::GetCertificateRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetCertificateResponse>, tonic::Status>;
+        /// Lists by filter, in an order, page by page.
+        async fn list_certificates(
+            &self,
+            request: tonic::Request<super::ListCertificatesRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListCertificatesResponse>, tonic::Status>;
+        /// Changes the fields of the mask. ABORTED where the etag is stale.
+        async fn update_certificate(
+            &self,
+            request: tonic::Request<super::UpdateCertificateRequest>,
+        ) -> std::result::Result<tonic::Response<super::UpdateCertificateResponse>, tonic::Status>;
+        /// Deletes one.
+        async fn delete_certificate(
+            &self,
+            request: tonic::Request<super::DeleteCertificateRequest>,
+        ) -> std::result::Result<tonic::Response<super::DeleteCertificateResponse>, tonic::Status>;
+        /// Lists its revisions.
+        async fn list_certificate_revisions(
+            &self,
+            request: tonic::Request<super::ListCertificateRevisionsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListCertificateRevisionsResponse>, tonic::Status>;
+        /// Compares two of its revisions.
+        async fn diff_certificate_revisions(
+            &self,
+            request: tonic::Request<super::DiffCertificateRevisionsRequest>,
+        ) -> std::result::Result<tonic::Response<super::DiffCertificateRevisionsResponse>, tonic::Status>;
         /// Tells which route and backend a request would take, and why the others not.
         async fn explain_request(
             &self,
@@ -2332,7 +2732,7 @@ pub mod route_service_server {
             request: tonic::Request<super::SetBackendStateRequest>,
         ) -> std::result::Result<tonic::Response<super::SetBackendStateResponse>, tonic::Status>;
     }
-    /// The gateway's routes and pools: what they are, what they were, and what a request would meet.
+    /// The gateway's routes, pools and certificates: what they are, what they were, and what a request would meet.
     ///
     /// Every write is checked whole before anything of it is written; an INVALID_ARGUMENT names all offending
     /// fields at once. Every error carries a google.rpc.ErrorInfo with domain "hotswap" and a stable reason.
@@ -2916,6 +3316,284 @@ pub mod route_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DiffPoolRevisionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/hotswap.route.v1.RouteService/CreateCertificate" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateCertificateSvc<T: RouteService>(pub Arc<T>);
+                    impl<T: RouteService> tonic::server::UnaryService<super::CreateCertificateRequest>
+                        for CreateCertificateSvc<T>
+                    {
+                        type Response = super::CreateCertificateResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateCertificateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as RouteService>::create_certificate(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/hotswap.route.v1.RouteService/GetCertificate" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCertificateSvc<T: RouteService>(pub Arc<T>);
+                    impl<T: RouteService> tonic::server::UnaryService<super::GetCertificateRequest> for GetCertificateSvc<T> {
+                        type Response = super::GetCertificateResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetCertificateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as RouteService>::get_certificate(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/hotswap.route.v1.RouteService/ListCertificates" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListCertificatesSvc<T: RouteService>(pub Arc<T>);
+                    impl<T: RouteService> tonic::server::UnaryService<super::ListCertificatesRequest> for ListCertificatesSvc<T> {
+                        type Response = super::ListCertificatesResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListCertificatesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as RouteService>::list_certificates(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListCertificatesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/hotswap.route.v1.RouteService/UpdateCertificate" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateCertificateSvc<T: RouteService>(pub Arc<T>);
+                    impl<T: RouteService> tonic::server::UnaryService<super::UpdateCertificateRequest>
+                        for UpdateCertificateSvc<T>
+                    {
+                        type Response = super::UpdateCertificateResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateCertificateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as RouteService>::update_certificate(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/hotswap.route.v1.RouteService/DeleteCertificate" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteCertificateSvc<T: RouteService>(pub Arc<T>);
+                    impl<T: RouteService> tonic::server::UnaryService<super::DeleteCertificateRequest>
+                        for DeleteCertificateSvc<T>
+                    {
+                        type Response = super::DeleteCertificateResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteCertificateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as RouteService>::delete_certificate(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/hotswap.route.v1.RouteService/ListCertificateRevisions" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListCertificateRevisionsSvc<T: RouteService>(pub Arc<T>);
+                    impl<T: RouteService> tonic::server::UnaryService<super::ListCertificateRevisionsRequest>
+                        for ListCertificateRevisionsSvc<T>
+                    {
+                        type Response = super::ListCertificateRevisionsResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListCertificateRevisionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RouteService>::list_certificate_revisions(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListCertificateRevisionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/hotswap.route.v1.RouteService/DiffCertificateRevisions" => {
+                    #[allow(non_camel_case_types)]
+                    struct DiffCertificateRevisionsSvc<T: RouteService>(pub Arc<T>);
+                    impl<T: RouteService> tonic::server::UnaryService<super::DiffCertificateRevisionsRequest>
+                        for DiffCertificateRevisionsSvc<T>
+                    {
+                        type Response = super::DiffCertificateRevisionsResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DiffCertificateRevisionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RouteService>::diff_certificate_revisions(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DiffCertificateRevisionsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

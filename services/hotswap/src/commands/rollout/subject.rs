@@ -1,6 +1,6 @@
 //! What is rolled out.
 
-use hotswap_api::route::v1::{Pool, Route};
+use hotswap_api::route::v1::{Certificate, Pool, Route};
 
 use super::super::past;
 use super::super::target::Target;
@@ -15,6 +15,9 @@ pub(super) fn full_name(given: &str) -> Result<String, Failure> {
 
 fn parse(given: &str) -> Result<(ResourceKind, String), Failure> {
     match Target::parse_named(&[given.to_owned()])?.pop() {
+        Some((ResourceKind::Certificate, name)) => {
+            Err(Failure::usage(format!("{name}: a certificate is live at once; there are no rollouts of it")))
+        }
         Some(found) => Ok(found),
         None => Err(Failure::usage(format!("\"{given}\": give it as routes/NAME or pools/NAME"))),
     }
@@ -25,6 +28,7 @@ pub(super) async fn newest_draft(api: &Api, subject: &str) -> Result<i64, Failur
     match parse(subject)? {
         (ResourceKind::Route, name) => newest::<Route>(api, &name).await,
         (ResourceKind::Pool, name) => newest::<Pool>(api, &name).await,
+        (ResourceKind::Certificate, name) => newest::<Certificate>(api, &name).await,
     }
 }
 

@@ -6,7 +6,7 @@ mod look;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use hotswap_api::route::v1::{Pool, Route};
+use hotswap_api::route::v1::{Certificate, Pool, Route};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::look::Looker;
@@ -26,7 +26,7 @@ pub(super) async fn run(args: &Watch) -> Result<(), Failure> {
         Words::Some(names) => {
             let kind = names[0].0;
             if names.iter().any(|(k, _)| *k != kind) {
-                return Err(Failure::usage("routes and pools are watched one kind at a time"));
+                return Err(Failure::usage("routes, pools and certificates are watched one kind at a time"));
             }
             (kind, Some(names.into_iter().map(|(_, name)| name).collect()))
         }
@@ -41,6 +41,7 @@ pub(super) async fn run(args: &Watch) -> Result<(), Failure> {
         match kind {
             ResourceKind::Route => watcher.follow::<Route>(names).await,
             ResourceKind::Pool => watcher.follow::<Pool>(names).await,
+            ResourceKind::Certificate => watcher.follow::<Certificate>(names).await,
         }
     };
     tokio::select! {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hotswap_api::gateway::v1 as wire;
 use hotswap_api::gateway::v1::watch_config_response::Message as ToProxy;
 use hotswap_api::gateway::v1::{Resource, ResumeToken};
-use hotswap_core::{Revision, SetDigest, StoreId};
+use hotswap_core::{CertificateName, ResourceName as _, Revision, SetDigest, StoreId};
 use hotswap_runtime::{Supervisor, TaskKind};
 use prost::bytes::Bytes;
 use tokio::sync::watch;
@@ -38,7 +38,7 @@ struct View {
     /// Rises where the history that led here no longer counts.
     epoch: u64,
     resources: BTreeMap<String, Arc<Resource>>,
-    digest: SetDigest,
+    digests: Digests,
     /// The revision from which on the log is whole.
     floor: Revision,
     log: VecDeque<(i64, String)>,
@@ -53,27 +53,82 @@ pub(super) struct Step {
     pub(super) to: ResumeToken,
     pub(super) upserts: Vec<Arc<Resource>>,
     pub(super) removes: Vec<String>,
-    pub(super) digest: SetDigest,
+    digests: Digests,
     /// Recorded traces of the writes that led here, newest first.
     pub(super) traces: Vec<String>,
-    /// The delta that says it, once a stream has asked: with the candidates of rollouts, and without.
-    encoded: [OnceLock<Bytes>; 2],
+    /// The delta that says it, once a stream has asked, for each taste.
+    encoded: [OnceLock<Bytes>; 4],
+}
+
+/// What a proxy takes of what there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taste {
+    /// It knows the candidates of rollouts.
+    pub(super) candidates: bool,
+    /// It takes certificates with their keys, and the way to it is such that they may go there.
+    pub(super) certificates: bool,
+}
+
+impl Taste {
+    fn index(self) -> usize {
+        usize::from(self.candidates) + 2 * usize::from(self.certificates)
+    }
+
+    /// Whether it takes what has this name.
+    fn takes(self, name: &str) -> bool {
+        self.certificates || !is_certificate(name)
+    }
+}
+
+/// The digests of all that there is, and of what goes to those who take no certificates.
+#[derive(Clone, Copy, Debug, Default)]
+struct Digests {
+    whole: SetDigest,
+    plain: SetDigest,
+}
+
+impl Digests {
+    fn of(&self, taste: Taste) -> SetDigest {
+        if taste.certificates { self.whole } else { self.plain }
+    }
+
+    /// The same change in each digest that has the name.
+    fn change(&mut self, name: &str, change: impl Fn(&mut SetDigest)) {
+        change(&mut self.whole);
+        if !is_certificate(name) {
+            change(&mut self.plain);
+        }
+    }
+}
+
+fn is_certificate(name: &str) -> bool {
+    CertificateName::parse(name).is_ok()
 }
 
 impl Step {
     /// The step as a delta from `from`, which is where it begins: encoded once, for every stream that stands there.
-    pub(super) fn delta(&self, from: Revision, candidates: bool) -> Bytes {
+    pub(super) fn delta(&self, from: Revision, taste: Taste) -> Bytes {
         let delta = || wire::Delta {
             from: from.0,
             to: Some(self.to.clone()),
-            upserts: self.upserts.iter().map(|r| for_proxy(r, candidates)).collect(),
-            removes: self.removes.clone(),
-            digest: self.digest.to_bytes().to_vec().into(),
+            upserts: self.for_proxy(taste).map(|r| for_proxy(r, taste)).collect(),
+            removes: self.removes.iter().filter(|name| taste.takes(name)).cloned().collect(),
+            digest: self.digest(taste).to_bytes().to_vec().into(),
             // Each of them was deleted by a call that named it: only such deletions are in the change log.
             allow_mass_delete: true,
             trace_contexts: self.traces.clone(),
         };
-        self.encoded[usize::from(candidates)].get_or_init(|| codec::encoded(ToProxy::Delta(delta()))).clone()
+        self.encoded[taste.index()].get_or_init(|| codec::encoded(ToProxy::Delta(delta()))).clone()
+    }
+
+    /// The digest of what a proxy has at its end.
+    pub(super) fn digest(&self, taste: Taste) -> SetDigest {
+        self.digests.of(taste)
+    }
+
+    /// The resources of it that go to a proxy.
+    pub(super) fn for_proxy(&self, taste: Taste) -> impl Iterator<Item = &Arc<Resource>> {
+        self.upserts.iter().filter(move |r| taste.takes(&r.name))
     }
 
     /// Whether it is about this resource. Both lists are in the order of names.
@@ -85,9 +140,9 @@ impl Step {
 
 /// A resource as a proxy gets it: one that does not know candidates gets none. Its version, and so the digest, is the
 /// same.
-pub(super) fn for_proxy(resource: &Resource, candidates: bool) -> Resource {
+pub(super) fn for_proxy(resource: &Resource, taste: Taste) -> Resource {
     match resource {
-        Resource { candidate: Some(_), name, version, spec, .. } if !candidates => {
+        Resource { candidate: Some(_), name, version, spec, .. } if !taste.candidates => {
             Resource { name: name.clone(), version: *version, spec: spec.clone(), candidate: None }
         }
         other => other.clone(),
@@ -170,10 +225,10 @@ impl Feed {
         (view.head, view.stamp)
     }
 
-    /// The head and its digest.
-    pub(super) fn place(&self) -> (ResumeToken, SetDigest) {
+    /// The head, and the digest of what a proxy has there.
+    pub(super) fn place(&self, taste: Taste) -> (ResumeToken, SetDigest) {
         let view = self.lock();
-        (self.token(view.head), view.digest)
+        (self.token(view.head), view.digests.of(taste))
     }
 
     /// Everything, at the head.
@@ -183,7 +238,7 @@ impl Feed {
             to: self.token(view.head),
             upserts: view.resources.values().cloned().collect(),
             removes: Vec::new(),
-            digest: view.digest,
+            digests: view.digests,
             traces: Vec::new(),
             encoded: Default::default(),
         }
@@ -216,8 +271,8 @@ impl Feed {
         }
         let led_here = view.traces.iter().rev().take_while(|(revision, _)| *revision > from.0);
         let traces = led_here.map(|(_, trace)| trace.clone()).collect();
-        let (to, digest) = (self.token(view.head), view.digest);
-        let step = Arc::new(Step { to, upserts, removes, digest, traces, encoded: Default::default() });
+        let (to, digests) = (self.token(view.head), view.digests);
+        let step = Arc::new(Step { to, upserts, removes, digests, traces, encoded: Default::default() });
         view.steps.truncate(KEPT_STEPS - 1);
         view.steps.push_front((from, Arc::clone(&step)));
         Some(step)
@@ -282,7 +337,7 @@ impl View {
             stamp: start.stamp,
             epoch: 0,
             resources: BTreeMap::new(),
-            digest: SetDigest::default(),
+            digests: Digests::default(),
             floor: start.floor,
             log: VecDeque::new(),
             traces: VecDeque::new(),
@@ -313,13 +368,13 @@ impl View {
 
     fn put(&mut self, resource: Resource) {
         self.take(&resource.name);
-        self.digest.insert(&resource.name, resource.version);
+        self.digests.change(&resource.name, |digest| digest.insert(&resource.name, resource.version));
         self.resources.insert(resource.name.clone(), Arc::new(resource));
     }
 
     fn take(&mut self, name: &str) {
         if let Some(old) = self.resources.remove(name) {
-            self.digest.remove(&old.name, old.version);
+            self.digests.change(name, |digest| digest.remove(&old.name, old.version));
         }
     }
 }

@@ -15,7 +15,10 @@ mod relay;
 mod server;
 mod session;
 
+use std::net::SocketAddr;
+
 use hotswap_api::gateway::v1 as wire;
+use hotswap_runtime::tls::is_loopback;
 use hotswap_runtime::{Supervisor, TaskKind};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -45,6 +48,8 @@ pub(crate) struct WatchRpc {
     pub(crate) metrics: RouteMetrics,
     /// Whether a snapshot may take most of what a proxy has.
     pub(crate) allow_mass_delete: bool,
+    /// Whether proxies come through TLS.
+    pub(crate) tls: bool,
 }
 
 impl WatchRpc {
@@ -54,7 +59,7 @@ impl WatchRpc {
         request: Request<Streaming<wire::WatchConfigRequest>>,
     ) -> Response<ReceiverStream<Result<Frame, Status>>> {
         let (to_proxy, out) = mpsc::channel(BUFFER);
-        let session = Session::new(self, to_proxy.clone());
+        let session = Session::new(self, to_proxy.clone(), is_private(self.tls, request.remote_addr()));
         let inbound = request.into_inner();
         self.supervisor.spawn("watch", TaskKind::Connection, async move {
             if let Err(status) = session.run(inbound).await {
@@ -63,5 +68,27 @@ impl WatchRpc {
             }
         });
         Response::new(ReceiverStream::new(out))
+    }
+}
+
+/// Whether nobody can listen in on the way to a caller: it is TLS, or does not leave this machine. A socket in a folder has
+/// no address.
+fn is_private(tls: bool, from: Option<SocketAddr>) -> bool {
+    tls || from.is_none_or(|from| is_loopback(from.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_leave_this_machine_through_tls_alone() {
+        let at = |text: &str| Some(text.parse().expect("an address"));
+        for here in [None, at("127.0.0.1:1"), at("[::1]:1"), at("[::ffff:127.0.0.1]:1")] {
+            assert!(is_private(false, here), "{here:?}");
+        }
+        for there in [at("10.0.0.7:1"), at("[2001:db8::1]:1")] {
+            assert!(is_private(true, there) && !is_private(false, there), "{there:?}");
+        }
     }
 }

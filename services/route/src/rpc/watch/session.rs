@@ -17,10 +17,10 @@ use tonic::{Status, Streaming};
 
 use super::arms;
 use super::codec::{Body, Frame};
-use super::feed::{Feed, Step, for_proxy};
+use super::feed::{Feed, Step, Taste, for_proxy};
 use super::questions::{Pending, Question, Questions};
 use crate::app::{Arms, Counter, Fleet, Introduction};
-use crate::domain::{Breaker, Condition, Conditions, Place, ROLLOUTS, Refusal};
+use crate::domain::{Breaker, CERTIFICATES, Condition, Conditions, Place, ROLLOUTS, Refusal};
 use crate::metrics::RouteMetrics;
 
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -61,19 +61,21 @@ pub(super) struct Session {
     /// The proxy refused, as a whole, what was sent last: it gets a snapshot with the next change.
     held: bool,
     asked: Pending,
+    /// Whether keys may pass on the way to the proxy: through TLS, or within this machine.
+    private: bool,
 }
 
 /// Who speaks, in the fleet.
 struct Speaker {
     proxy: String,
     instance: String,
-    /// Whether it knows candidates.
-    rollouts: bool,
+    taste: Taste,
     session: crate::app::Session,
 }
 
 impl Session {
-    pub(super) fn new(watch: &super::WatchRpc, out: Out) -> Self {
+    /// `private`: nobody can listen in on the way to the proxy.
+    pub(super) fn new(watch: &super::WatchRpc, out: Out, private: bool) -> Self {
         Self {
             feed: watch.feed.clone(),
             fleet: watch.fleet.clone(),
@@ -89,7 +91,22 @@ impl Session {
             open: None,
             held: false,
             asked: Pending::default(),
+            private,
         }
+    }
+
+    /// What the proxy takes of what there is.
+    fn taste(&self, hello: &wire::Hello) -> Taste {
+        let has = |feature: &str| hello.features.iter().any(|f| f == feature);
+        let wants = has(CERTIFICATES);
+        if wants && !self.private {
+            let proxy = &hello.proxy;
+            tracing::warn!(
+                proxy,
+                "certificates are not sent: others could read the keys on the way; use TLS"
+            );
+        }
+        Taste { candidates: has(ROLLOUTS), certificates: wants && self.private }
     }
 
     /// Runs until the proxy leaves or the process ends.
@@ -101,7 +118,7 @@ impl Session {
         let speaker = Speaker {
             proxy: hello.proxy.clone(),
             instance: hello.instance_id.clone(),
-            rollouts: hello.features.iter().any(|f| f == ROLLOUTS),
+            taste: self.taste(&hello),
             session: self.fleet.connect(introduction(&hello)),
         };
         tracing::info!(proxy = speaker.proxy, "proxy connected");
@@ -158,7 +175,7 @@ impl Session {
                         return Ok(());
                     }
                 }
-                _ = bookmarks.tick() => if self.open.is_none() { self.bookmark().await? },
+                _ = bookmarks.tick() => if self.open.is_none() { self.bookmark(speaker).await? },
             }
         }
     }
@@ -170,7 +187,7 @@ impl Session {
     /// Decides where the proxy can go on from.
     async fn begin(&mut self, speaker: &Speaker, hello: &wire::Hello) -> Result<(), Status> {
         let Some(have) = &hello.have else { return self.snapshot(speaker).await };
-        let (place, digest) = self.feed.place();
+        let (place, digest) = self.feed.place(speaker.taste);
         let why = if have.store_id != self.feed.store_id().to_string() {
             Some(Why::Foreign)
         } else if have.revision > place.revision || have.revision < 0 {
@@ -187,7 +204,7 @@ impl Session {
             None if have.revision == place.revision => {
                 self.sent = Revision(have.revision);
                 self.fleet.sent(&speaker.proxy, speaker.session, domain(&place));
-                self.bookmark().await
+                self.bookmark(speaker).await
             }
             None => {
                 self.sent = Revision(have.revision);
@@ -208,7 +225,7 @@ impl Session {
         let Some(step) = self.feed.since(self.sent) else {
             return self.reset(speaker, Why::Compacted).await;
         };
-        let nonce = self.send(Body::Shared(step.delta(self.sent, speaker.rollouts))).await?;
+        let nonce = self.send(Body::Shared(step.delta(self.sent, speaker.taste))).await?;
         self.metrics.deltas.inc();
         self.sent = Revision(step.to.revision);
         self.open = Some(nonce);
@@ -225,7 +242,8 @@ impl Session {
 
     async fn snapshot(&mut self, speaker: &Speaker) -> Result<(), Status> {
         let step = self.feed.snapshot();
-        let chunks: Vec<_> = step.upserts.chunks(CHUNK).collect();
+        let all: Vec<_> = step.for_proxy(speaker.taste).collect();
+        let chunks: Vec<_> = all.chunks(CHUNK).collect();
         let parts = chunks.len().max(1);
         let mut nonce = 0;
         for part in 0..parts {
@@ -233,9 +251,13 @@ impl Session {
             let resources = chunks.get(part).copied().unwrap_or_default();
             let chunk = wire::SnapshotChunk {
                 at: Some(step.to.clone()),
-                resources: resources.iter().map(|r| for_proxy(r, speaker.rollouts)).collect(),
+                resources: resources.iter().map(|r| for_proxy(r, speaker.taste)).collect(),
                 last,
-                digest: if last { step.digest.to_bytes().to_vec().into() } else { Default::default() },
+                digest: if last {
+                    step.digest(speaker.taste).to_bytes().to_vec().into()
+                } else {
+                    Default::default()
+                },
                 allow_mass_delete: last && self.allow_mass_delete,
             };
             nonce = self.send(ToProxy::Snapshot(chunk).into()).await?;
@@ -250,8 +272,8 @@ impl Session {
         self.fleet.sent(&speaker.proxy, speaker.session, domain(&step.to));
     }
 
-    async fn bookmark(&mut self) -> Result<(), Status> {
-        let (at, digest) = self.feed.place();
+    async fn bookmark(&mut self, speaker: &Speaker) -> Result<(), Status> {
+        let (at, digest) = self.feed.place(speaker.taste);
         // A place that was not sent yet is no bookmark; the change itself follows at once.
         if at.revision == self.sent.0 {
             let digest = digest.to_bytes().to_vec().into();
