@@ -107,9 +107,9 @@ impl Misfit {
 }
 
 impl Held {
-    /// Nothing yet; what is to be kept of it on disk has its private keys as `secrets` says.
-    pub fn new(secrets: Secrets) -> Self {
-        Self { secrets, ..Self::default() }
+    /// What is to be kept of it on disk has its private keys as `secrets` says.
+    pub fn seal_with(&mut self, secrets: Secrets) {
+        self.secrets = secrets;
     }
 
     /// The key sets that its routes fetch.

@@ -151,7 +151,7 @@ impl Discovery {
 
     /// Keeps private keys on disk sealed with these; without, it keeps none.
     pub fn with_secrets(mut self, secrets: Secrets) -> Self {
-        self.held = Held::new(secrets);
+        self.held.seal_with(secrets);
         self
     }
 
