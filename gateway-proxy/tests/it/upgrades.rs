@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use hotswap_matcher::TimeoutsDraft;
+use hotswap_gateway::rollout::Total;
+use hotswap_matcher::{ExposureDraft, TimeoutsDraft};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::support::{Backend, Gateway, Wire, header, in_time, timeouts};
+use super::support::{Backend, Gateway, Wire, header, in_time, timeouts, to_pool};
+use crate::rollouts::{counted, is_about, who};
 
 const OWN: &[&str] = &["--gateway-engine", "own"];
 const ASK: &str = "GET /chat HTTP/1.1\r\nhost: h\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
@@ -217,4 +219,29 @@ async fn a_side_that_is_gone_takes_the_other_with_it() {
     drop(client);
     gateway.counts("gateway_requests_failed_total{reason=\"CLIENT_GONE\"} 1").await;
     gateway.counts("gateway_upgraded_connections 0").await;
+}
+
+#[tokio::test]
+async fn a_rollout_counts_connections_that_switch_and_those_that_could_not() {
+    const ALL: u64 = 200;
+    let down = Backend::always("HTTP/1.1 503 Down\r\ncontent-length: 0\r\n\r\n").await;
+    let up = switching().await;
+    for (candidate, errors) in [(&up, 0), (&down, 1)] {
+        let mut gateway = Gateway::start(OWN);
+        gateway.pool("a", &[up.address]);
+        gateway.pool("b", &[candidate.address]);
+        let half = who(1, Some(ExposureDraft::ShareBps(5_000)), None);
+        gateway.route_with("r", &to_pool("a"), &to_pool("b"), &half);
+        gateway.swap();
+        for _ in 0..ALL {
+            let mut client = gateway.connect().await;
+            client.send(ASK).await;
+            assert!([101, 503].contains(&client.response().await.status));
+        }
+        // How a client leaves what it has switched to is no failure of anybody's.
+        let [baseline, other] = counted(&gateway, ALL).await;
+        assert!(is_about(other.requests, ALL, 5_000), "{other:?}");
+        assert_eq!(baseline.errors, 0);
+        assert_eq!(other, Total { errors: errors * other.requests, ..other });
+    }
 }

@@ -4,6 +4,7 @@ mod calls;
 mod checks;
 mod counts;
 mod failures;
+mod rollouts;
 
 use std::convert::Infallible;
 use std::future::Future;

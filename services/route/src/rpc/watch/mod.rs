@@ -14,6 +14,7 @@ mod questions;
 mod relay;
 mod server;
 mod session;
+mod told;
 
 use std::net::SocketAddr;
 

@@ -19,8 +19,9 @@ use super::arms;
 use super::codec::{Body, Frame};
 use super::feed::{Feed, Step, Taste, for_proxy};
 use super::questions::{Pending, Question, Questions};
-use crate::app::{Arms, Counter, Fleet, Introduction};
-use crate::domain::{Breaker, CERTIFICATES, Condition, Conditions, Place, ROLLOUTS, Refusal};
+use super::told::{conditions, domain, introduction, refused};
+use crate::app::{Arms, Counter, Fleet};
+use crate::domain::{CERTIFICATES, ROLLOUTS};
 use crate::metrics::RouteMetrics;
 
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -28,12 +29,6 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(10);
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 /// How long a proxy may read nothing while something waits for it.
 const READ_WITHIN: Duration = Duration::from_secs(60);
-
-/// Backends that are kept of a report.
-const MAX_CONDITIONS: usize = 1_000;
-
-/// Features that are kept of a hello.
-const MAX_FEATURES: usize = 64;
 
 /// Resources in one part of a snapshot.
 const CHUNK: usize = 500;
@@ -413,43 +408,6 @@ fn label(why: Why) -> &'static str {
         Why::Future => "future",
         Why::DigestMismatch => "digest_mismatch",
     }
-}
-
-fn introduction(hello: &wire::Hello) -> Introduction {
-    Introduction {
-        id: hello.proxy.clone(),
-        instance_id: hello.instance_id.clone(),
-        labels: hello.labels.clone().into_iter().collect(),
-        build_version: hello.build_version.clone(),
-        features: hello.features.iter().take(MAX_FEATURES).cloned().collect(),
-        have: hello.have.as_ref().map(domain),
-    }
-}
-
-fn domain(at: &wire::ResumeToken) -> Place {
-    Place { store_id: at.store_id.clone(), revision: at.revision }
-}
-
-/// A report as it is kept: what is more than the contract allows is left out.
-fn conditions(report: wire::BackendReport) -> Conditions {
-    let listed = report.backends.into_iter().take(MAX_CONDITIONS).map(condition).collect();
-    Conditions { total: u32::try_from(report.total).unwrap_or(0), listed }
-}
-
-fn condition(c: wire::BackendCondition) -> Condition {
-    use wire::backend_condition::Breaker as Wire;
-    let breaker = match c.breaker() {
-        Wire::Unspecified => Breaker::None,
-        Wire::Closed => Breaker::Closed,
-        Wire::Open => Breaker::Open,
-        Wire::HalfOpen => Breaker::HalfOpen,
-    };
-    let wire::BackendCondition { pool, address, unhealthy, ejected, held, .. } = c;
-    Condition { pool, address, unhealthy, ejected, breaker, held }
-}
-
-fn refused(e: wire::ResourceError) -> Refusal {
-    Refusal { name: e.name, version: e.version, field: e.field, reason: e.reason, message: e.message }
 }
 
 fn bookmarks() -> Interval {
