@@ -38,9 +38,9 @@ macro_rules! ended_before {
     ($before:literal) => {
         concat!(
             $before,
-            "SELECT r.id AS id, r.ended_at AS ended_at, CASE WHEN EXISTS (SELECT 1 FROM rollouts l \
+            "SELECT r.id AS id, r.ended_at AS ended_at, CAST(CASE WHEN EXISTS (SELECT 1 FROM rollouts l \
              WHERE l.subject = r.subject AND l.domain = r.domain AND l.ended_at IS NOT NULL \
-             AND (l.ended_at, l.id) > (r.ended_at, r.id)) THEN 1 ELSE 0 END AS followed FROM rollouts r \
+             AND (l.ended_at, l.id) > (r.ended_at, r.id)) THEN 1 ELSE 0 END AS BIGINT) AS followed FROM rollouts r \
              WHERE r.ended_at IS NOT NULL AND r.ended_at <= $1 AND (r.ended_at, r.id) > ($2, $3) \
              ORDER BY r.ended_at, r.id LIMIT $4"
         )
