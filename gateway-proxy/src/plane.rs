@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
 use crate::config::Live;
+use crate::dice::Dice;
 use crate::engine::{CoreSetup, Entry, EntryKind, Limits, Order, WayIn, run_core};
 use crate::fleet::{Asker, Askers, Fleet, FleetMetrics};
 use crate::handover::{Inherited, Purpose, Sockets};
@@ -20,6 +21,7 @@ use crate::keys::{self, Fetcher, Keeping};
 use crate::metrics::GatewayMetrics;
 use crate::options::GatewayOptions;
 use crate::tls::{BackendFiles, ClientTls, needs_own};
+use crate::traffic::Mark;
 
 /// The sockets of a data plane that does not run yet. Who connects waits; nobody is turned away.
 #[derive(Debug)]
@@ -207,6 +209,7 @@ impl DataPlane {
         };
         let entries = entries(options, shared_out(listeners, count), tls.zip(secure), tls_at);
         let trusted = Arc::new(options.trusted());
+        let mark = Mark::new(&mut Dice::new());
         let (up, ups) = mpsc::channel();
         let (asker, askers) = tokio::sync::mpsc::channel(1);
         for (index, (entries, metrics)) in entries.into_iter().zip(plane.metrics.cores.clone()).enumerate() {
@@ -218,6 +221,7 @@ impl DataPlane {
                 limits,
                 backend_tls: backend_tls.clone(),
                 trusted: Arc::clone(&trusted),
+                mark: mark.clone(),
                 metrics,
                 log: log.clone(),
                 fleet: fleet.as_ref().map(|fleet| fleet.buckets.clone()),

@@ -31,7 +31,7 @@ use crate::dice::Dice;
 use crate::reason::Reason;
 use crate::rollout::{Arms, Draws, Forced};
 use crate::trace::Stages;
-use crate::traffic::{Admitted, Stopped};
+use crate::traffic::{Admitted, Mark, Stopped};
 
 /// What is done with a request.
 #[derive(Debug)]
@@ -133,6 +133,8 @@ pub struct Caller<'a> {
     pub stages: Option<&'a Stages>,
     /// The core's, for what is drawn.
     pub dice: &'a RefCell<Dice>,
+    /// What the gateway's copies tell of it.
+    pub mark: &'a Mark,
     /// The test of a candidate that the request belongs to.
     pub forced: Option<&'a Forced>,
     /// It came with TLS.

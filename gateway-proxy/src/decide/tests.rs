@@ -65,9 +65,13 @@ fn to(pool: &str, prefix: &str) -> RouteDraft {
     }
 }
 
-fn caller<'a>(trusted: &'a TrustedProxies, dice: &'a RefCell<Dice>, port: Option<u16>) -> Caller<'a> {
+fn caller<'a>(
+    trusted: &'a TrustedProxies,
+    (dice, mark): (&'a RefCell<Dice>, &'a Mark),
+    port: Option<u16>,
+) -> Caller<'a> {
     let sender = Sender { peer: [192, 0, 2, 1].into(), trusted };
-    Caller { port, sender, now: 1, stages: None, dice, forced: None, secure: false }
+    Caller { port, sender, now: 1, stages: None, dice, mark, forced: None, secure: false }
 }
 
 fn redirect(redirect: RedirectDraft) -> RouteDraft {
@@ -76,7 +80,8 @@ fn redirect(redirect: RedirectDraft) -> RouteDraft {
 
 fn decided(config: &Compiled, head: &Head, port: Option<u16>) -> Decision<Address> {
     let (trusted, dice) = (TrustedProxies::default(), RefCell::new(Dice::new()));
-    decide(config, head, &caller(&trusted, &dice, port), &mut Targets::new(0), &mut ByAddress)
+    let mark = Mark::new(&mut Dice::new());
+    decide(config, head, &caller(&trusted, (&dice, &mark), port), &mut Targets::new(0), &mut ByAddress)
 }
 
 fn reason(decision: Decision<Address>) -> Option<Reason> {
@@ -150,7 +155,7 @@ fn the_turn_goes_on_when_the_pool_changes_and_when_nothing_does() {
     let next = |config: &Compiled, targets: &mut Targets<Address>| match decide(
         config,
         &get("/"),
-        &caller(&TrustedProxies::default(), &RefCell::new(Dice::new()), None),
+        &caller(&TrustedProxies::default(), (&RefCell::new(Dice::new()), &Mark::new(&mut Dice::new())), None),
         targets,
         &mut ByAddress,
     ) {

@@ -52,6 +52,7 @@ use crate::balance::client::TrustedProxies;
 use crate::config::Live;
 use crate::metrics::CoreMetrics;
 use crate::tls::BackendFiles;
+use crate::traffic::Mark;
 
 /// Limits towards clients.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +137,8 @@ pub struct CoreSetup {
     pub backend_tls: BackendFiles,
     /// Whose word on the client's address counts.
     pub trusted: Arc<TrustedProxies>,
+    /// What the gateway's copies tell of it.
+    pub mark: Mark,
     /// What it counts.
     pub metrics: Arc<CoreMetrics>,
     /// The access log.

@@ -238,9 +238,13 @@ impl<C: Reusable + 'static> Shared<C> {
         prepare(&mut head, route, way.backend.text(), (&client, &copied.entered));
         way.admitted.iter().for_each(|admitted| admitted.edit_request(&mut head));
         frame(&mut head, copied.body.len());
+        let told = match goal {
+            Goal::Candidate(_) => b"1".to_vec(),
+            Goal::Mirror(..) => self.mark.behind(head.named(COPY)),
+        };
         head.remove_named(SHADOW.as_bytes());
         head.remove_named(COPY.as_bytes());
-        head.push(goal.mark(), b"1");
+        head.push(goal.mark(), &told);
         head.push(Known::Connection.name(), b"close");
         let backend = way.backend.address();
         let sent = Sent::of(&head, way.path.as_deref(), &copied.body, backend).ok_or(None)?;

@@ -29,7 +29,7 @@ use crate::reason::Reason;
 use crate::rollout::{Arms, Forced, ForcedPeers};
 use crate::tls::BackendFiles;
 use crate::trace::{Recording, Stages};
-use crate::traffic::{Question, Verdict};
+use crate::traffic::{Mark, Question, Verdict};
 use crate::upstream::{Reusable, Upstream, Upstreams};
 
 /// Connections to backends that nobody used for so long are closed, in ms.
@@ -46,6 +46,7 @@ pub(super) struct Shared<C: Reusable> {
     pub(super) limits: Limits,
     pub(super) backend_tls: BackendFiles,
     pub(super) trusted: Arc<TrustedProxies>,
+    pub(super) mark: Mark,
     pub(super) upstreams: RefCell<Upstreams<C>>,
     pub(super) targets: RefCell<Targets<Rc<Upstream<C>>>>,
     /// Small writes of several pieces are put together here.
@@ -103,6 +104,7 @@ impl<C: Reusable> Shared<C> {
             limits: setup.limits,
             backend_tls: setup.backend_tls.clone(),
             trusted: Arc::clone(&setup.trusted),
+            mark: setup.mark.clone(),
             upstreams: RefCell::default(),
             targets: RefCell::new(Targets::new(setup.index)),
             scratch: RefCell::default(),
@@ -146,6 +148,7 @@ impl<C: Reusable> Shared<C> {
             now: self.timers.now(),
             stages,
             dice: &self.dice,
+            mark: &self.mark,
             forced: peer.forced.as_deref(),
             secure: peer.entered.secure,
         }

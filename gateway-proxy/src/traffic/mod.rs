@@ -36,7 +36,7 @@ pub use admitted::{Admitted, Fields};
 pub use compress::{Told, Wanted};
 pub use encoder::Encoder;
 pub use fleet::{Question, Verdict};
-pub use mirror::{COPY, Copies, CopyEnd};
+pub use mirror::{COPY, Copies, CopyEnd, Mark};
 pub use outlook::Outlook;
 pub use state::{REASONS, Slot, TrafficState};
 
@@ -158,7 +158,7 @@ impl RouteTraffic {
         }
         compress::pass(&self.spec, head, admitted);
         if let Some(mirror) = &spec.mirror {
-            mirror::pass(mirror, head, caller.dice, admitted);
+            mirror::pass(mirror, head, caller, admitted);
         }
         Ok(())
     }

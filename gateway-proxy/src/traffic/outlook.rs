@@ -7,7 +7,7 @@ use hotswap_matcher::{RateKey, RequestHead, Target};
 
 use super::admitted::Admitted;
 use super::gcra::Pace;
-use super::{RouteTraffic, compress, cors, fault, jwt, limits, mirror};
+use super::{RouteTraffic, compress, cors, fault, jwt, limits};
 use crate::backend_state::clock;
 use crate::reason::Reason;
 
@@ -93,15 +93,11 @@ impl RouteTraffic {
             all.push(Outlook { feature: "compression", refused: None, message });
         }
         if let Some(to) = &spec.mirror {
-            let message = if mirror::is_copy(head) {
-                "a copy is not copied".to_owned()
-            } else {
-                let whom = match &to.target {
-                    Target::Pool(pool) => pool.as_str(),
-                    Target::Inline(_) => "backends of its own",
-                };
-                format!("{} are copied to {whom}", percent(to.share_bps))
+            let whom = match &to.target {
+                Target::Pool(pool) => pool.as_str(),
+                Target::Inline(_) => "backends of its own",
             };
+            let message = format!("{} are copied to {whom}", percent(to.share_bps));
             all.push(Outlook { feature: "mirror", refused: None, message });
         }
         all

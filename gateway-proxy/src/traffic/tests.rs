@@ -38,8 +38,9 @@ fn traffic(config: &Compiled) -> &RouteTraffic {
 fn ask(traffic: &RouteTraffic) -> Result<Option<Box<Admitted>>, Stopped> {
     let (trusted, dice) = (TrustedProxies::default(), RefCell::new(Dice::new()));
     let sender = Sender { peer: [192, 0, 2, 1].into(), trusted: &trusted };
-    let caller =
-        Caller { port: None, sender, now: 1, stages: None, dice: &dice, forced: None, secure: false };
+    let mark = Mark::new(&mut Dice::new());
+    let (dice, mark) = (&dice, &mark);
+    let caller = Caller { port: None, sender, now: 1, stages: None, dice, mark, forced: None, secure: false };
     traffic.admit(&Head(vec![]), &caller)
 }
 

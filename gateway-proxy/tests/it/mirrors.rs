@@ -11,6 +11,8 @@ use crate::rollouts::{ENGINES, GET, OTHER, counted, is_about};
 use crate::shadows::{shadow, that_keeps};
 use crate::support::*;
 
+/// Tells whose copy it is.
+const MARK: &str = "x-hotswap-mirror";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-from: mirror\r\n\r\nno";
 
 fn mirrored(mirror: MirrorDraft) -> Option<Box<TrafficDraft>> {
@@ -79,9 +81,10 @@ async fn a_mirror_gets_what_the_backend_gets_and_the_client_nothing_of_it() {
                 let copy = kept.lock().expect("free").pop().expect("a copy");
                 let fits = copy.starts_with(line_of_it) && copy.ends_with(&format!("\r\n\r\n{body}"));
                 assert!(fits, "{engine}: {copy}");
-                for (name, value) in [("x-hotswap-mirror", "1"), ("x-by", "route"), ("host", "h")] {
+                for (name, value) in [("x-by", "route"), ("host", "h")] {
                     assert_eq!(header(&copy, name), Some(value), "{engine}: {copy}");
                 }
+                assert!(header(&copy, MARK).is_some_and(|mark| mark.len() == 16), "{engine}: {copy}");
             }
         }
         let shadows = "gateway_shadow_requests_total{result=\"sent\"} 0";
@@ -128,8 +131,34 @@ async fn a_mirror_that_is_not_there_is_skipped_and_a_copy_is_not_copied() {
         gateway.swap();
         assert_eq!(gateway.ask(GET).await.status, 200);
         gateway.counts(&line("sent", 1)).await;
-        assert_eq!(gateway.ask("GET / HTTP/1.1\r\nhost: h\r\nx-hotswap-mirror: 1\r\n\r\n").await.status, 200);
-        assert!(gateway.metrics().contains(&line("sent", 1)));
+        assert_eq!(gateway.ask(GET).await.status, 200);
+        gateway.counts(&line("sent", 2)).await;
+        assert!(gateway.metrics().contains(&line("sent", 2)), "{engine}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_calls_its_request_a_copy_is_not_believed_and_other_gateways_stay_told() {
+    for engine in ENGINES {
+        let (live, (mirror, kept)) = (Backend::always(OTHER).await, that_keeps(OK).await);
+        let gateway = gateway(engine, &[("p", &live), ("m", &mirror)], |_| {});
+        let claims = "GET / HTTP/1.1\r\nhost: h\r\nx-hotswap-mirror: 1\r\nX-Hotswap-Mirror: 2,, 3\r\n\r\n";
+        let mut marks = Vec::new();
+        for (sent, request) in (1..).zip([GET, claims]) {
+            assert_eq!(gateway.ask(request).await.status, 200);
+            gateway.counts(&line("sent", sent)).await;
+            let copy = kept.lock().expect("free").pop().expect("a copy");
+            marks.push(header(&copy, MARK).expect("a mark").to_owned());
+        }
+        let [own, all] = &marks[..] else { panic!("{marks:?}") };
+        assert_eq!(*all, format!("1, 2, 3, {own}"), "{engine}");
+        // What came of its own copy, by whatever other gateways, ends here.
+        let back = format!("GET / HTTP/1.1\r\nhost: h\r\nx-hotswap-mirror: {own}, 7\r\n\r\n");
+        assert_eq!(gateway.ask(&back).await.status, 200);
+        assert_eq!(gateway.ask(GET).await.status, 200);
+        gateway.counts(&line("sent", 3)).await;
+        let last = kept.lock().expect("free").pop().expect("a copy");
+        assert_eq!(header(&last, MARK), Some(own.as_str()), "{engine}");
     }
 }
 
@@ -144,7 +173,7 @@ async fn a_mirror_with_backends_of_its_own_gets_copies_while_they_are_in_order()
         gateway.counts(&format!("{healthy} 1")).await;
         assert_eq!(gateway.ask(GET).await.status, 200);
         gateway.counts(&line("sent", 1)).await;
-        let is_copy = |copy: &String| header(copy, "x-hotswap-mirror") == Some("1");
+        let is_copy = |copy: &String| header(copy, MARK).is_some();
         assert_eq!(kept.lock().expect("free").iter().filter(|copy| is_copy(copy)).count(), 1, "{engine}");
         mirror.end().await;
         gateway.counts(&format!("{healthy} 0")).await;

@@ -46,6 +46,7 @@ impl<C: Reusable + 'static> Shared<C> {
             now: self.timers.now(),
             stages: None,
             dice: &self.dice,
+            mark: &self.mark,
             forced: Some(&forced),
             secure: copied.entered.secure,
         };
