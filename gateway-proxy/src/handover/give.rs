@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -100,9 +101,18 @@ impl Giver {
 
     /// With one that asks.
     async fn talk(&self, mut stream: UnixStream, shutdown: &CancellationToken) -> Option<Given> {
+        let offered = AtomicBool::new(false);
         let ended = tokio::select! {
-            ended = self.converse(&mut stream) => ended,
-            () = shutdown.cancelled() => Err(Error::Refused("it is stopping".to_owned())),
+            biased;
+            ended = self.converse(&mut stream, &offered) => ended,
+            () = shutdown.cancelled() => {
+                if offered.load(Ordering::Relaxed) {
+                    // Who has everything goes on alone when this end is silent for good: one of both must serve.
+                    tracing::warn!("this gateway stops while another takes over; that one goes on alone");
+                    return None;
+                }
+                Err(Error::Refused("it is stopping".to_owned()))
+            }
         };
         match ended {
             Ok(closed) => Some(Given { stream, closed: closed.into() }),
@@ -117,7 +127,11 @@ impl Giver {
     }
 
     /// To the moment from which the other one serves; where it does not listen.
-    async fn converse(&self, stream: &mut UnixStream) -> Result<Vec<SocketAddr>, Error> {
+    async fn converse(
+        &self,
+        stream: &mut UnixStream,
+        offered: &AtomicBool,
+    ) -> Result<Vec<SocketAddr>, Error> {
         let refused = |why: &str| Error::Refused(why.to_owned());
         let peer = stream.peer_cred()?;
         if peer.uid() != geteuid().as_raw() {
@@ -144,6 +158,7 @@ impl Giver {
             .ok_or_else(|| refused("its configuration is not safe on disk; see its log"))?;
         tracing::info!(pid = peer.pid(), version, "another gateway is about to take over");
         self.offer(stream, hold.revision()).await?;
+        offered.store(true, Ordering::Relaxed);
         let Message::Ready { closed } = wire::hear(stream, STARTING).await? else {
             return Err(Error::Unexpected);
         };

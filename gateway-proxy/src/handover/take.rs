@@ -113,6 +113,7 @@ impl Takeover {
         if self.alone {
             return Ok(());
         }
+        let serves = say == Message::Started;
         // What it has said before its end can still be heard.
         let _ = wire::say(&mut self.stream, &say).await;
         match wire::hear(&mut self.stream, PROMPT).await {
@@ -121,6 +122,12 @@ impl Takeover {
             Err(Error::Ended) => {
                 self.alone = true;
                 tracing::warn!("the other gateway ended before its time; this one goes on");
+                Ok(())
+            }
+            // It may have read that this one serves, and stop as soon as it runs again: then nobody would.
+            Err(Error::Silent) if serves => {
+                self.alone = true;
+                tracing::warn!("the other gateway does not answer; this one serves");
                 Ok(())
             }
             Err(error) => Err(failed(error)),

@@ -60,6 +60,18 @@ async fn a_malformed_request_gets_its_reason_and_reaches_no_backend() {
 }
 
 #[tokio::test]
+async fn a_head_that_begins_behind_another_request_has_no_more_time_than_the_first() {
+    let backend = Backend::echo().await;
+    let args = ["--gateway-engine", "own", "--client-head-ms", "100"];
+    let gateway = Gateway::before_with(backend.address, &args, |_| {});
+    let mut client = gateway.connect().await;
+    client.send("GET / HTTP/1.1\r\nhost: h\r\n\r\nG").await;
+    assert_eq!(client.response().await.status, 200);
+    assert!(client.ended().await, "long before an idle connection is");
+    gateway.counts("gateway_requests_failed_total{reason=\"CLIENT_TIMEOUT\"} 1").await;
+}
+
+#[tokio::test]
 async fn a_head_that_comes_slowly_is_given_up() {
     let backend = Backend::echo().await;
     let gateway = Gateway::before_with(backend.address, &["--client-head-ms", "200"], |_| {});

@@ -2,9 +2,11 @@
 
 use std::io::Read as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use hotswap_matcher::{CompressionDraft, TrafficDraft};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::http2_alike::Either;
 use crate::http2_support::Http2;
@@ -197,6 +199,64 @@ async fn an_event_reaches_its_reader_before_the_next_is_sent() {
             rest.expect("data");
         }
     }
+}
+
+/// Bytes that no coding makes fewer.
+fn noise(len: usize) -> Vec<u8> {
+    let mut at = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        at ^= at << 13;
+        at ^= at >> 7;
+        at ^= at << 17;
+        at as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// However much of it fits into the sockets on the way: of some lengths the last piece, which goes out when the backend
+/// pauses, fits in part.
+#[tokio::test]
+async fn what_came_before_a_pause_reaches_one_who_reads_late() {
+    const STEP: usize = 96 * 1024;
+    const SIZES: usize = 60;
+    let (whole, went, go) =
+        (Arc::new(noise(SIZES * STEP)), Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let (sent, count, gate) = (Arc::clone(&whole), Arc::clone(&went), Arc::clone(&go));
+    let backend = Backend::each(move |_, mut wire| {
+        let (sent, count, gate) = (Arc::clone(&sent), Arc::clone(&count), Arc::clone(&gate));
+        async move {
+            let head = wire.request_head().await.expect("a request");
+            let len: usize = head.split(['/', ' ']).nth(2).expect("a path").parse().expect("a length");
+            let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n";
+            wire.send(answer).await;
+            wire.send(&sent[..len]).await;
+            count.fetch_add(1, Ordering::SeqCst);
+            // The pause.
+            drop(gate.acquire().await);
+        }
+    })
+    .await;
+    let gateway = gateway(&backend, CompressionDraft::default());
+    let mut clients = Vec::new();
+    for size in 1..=SIZES {
+        let mut client = gateway.connect().await;
+        client.send(get("zstd").replace(" / ", &format!(" /{} ", size * STEP))).await;
+        clients.push((client, size * STEP));
+    }
+    // As many are through as can be while nobody reads.
+    let (mut last, mut still) = (0, 0);
+    while still < 20 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let now = went.load(Ordering::SeqCst);
+        (still, last) = if now == last { (still + 1, last) } else { (0, now) };
+    }
+    for (mut client, len) in clients {
+        while client.buffered().len() < len || decoded("zstd", &chunks(client.buffered())).len() < len {
+            assert!(client.more().await, "{len}");
+        }
+        assert!(decoded("zstd", &chunks(client.buffered())) == whole[..len], "{len}");
+    }
+    go.add_permits(SIZES);
 }
 
 /// What stands in the chunks that have come.

@@ -11,7 +11,7 @@ use tokio::time::Sleep;
 
 use super::backend::{self, Opening};
 use super::client::{Client, Ending, Step};
-use super::core::{Backend, Core};
+use super::core::{Backend, Core, INPUT};
 use super::download::{Down, Download};
 use super::front::Front;
 use super::http2::heads;
@@ -33,6 +33,8 @@ use crate::reason::Reason;
 const CONTINUE_PATIENCE_MS: u64 = 1_000;
 /// Bytes of a body that are kept until a backend of HTTP/2 answers: it may say that it did nothing about the request.
 const SPARE: usize = 16 * 1024;
+/// Bytes of it that come at first; before the backend has said how many streams it allows, no more goes out.
+const FIRST: usize = INPUT;
 /// How often a request goes on to another connection because of that.
 const MOST_REFUSED: u8 = 3;
 
@@ -52,8 +54,8 @@ pub(super) struct Exchange {
     pub(super) kept: Vec<u8>,
     /// It is kept, and none of it is lost.
     pub(super) keeps: bool,
-    /// So many bytes of it, if there is one try alone.
-    pub(super) spare: usize,
+    /// Some bytes of it, if there is one try alone.
+    keeps_some: bool,
     /// Backends have done nothing about it so often.
     refused: u8,
     /// Goes to a candidate when the body is whole.
@@ -95,7 +97,7 @@ impl Exchange {
             again: false,
             idempotent: idempotent && framing == Framing::None,
             keeps: tries.is_some() || shared,
-            spare: if shared { SPARE } else { 0 },
+            keeps_some: shared,
             refused: 0,
             tries,
             kept: Vec::new(),
@@ -177,6 +179,15 @@ impl Exchange {
             core.send_copy(copy);
         } else {
             self.copy = Some(copy);
+        }
+    }
+
+    /// Bytes of the body that are kept where there is one try alone.
+    pub(super) fn spare(&self) -> usize {
+        match (self.keeps_some, &self.link) {
+            (false, _) => 0,
+            (true, None) => FIRST,
+            (true, Some(_)) => SPARE,
         }
     }
 

@@ -39,6 +39,9 @@ pub(super) trait Front: Sized {
     /// The client has gone.
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Fault>>;
 
+    /// Whether the last read has found that nothing more has come, so that the task is woken when it does.
+    fn is_drained(&self) -> bool;
+
     /// The fields behind the body, where its end was told beside it and all of it has been read.
     fn told_end(&self) -> Option<&Head>;
 

@@ -59,6 +59,14 @@ impl Link {
         }
     }
 
+    /// Waits until more of a body may go out than what is kept of it.
+    pub(super) fn poll_allowed(&self, cx: &Context<'_>) -> Poll<()> {
+        match self {
+            Self::Line(_) => Poll::Ready(()),
+            Self::Stream(stream) => stream.poll_allowed(cx),
+        }
+    }
+
     /// Sends what is left.
     ///
     /// # Errors

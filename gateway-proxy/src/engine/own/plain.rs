@@ -47,6 +47,11 @@ impl Front for Socket {
         })
     }
 
+    /// The runtime knows it of sockets, and asks the kernel no second time.
+    fn is_drained(&self) -> bool {
+        false
+    }
+
     fn told_end(&self) -> Option<&Head> {
         None
     }
@@ -148,11 +153,11 @@ impl Client<Socket> {
     /// Waits for the next head, and begins its exchange.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let core = self.core();
-        if std::mem::take(&mut self.unseen)
-            && !self.early.is_empty()
-            && let Some(step) = self.look_at_early(cx)
-        {
-            return Poll::Ready(step);
+        if std::mem::take(&mut self.unseen) && !self.early.is_empty() {
+            if let Some(step) = self.look_at_early(cx) {
+                return Poll::Ready(step);
+            }
+            self.track.wait_for_head();
         }
         loop {
             let mut input = core.input.borrow_mut();

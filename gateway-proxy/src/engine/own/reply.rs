@@ -71,7 +71,12 @@ impl<F: Front> Client<F> {
             Reply::Failure(reason) if self.track.is_call() => {
                 let code = grpc::code(*reason, status);
                 grpc::refuse(*reason, code, &mut head);
-                self.track.keep_code(code);
+                if *reason == Reason::FaultInjected && status.is_server_error() {
+                    // It stands for a backend that fails so.
+                    self.track.keep_code(code);
+                } else {
+                    self.track.told(code);
+                }
                 (status, is_told) = (StatusCode::OK, true);
                 ""
             }

@@ -27,7 +27,7 @@ impl Exchange {
             // It is too large: this try is the last.
             self.tries = None;
         }
-        if len > most.max(self.spare) {
+        if len > most.max(self.spare()) {
             self.keep_no_more();
             return;
         }

@@ -23,19 +23,27 @@ impl<F: Front> Client<F> {
         };
         if download.has_begun() {
             let mut input = core.input.borrow_mut();
-            let Poll::Ready(read) = stream.poll_read(cx, &mut input) else {
-                drop(input);
-                return match self.flush_back(cx, core) {
-                    Ok(()) => Poll::Pending,
-                    Err(down) => Poll::Ready(Err(down)),
-                };
+            if let Poll::Ready(read) = stream.poll_read(cx, &mut input) {
+                let is_drained = stream.is_drained();
+                let n = read.map_err(|_| Down::Failed(Reason::BackendCut))?;
+                core.output.borrow_mut().clear();
+                self.pass_back(cx, input.get_mut(..n).unwrap_or_default(), core)?;
+                if !is_drained {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            drop(input);
+            return match self.flush_back(cx, core) {
+                // Nobody else waits for room for what the client has not taken of that.
+                Ok(()) if !self.socket.is_out(&self.late) => Poll::Ready(Ok(())),
+                Ok(()) => Poll::Pending,
+                Err(down) => Poll::Ready(Err(down)),
             };
-            let n = read.map_err(|_| Down::Failed(Reason::BackendCut))?;
-            core.output.borrow_mut().clear();
-            return Poll::Ready(self.pass_back(cx, input.get_mut(..n).unwrap_or_default(), core));
         }
         let mut head = core.take_head();
         let passed = match stream.poll_head(cx, &mut head) {
+            // HTTP/2 has no such answer (RFC 9113 section 8.6), and a proxy before the gateway would take it for the end of HTTP.
+            Poll::Ready(Ok(())) if head.status() == 101 => Err(Down::Failed(Reason::BackendProtocol)),
             Poll::Ready(Ok(())) if (100..200).contains(&head.status()) => {
                 self.on_interim(cx, &mut head, core)
             }
@@ -48,6 +56,7 @@ impl<F: Front> Client<F> {
                     stream.let_rest(core.timers.now());
                     Down::Unprocessed
                 }
+                Lost::Refused => Down::Failed(Reason::BackendTls),
                 Lost::Closed if download.interim == 0 => Down::Silent,
                 Lost::Closed | Lost::Reset => Down::Failed(Reason::BackendClosed),
                 Lost::Malformed => Down::Failed(Reason::BackendProtocol),

@@ -127,6 +127,7 @@ impl Upload {
 impl<F: Front> Client<F> {
     /// Moves what there is to move of the request.
     pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        let mut is_drained = false;
         while let Some(Exchange { upload, link: Some(link), .. }) = &mut self.exchange {
             if !link.is_out(upload) && !upload.broken {
                 let had = (upload.late.len(), link.sent());
@@ -141,7 +142,7 @@ impl<F: Front> Client<F> {
                 }
                 continue;
             }
-            if upload.broken || upload.is_read() {
+            if upload.broken || upload.is_read() || link.poll_allowed(cx).is_pending() {
                 break;
             }
             if upload.kept_back {
@@ -152,9 +153,10 @@ impl<F: Front> Client<F> {
                 // It does not wait to be asked.
                 self.open_gate();
             }
-            if !self.read_on(cx)? {
+            if is_drained || !self.read_on(cx)? {
                 return Ok(());
             }
+            is_drained = self.early.is_empty() && self.socket.is_drained();
         }
         self.watch(cx)
     }

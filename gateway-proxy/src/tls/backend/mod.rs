@@ -158,7 +158,8 @@ impl BackendFiles {
         }
         let new = self.make(address, tls)?;
         if made.len() >= MOST {
-            made.clear();
+            // Nobody would tell their connections of other files.
+            made.drain().for_each(|(_, made)| made.retired.store(true, Ordering::Relaxed));
         }
         made.insert(address.clone(), new.clone());
         Ok(new)

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use hotswap_gateway::rollout::Total;
 use hotswap_matcher::{
-    AccessDraft, CircuitBreakerDraft, ExposureDraft, RateLimitDraft, RetryDraft, TrafficDraft,
+    AccessDraft, CircuitBreakerDraft, ExposureDraft, FaultAbortDraft, FaultDraft, RateLimitDraft, RetryDraft,
+    TrafficDraft,
 };
 
 use super::*;
@@ -197,6 +198,26 @@ async fn a_rollout_counts_the_statuses_of_a_server_that_fails() {
     assert!(all.last().is_some_and(Result::is_err), "the status stands behind the messages");
     let [_, candidate] = counted(&gateway, 11).await;
     assert_eq!(candidate, Total { requests: 11, errors: 7 });
+}
+
+#[tokio::test]
+async fn a_rollout_counts_nothing_that_callers_do_wrong_nor_a_fault_that_is_no_failure() {
+    let server = Running::start("a").await;
+    for (status, errors) in [(404, 0), (503, 1)] {
+        let mut gateway = Gateway::start(&OWN);
+        gateway.pool_of("a", &pool_of(&[server.address]));
+        let abort = FaultAbortDraft { status, share_bps: 10_000 };
+        let fault = FaultDraft { abort: Some(abort), ..FaultDraft::default() };
+        let mut faulty = to_pool("a");
+        faulty.traffic = Some(Box::new(TrafficDraft { fault: Some(fault), ..TrafficDraft::default() }));
+        let all = who(1, Some(ExposureDraft::ShareBps(10_000)), None);
+        gateway.route_with("r", &to_pool("a"), &faulty, &all);
+        gateway.swap();
+        let mut client = client(&gateway).await;
+        unary(&mut client, "/t.T/Echo", "", |_| {}).await.expect_err("the fault");
+        let [_, candidate] = counted(&gateway, 1).await;
+        assert_eq!(candidate, Total { requests: 1, errors }, "{status}");
+    }
 }
 
 #[tokio::test]

@@ -127,6 +127,22 @@ async fn a_connection_without_requests_is_ended_in_order() {
 }
 
 #[tokio::test]
+async fn one_who_pings_on_after_the_goodbye_is_ended_all_the_same() {
+    let backend = Backend::echo().await;
+    let gateway = with(&backend, &["--client-idle-ms", "100"]);
+    let mut raw = Frames::open(gateway.address()).await;
+    assert!(raw.next_of(GOAWAY).await.is_some());
+    // The gateway's own ping is never answered.
+    let pings = async {
+        while raw.send(&frame(PING, 0, 0, &[7; 8])).await {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    in_time("the end", pings).await;
+    gateway.counts("gateway_active_connections 0").await;
+}
+
+#[tokio::test]
 async fn a_request_that_crosses_the_goodbye_is_served_however_long_it_takes() {
     let backend = Backend::each(|_, mut wire| async move {
         let _ = wire.request().await;

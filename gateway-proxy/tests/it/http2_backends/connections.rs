@@ -2,15 +2,19 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
 use hotswap_matcher::TimeoutsDraft;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::http2_support::*;
+
+/// Bytes before the first frame of a connection.
+const PREFACE: usize = 24;
 
 /// Holds requests until the test lets them go, and knows how many there are.
 #[derive(Clone)]
@@ -163,6 +167,58 @@ async fn what_a_backend_refuses_goes_to_another_connection_with_its_body() {
     let response = client.ask("POST / HTTP/1.1\r\n\r\nabc").await;
     assert_eq!((response.status, response.text().as_str()), (200, "abc"), "no route's retry is needed");
     assert!(refused.load(Ordering::SeqCst));
+}
+
+/// How many heads of requests have come on a connection that nobody has read from.
+async fn heads_that_came(stream: &TcpStream) -> usize {
+    let mut came = vec![0; 256 * 1024];
+    let n = stream.peek(&mut came).await.expect("it is open");
+    let (mut heads, mut at) = (0, PREFACE);
+    while let Some(&[a, b, c, kind]) = came[..n].get(at..at + 4) {
+        heads += usize::from(kind == 1);
+        at += 9 + (usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c));
+    }
+    heads
+}
+
+#[tokio::test]
+async fn long_bodies_wait_until_a_backend_has_said_how_many_streams_it_takes() {
+    const CROWD: usize = 6;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("addr");
+    let _backend = spawn(async move {
+        let mut open = tokio::task::JoinSet::new();
+        for connection in 0.. {
+            let (stream, _) = listener.accept().await.expect("accepts");
+            // All of them are on their way before it says that it takes one.
+            while connection == 0 && heads_that_came(&stream).await < CROWD {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            open.spawn(async move {
+                let mut http2 = Builder::new().max_concurrent_streams(1).handshake(stream).await.expect("HTTP/2");
+                let mut streams = tokio::task::JoinSet::new();
+                while let Some(Ok((request, mut respond))) = http2.accept().await {
+                    streams.spawn(async move {
+                        let (sent, whole, _) = body(request.into_body()).await;
+                        let text = Bytes::from(format!("{} {whole}", sent.len()));
+                        begin(&mut respond).send_data(text, true).expect("open");
+                    });
+                }
+            });
+        }
+    });
+    let gateway = before(address);
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..CROWD {
+        let mut client = gateway.connect().await;
+        all.spawn(async move {
+            let head = "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 300000\r\n\r\n";
+            client.send(&format!("{head}{}", "x".repeat(300_000))).await;
+            let response = client.response().await;
+            assert_eq!((response.status, response.text().as_str()), (200, "300000 true"), "{}", response.head);
+        });
+    }
+    in_time("all", async { while all.join_next().await.transpose().expect("passes").is_some() {} }).await;
 }
 
 #[tokio::test]

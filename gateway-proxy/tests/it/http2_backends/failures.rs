@@ -130,6 +130,21 @@ async fn a_breaker_counts_failures() {
 }
 
 #[tokio::test]
+async fn no_answer_of_http_2_makes_a_client_think_that_the_protocol_has_changed() {
+    let backend = Backend2::each(|mut asked| async move {
+        let switching = Response::builder().status(101).header("upgrade", "x").body(()).expect("a response");
+        let _ = asked.respond.send_informational(switching);
+        begin(&mut asked.respond).send_data(Bytes::from("no"), true).expect("open");
+    })
+    .await;
+    let gateway = before(backend.address);
+    for wish in ["", "connection: upgrade\r\nupgrade: x\r\n"] {
+        let response = gateway.ask(&format!("GET / HTTP/1.1\r\nhost: h\r\n{wish}\r\n")).await;
+        assert_eq!((response.status, response.reason()), (502, Some("BACKEND_PROTOCOL")), "{}", response.head);
+    }
+}
+
+#[tokio::test]
 async fn the_engine_on_hyper_refuses_such_a_pool() {
     let backend = Backend2::echo().await;
     let mut gateway = Gateway::start(&["--gateway-engine", "hyper"]);

@@ -63,8 +63,15 @@ async fn a_head_beyond_the_limits_gets_431_and_the_connection_goes_on() {
     let response = besieged.other.ask(&format!("GET / HTTP/1.1\r\nx-a: {long}\r\n\r\n")).await;
     assert_eq!((response.status, response.reason()), (431, Some("HEAD_TOO_LARGE")));
     let many = "x-a: 1\r\n".repeat(20);
-    let response = besieged.other.ask(&format!("GET / HTTP/1.1\r\n{many}\r\n")).await;
-    assert_eq!((response.status, response.reason()), (431, Some("HEAD_TOO_LARGE")));
+    for method in ["GET", "HEAD"] {
+        let response = besieged.other.ask(&format!("{method} / HTTP/1.1\r\n{many}\r\n")).await;
+        assert_eq!((response.status, response.reason()), (431, Some("HEAD_TOO_LARGE")));
+        assert_eq!(response.body.is_empty(), method == "HEAD");
+    }
+    let call = format!("POST / HTTP/1.1\r\ncontent-type: application/grpc\r\n{many}\r\n");
+    let call = besieged.other.ask(&call).await;
+    assert_eq!((call.status, call.reason()), (200, Some("HEAD_TOO_LARGE")));
+    assert!(call.header("grpc-status").is_some() && call.body.is_empty(), "{}", call.head);
     assert_eq!(besieged.backend.connections(), 0);
     besieged.stands("").await;
 }

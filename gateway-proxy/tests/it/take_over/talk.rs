@@ -113,6 +113,25 @@ async fn one_that_dies_before_it_serves_changes_nothing() {
 }
 
 #[tokio::test]
+async fn one_that_is_told_to_stop_in_the_midst_leaves_without_a_word_so_that_the_other_serves() {
+    let (a, _) = two_backends().await;
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    for steps in 0..2 {
+        let (first, _stream) = serving(&mut control, a.address, &[]).await;
+        first.ready().await;
+        let mut talk = Talk::with(first.dir.path());
+        talk.ask();
+        if steps > 0 {
+            talk.say(&json!({"ready": {"closed": []}}));
+            assert_eq!(talk.hear(), Some(json!("yours")));
+        }
+        first.signal("TERM");
+        assert_eq!(talk.hear(), None, "no refusal: {}", first.said());
+        assert!(first.said().contains("that one goes on alone"), "{}", first.said());
+    }
+}
+
+#[tokio::test]
 async fn a_change_that_comes_during_a_take_over_is_acknowledged_by_nobody_but_the_one_that_keeps_it() {
     let (a, b) = two_backends().await;
     let mut control = ControlPlane::start("127.0.0.1:0").await;

@@ -63,6 +63,19 @@ async fn a_backend_that_does_not_agree_to_it_is_not_reached() {
 }
 
 #[tokio::test]
+async fn a_backend_that_wants_a_certificate_says_so_after_the_handshake_and_is_understood() {
+    let authority = Authority::new();
+    let folder = folder_with(&authority);
+    let files = authority.issue("shop", &["shop.internal"]);
+    let mut asks = server_that_asks(&files, &authority, &[&rustls::version::TLS13]);
+    asks.alpn_protocols = vec![b"h2".to_vec()];
+    let backend = Secured::each(asks, speak).await;
+    let gateway = gateway(folder.path(), &[backend.address], by("corp", "shop.internal"), http2);
+    refused(&gateway, "it wants a certificate of the gateway").await;
+    gateway.counts("gateway_upstream_tls_handshakes_total{result=\"failed\"} 1").await;
+}
+
+#[tokio::test]
 async fn checks_speak_it_too() {
     let authority = Authority::new();
     let folder = folder_with(&authority);

@@ -151,6 +151,8 @@ impl<F: Front> Client<F> {
                 }
                 Poll::Ready(ended) => return Poll::Ready(self.backend_ended(cx, &core, ended.is_ok())),
                 Poll::Pending => match self.flush_back(cx, &core) {
+                    // Nobody else waits for room for what the client has not taken of that.
+                    Ok(()) if !self.socket.is_out(&self.late) => continue,
                     Ok(()) => return Poll::Pending,
                     Err(down) => return Poll::Ready(down),
                 },

@@ -6,12 +6,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h2::server::{Builder, Connection as Http2, Handshake, SendResponse};
 use h2::{Reason as Code, RecvStream};
-use http::Request;
+use http::header::CONTENT_TYPE;
+use http::{Method, Request};
 
 use super::frames::RESETS_SAVED;
 use super::heads;
 use super::question::Question;
-use super::stream::{Open, Stream, Streams};
+use super::stream::{Open, Stream, Streams, Unread};
 use super::wire::Shared;
 use crate::engine::linger;
 use crate::engine::own::client::Client;
@@ -19,7 +20,7 @@ use crate::engine::own::core::Core;
 use crate::engine::own::socket::Socket;
 use crate::engine::own::track::Track;
 use crate::engine::shared::Peer;
-use crate::reason::Reason;
+use crate::grpc;
 
 /// Time without a byte from a client with open streams, in ms, after which it is asked whether it is there; less where
 /// connections may wait less for a request.
@@ -30,6 +31,8 @@ const PING_MS: u64 = 10_000;
 const CLOSING_MS: u64 = 1_000;
 /// The same where the client has not taken all that its streams have left to it, in ms.
 const TAKING_MS: u64 = 10_000;
+/// How often that time begins anew where the client has taken all: each of its pings, and the answer, moves some bytes.
+const MOST_CLOSING: u8 = 2;
 /// Bytes of one response that are kept for the socket, at most.
 const SEND_BUFFER: usize = 64 * 1024;
 /// What h2 may count as its own expense for data that wait in small pieces, for each byte of the connection's window. By
@@ -76,6 +79,8 @@ struct Connection {
     begun: u64,
     /// Reads and bytes that had gone out when the deadline was set.
     moved: (u64, u64),
+    /// How often the time to end has begun anew with nothing to be taken.
+    closing: u8,
     wait: Wait,
     /// No more requests are taken.
     is_going: bool,
@@ -101,6 +106,7 @@ pub(in crate::engine::own) async fn serve(client: Client<Socket>) {
         peer,
         begun: 0,
         moved: (0, 0),
+        closing: 0,
         wait: Wait::Request(0),
         is_going: false,
         is_over: false,
@@ -196,7 +202,11 @@ impl Connection {
         let asked = heads::request(&parts, !body.is_end_stream(), core.head_limits, &mut head);
         self.begun += 1;
         core.metrics.http2_streams.add(1);
-        let asked = asked.map(|()| head).map_err(Reason::from);
+        let asked = asked.map(|()| head).map_err(|refused| Unread {
+            reason: refused.into(),
+            to_head: parts.method == Method::HEAD,
+            is_call: parts.headers.get(CONTENT_TYPE).is_some_and(|v| grpc::is_type_of_call(v.as_bytes())),
+        });
         let stream = Stream::new(asked, body, respond, Open::new(&self.streams));
         let (address, peer) = (Rc::clone(&self.address), self.peer.clone());
         let mut client = Client::new(stream, Track::of_stream(Rc::clone(core)), address, peer);
@@ -306,7 +316,10 @@ impl Connection {
                 self.wait_at_most(PING_MS);
             }
             // The client still takes what its streams have left to it, or has not said that it knows of the end.
-            Wait::End if !self.is_over && self.moved != self.wire.moved() => {
+            Wait::End
+                if !self.is_over && self.moved != self.wire.moved() && self.closing < MOST_CLOSING =>
+            {
+                self.closing = if self.wire.is_out() { self.closing + 1 } else { 0 };
                 self.moved = self.wire.moved();
                 self.track.wait(self.closing_ms());
             }

@@ -40,14 +40,25 @@ pub(super) struct Streams {
 #[derive(Debug)]
 pub(super) struct Open(Rc<Streams>);
 
+/// Why a request is refused whose head can't be taken, and how it is to be told.
+pub(super) struct Unread {
+    pub(super) reason: Reason,
+    /// It is a HEAD.
+    pub(super) to_head: bool,
+    /// It is a call of gRPC.
+    pub(super) is_call: bool,
+}
+
 /// One stream: a request and its response.
 pub(super) struct Stream {
     /// What is asked, or why it is refused; `None`: it has been looked at.
-    asked: Option<Result<Head, Reason>>,
+    asked: Option<Result<Head, Unread>>,
     has_body: bool,
     body: RecvStream,
     /// What of the body has come and was not read.
     held: Bytes,
+    /// Nothing more of it has come, and who read it is woken when it does.
+    is_drained: bool,
     /// All of the body has been read, and these fields follow it.
     told_end: Option<Head>,
     respond: SendResponse<Bytes>,
@@ -97,7 +108,7 @@ impl Drop for Open {
 
 impl Stream {
     pub(super) fn new(
-        asked: Result<Head, Reason>,
+        asked: Result<Head, Unread>,
         body: RecvStream,
         respond: SendResponse<Bytes>,
         open: Open,
@@ -107,6 +118,7 @@ impl Stream {
             has_body: !body.is_end_stream(),
             body,
             held: Bytes::new(),
+            is_drained: false,
             told_end: None,
             respond,
             answer: None,
@@ -119,6 +131,9 @@ impl Stream {
 
     /// Copies what is held of the body, and lets the client send as much more.
     fn take_held(&mut self, into: &mut [u8]) -> usize {
+        if self.held.is_empty() {
+            return 0;
+        }
         let n = self.held.len().min(into.len());
         if let (Some(into), Some(held)) = (into.get_mut(..n), self.held.get(..n)) {
             into.copy_from_slice(held);
@@ -196,7 +211,8 @@ impl Front for Stream {
                     Some(Poll::Ready(Ok(n))) => n,
                     Some(Poll::Ready(Err(Fault::Refused(reason)))) => {
                         drop(input);
-                        client.track.unreadable(reason);
+                        client.track.begin(head);
+                        client.track.failure(reason);
                         return Poll::Ready(client.reply(cx, Reply::Failure(reason), true));
                     }
                     // A client that has gone shows again.
@@ -207,8 +223,10 @@ impl Front for Stream {
                 client.early.put(rest.get(used..).unwrap_or_default(), &core);
                 step
             }
-            Some(Err(reason)) => {
+            Some(Err(Unread { reason, to_head, is_call })) => {
+                client.to_head = to_head;
                 client.track.unreadable(reason);
+                client.track.is_known_as(is_call);
                 client.reply(cx, Reply::Failure(reason), true)
             }
             None => Step::End,
@@ -226,6 +244,7 @@ impl Front for Stream {
 
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Fault>> {
         let mut n = 0;
+        self.is_drained = false;
         loop {
             n += self.take_held(into.get_mut(n..).unwrap_or_default());
             if self.told_end.is_some() || n == into.len() {
@@ -235,9 +254,16 @@ impl Front for Stream {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                 Poll::Pending if n == 0 => return Poll::Pending,
-                Poll::Pending => return Poll::Ready(Ok(n)),
+                Poll::Pending => {
+                    self.is_drained = true;
+                    return Poll::Ready(Ok(n));
+                }
             }
         }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.is_drained
     }
 
     fn told_end(&self) -> Option<&Head> {

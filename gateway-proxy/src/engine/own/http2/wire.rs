@@ -13,6 +13,7 @@ use super::frames::{Earned, Frames};
 use crate::engine::own::core::Core;
 use crate::engine::own::socket::Socket;
 use crate::engine::own::wire::{Rest, is_out, poll_flush};
+use crate::tls;
 
 /// With so much unsent, in bytes, it is written within the turn, and h2 waits where it can't be.
 const FULL: usize = 64 * 1024;
@@ -31,6 +32,8 @@ pub(in crate::engine::own) struct Wire {
     is_held: bool,
     /// Reads that brought something, and bytes that went out.
     moved: (u64, u64),
+    /// Why the other side turned the gateway down before it sent anything: h2 would keep the words of it alone.
+    refusal: Option<io::Error>,
     core: Rc<Core>,
 }
 
@@ -57,7 +60,7 @@ impl Shared {
         core: &Rc<Core>,
     ) -> Self {
         let (late, core) = (Rest::default(), Rc::clone(core));
-        let wire = Wire { socket, early, late, frames, earned, is_held: false, moved: (0, 0), core };
+        let wire = Wire { socket, early, late, frames, earned, is_held: false, moved: (0, 0), refusal: None, core };
         Self(Rc::new(RefCell::new(wire)))
     }
 
@@ -92,6 +95,11 @@ impl Shared {
         Ok(wire.late.len() < FULL && std::mem::take(&mut wire.is_held))
     }
 
+    /// Why the other side turned the gateway down, where it did so before it sent anything.
+    pub(in crate::engine::own) fn take_refusal(&self) -> Option<io::Error> {
+        self.0.borrow_mut().refusal.take()
+    }
+
     /// The socket, where nobody else has it.
     pub(super) fn into_socket(self) -> Option<Socket> {
         Rc::into_inner(self.0).map(|wire| {
@@ -113,6 +121,15 @@ impl Wire {
         let flushed = poll_flush(&mut self.socket, cx, &mut self.late, &self.core);
         self.moved.1 += (had - self.late.len()) as u64;
         flushed
+    }
+
+    fn failed(&mut self, error: io::Error) -> io::Error {
+        if self.moved.0 > 0 || !tls::is_refusal(&error) {
+            return error;
+        }
+        let kind = error.kind();
+        self.refusal = Some(error);
+        kind.into()
     }
 
     fn poll_in(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -138,7 +155,9 @@ impl AsyncRead for Shared {
             return Poll::Pending;
         }
         let had = buf.filled().len();
-        ready!(wire.poll_in(cx, buf))?;
+        if let Err(error) = ready!(wire.poll_in(cx, buf)) {
+            return Poll::Ready(Err(wire.failed(error)));
+        }
         let came = buf.filled().get(had..).unwrap_or_default();
         wire.moved.0 += u64::from(!came.is_empty());
         if let Some(frames) = &mut wire.frames {

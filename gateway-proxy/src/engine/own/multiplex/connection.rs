@@ -16,6 +16,7 @@ use crate::engine::own::http2::wire::Shared;
 use crate::engine::own::socket::Socket;
 use crate::engine::shared::UPSTREAM_IDLE_MS;
 use crate::reason::Reason;
+use crate::tls;
 
 /// Time without a byte from a backend with open streams, in ms, after which it is asked whether it is there. Servers of
 /// gRPC end a connection that asks more often than every 5 minutes while nothing moves.
@@ -134,6 +135,7 @@ impl Connection {
                 (Poll::Ready(ended), _) => {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "a connection to a backend ended");
+                        self.look_for_refusal();
                     }
                     return Poll::Ready(());
                 }
@@ -145,13 +147,20 @@ impl Connection {
         let reads = self.wire.moved().0;
         if reads != self.heard {
             self.heard = reads;
-            self.state.heard_at.set(self.core.timers.now());
-            // Settings come before all else.
-            self.state.is_heard.set(true);
+            self.state.heard(self.http2.max_concurrent_send_streams(), self.core.timers.now());
         }
         self.look_for_pong(cx);
         self.arm(cx);
         Poll::Pending
+    }
+
+    /// Whether the backend turned the gateway's certificate down: it may say so only after the handshake.
+    fn look_for_refusal(&self) {
+        let Some((error, backend)) = self.wire.take_refusal().zip(self.state.backend()) else { return };
+        let address = backend.address();
+        self.core.metrics.backend_tls_failed.add(1);
+        self.core.backend_tls.tell(address, Some(&tls::why(&error, address.as_str())));
+        self.state.is_refused.set(true);
     }
 
     fn look_for_pong(&mut self, cx: &mut Context<'_>) {

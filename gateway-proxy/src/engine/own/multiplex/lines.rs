@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,8 +52,12 @@ pub(super) struct State {
     backend: Weak<Upstream<Link>>,
     /// Places that are taken.
     pub(super) taken: Cell<usize>,
-    /// The backend has said what it allows.
-    pub(super) is_heard: Cell<bool>,
+    /// Streams that the backend allows, once it has said so.
+    pub(super) allowed: Cell<Option<usize>>,
+    /// Whom to wake when that, or how many places are taken, changes.
+    held_back: RefCell<Vec<Waker>>,
+    /// The backend has turned the gateway's certificate down.
+    pub(super) is_refused: Cell<bool>,
     /// Nothing came back within a limit: it gets no streams until something does.
     pub(super) is_doubted: Cell<bool>,
     /// Questions whether it is there, since it last answered a request.
@@ -76,6 +80,8 @@ pub(super) struct Place {
     state: Rc<State>,
     /// In the core's ms.
     taken_at: u64,
+    /// It was taken before the backend had said how many there are.
+    is_guessed: Cell<bool>,
 }
 
 /// A connection that is being opened.
@@ -112,7 +118,9 @@ impl State {
         Self {
             backend: Rc::downgrade(backend),
             taken: Cell::new(0),
-            is_heard: Cell::new(false),
+            allowed: Cell::new(None),
+            held_back: RefCell::default(),
+            is_refused: Cell::new(false),
             is_doubted: Cell::new(false),
             questions: Cell::new(0),
             heard_at: Cell::new(now),
@@ -123,6 +131,11 @@ impl State {
         }
     }
 
+    /// The backend, as long as a configuration has it.
+    pub(super) fn backend(&self) -> Option<Backend> {
+        self.backend.upgrade()
+    }
+
     /// The connection has ended, or takes no more streams.
     pub(super) fn retire(self: &Rc<Self>) {
         if let Some(backend) = self.backend.upgrade() {
@@ -130,6 +143,18 @@ impl State {
             lines.open.borrow_mut().retain(|line| !Rc::ptr_eq(&line.state, self));
             lines.changed.notify_waiters();
         }
+    }
+
+    /// Something came: the backend's settings come before all else.
+    pub(super) fn heard(&self, allowed: usize, now: u64) {
+        self.heard_at.set(now);
+        if self.allowed.replace(Some(allowed)).is_none() {
+            self.wake_held_back();
+        }
+    }
+
+    fn wake_held_back(&self) {
+        self.held_back.take().into_iter().for_each(Waker::wake);
     }
 
     fn wake(&self) {
@@ -148,7 +173,25 @@ impl Place {
         if state.heard_at.get() >= state.silent_since.get() {
             state.silent_since.set(now);
         }
-        Self { state: Rc::clone(state), taken_at: now }
+        let is_guessed = Cell::new(state.allowed.get().is_none());
+        Self { state: Rc::clone(state), taken_at: now, is_guessed }
+    }
+
+    /// Waits until the backend has said how many streams it allows, and has refused those that are too many: of a long
+    /// body no more is kept than what goes out at first.
+    pub(super) fn poll_allowed(&self, cx: &Context<'_>) -> Poll<()> {
+        let state = &self.state;
+        if self.is_guessed.get() && state.allowed.get().is_none_or(|allowed| state.taken.get() > allowed) {
+            state.held_back.borrow_mut().push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        self.is_guessed.set(false);
+        Poll::Ready(())
+    }
+
+    /// Whether the backend has turned the gateway's certificate down.
+    pub(super) fn is_refused(&self) -> bool {
+        self.state.is_refused.get()
     }
 
     /// The backend takes no more streams, although it allows more.
@@ -177,6 +220,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let state = &self.state;
         state.taken.set(state.taken.get().saturating_sub(1));
+        state.wake_held_back();
         if state.taken.get() == 0 {
             state.wake();
         }
@@ -194,15 +238,15 @@ impl Lines {
         let mut at = 0;
         while let Some(line) = open.get_mut(at) {
             match line.send.poll_ready(&mut nobody) {
-                std::task::Poll::Ready(Err(_)) => {
+                Poll::Ready(Err(_)) => {
                     // It has ended, or the backend lets it end. Streams under way are not touched by that.
                     open.swap_remove(at);
                     continue;
                 }
-                std::task::Poll::Ready(Ok(())) if line.has_room(now, &self.usual) => {
+                Poll::Ready(Ok(())) if line.has_room(now, &self.usual) => {
                     return Some(Stream::new(line.send.clone(), Place::new(&line.state, now)));
                 }
-                std::task::Poll::Ready(Ok(())) | std::task::Poll::Pending => at += 1,
+                Poll::Ready(Ok(())) | Poll::Pending => at += 1,
             }
         }
         None
@@ -241,7 +285,7 @@ fn guess(usual: &Cell<usize>) -> usize {
 
 impl Line {
     fn has_room(&self, now: u64, usual: &Cell<usize>) -> bool {
-        let most = if self.state.is_heard.get() {
+        let most = if self.state.allowed.get().is_some() {
             usual.set(self.send.current_max_send_streams());
             self.send.current_max_send_streams()
         } else {

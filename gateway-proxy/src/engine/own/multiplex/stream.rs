@@ -23,6 +23,8 @@ pub(in crate::engine::own) enum Lost {
     Unprocessed,
     /// The connection has ended.
     Closed,
+    /// So it has, since the backend takes the gateway's certificate for nothing, or wants one.
+    Refused,
     /// The backend has ended the stream.
     Reset,
     /// What it sent can't be read.
@@ -37,6 +39,8 @@ pub(in crate::engine) struct Stream {
     body: Option<RecvStream>,
     /// What of the body has come and was not read.
     held: Bytes,
+    /// Nothing more of it has come, and who read it is woken when it does.
+    is_drained: bool,
     /// All of the body has been read, and these fields follow it.
     told_end: Option<Head>,
     /// The end of the request has been told.
@@ -74,6 +78,7 @@ impl Stream {
             response: None,
             body: None,
             held: Bytes::new(),
+            is_drained: false,
             told_end: None,
             is_over: false,
             place,
@@ -106,6 +111,11 @@ impl Stream {
     }
 
     // === the request ===
+
+    /// Waits until more of the body may go out than what is kept of it.
+    pub(in crate::engine::own) fn poll_allowed(&self, cx: &Context<'_>) -> Poll<()> {
+        self.place.poll_allowed(cx)
+    }
 
     /// Whether all that is known of the request is out.
     pub(in crate::engine::own) fn is_out(&self, upload: &Upload) -> bool {
@@ -191,22 +201,34 @@ impl Stream {
         let response = self.response.as_mut().ok_or(Lost::Closed)?;
         match response.poll_informational(cx) {
             Poll::Ready(Some(Ok(interim))) => return Poll::Ready(read(&interim, head)),
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Lost::of(&error))),
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(self.lost(&error))),
             Poll::Ready(None) => {}
             Poll::Pending => return Poll::Pending,
         }
         let (parts, body) = match ready!(std::pin::Pin::new(response).poll(cx)) {
             Ok(response) => response.into_parts(),
-            Err(error) => return Poll::Ready(Err(Lost::of(&error))),
+            Err(error) => return Poll::Ready(Err(self.lost(&error))),
         };
         self.place.is_answered();
         (self.response, self.body) = (None, Some(body));
         Poll::Ready(read(&Response::from_parts(parts, ()), head))
     }
 
+    fn lost(&self, error: &h2::Error) -> Lost {
+        match Lost::of(error) {
+            Lost::Closed if self.place.is_refused() => Lost::Refused,
+            lost => lost,
+        }
+    }
+
     /// Whether nothing follows the head.
     pub(in crate::engine::own) fn has_no_body(&self) -> bool {
         self.body.as_ref().is_none_or(RecvStream::is_end_stream)
+    }
+
+    /// Whether the last read has found that nothing more has come, so that the task is woken when it does.
+    pub(in crate::engine::own) fn is_drained(&self) -> bool {
+        self.is_drained
     }
 
     /// The fields behind the body, where all of it has been read.
@@ -224,6 +246,7 @@ impl Stream {
         into: &mut [u8],
     ) -> Poll<Result<usize, Lost>> {
         let mut n = 0;
+        self.is_drained = false;
         loop {
             n += self.take_held(into.get_mut(n..).unwrap_or_default());
             if self.told_end.is_some() || n == into.len() {
@@ -236,13 +259,20 @@ impl Stream {
                 }
                 Poll::Pending if n == 0 => return Poll::Pending,
                 // What came before goes on first.
-                Poll::Ready(Err(_)) | Poll::Pending => return Poll::Ready(Ok(n)),
+                Poll::Ready(Err(_)) => return Poll::Ready(Ok(n)),
+                Poll::Pending => {
+                    self.is_drained = true;
+                    return Poll::Ready(Ok(n));
+                }
             }
         }
     }
 
     /// Copies what is held of the body, and lets the backend send as much more.
     fn take_held(&mut self, into: &mut [u8]) -> usize {
+        if self.held.is_empty() {
+            return 0;
+        }
         let n = self.held.len().min(into.len());
         if let (Some(into), Some(held)) = (into.get_mut(..n), self.held.get(..n)) {
             into.copy_from_slice(held);

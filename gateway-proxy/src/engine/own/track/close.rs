@@ -22,12 +22,12 @@ impl Track {
         self.keep_code(code);
     }
 
-    /// The gateway answers a call of gRPC so.
+    /// The backend has ended a call of gRPC so, or the gateway in its place.
     pub(in crate::engine::own) fn keep_code(&mut self, code: Code) {
         self.note(|r| r.code = Some(code));
     }
 
-    /// The gateway ends a call of gRPC so, behind what has gone out.
+    /// The gateway ends a call of gRPC so, at once or behind what has gone out; whose fault that is, the reason says.
     pub(in crate::engine::own) fn told(&mut self, code: Code) {
         self.note(|r| r.told = Some(code));
     }
@@ -90,6 +90,11 @@ impl Track {
         head.clear();
         self.begin(head);
         self.failure(reason);
+    }
+
+    /// Of its head no more is known than whether it begins a call of gRPC.
+    pub(in crate::engine::own) fn is_known_as(&mut self, is_call: bool) {
+        self.note(|r| r.is_call = is_call);
     }
 
     /// The exchange is over: it is counted and logged.
