@@ -12,7 +12,7 @@ use hotswap_runtime::StartError;
 
 use crate::access_log::AccessLogMode;
 use crate::balance::client::TrustedProxies;
-use crate::engine::{EngineKind, Http2Limits, Limits};
+use crate::engine::{EngineKind, Http2Limits, Limits, by_files};
 use crate::keys::KeyOptions;
 use crate::security::SecurityOptions;
 use crate::tls::{BackendTlsOptions, ClientTlsOptions};
@@ -118,6 +118,12 @@ pub struct GatewayOptions {
     /// Threads that serve traffic, one runtime each. Default: one for each core of the machine.
     #[arg(long, env = "HOTSWAP_GATEWAY_WORKERS", value_name = "NUMBER")]
     pub gateway_workers: Option<usize>,
+
+    /// How many clients may be connected at once; more wait in the system's queue until one goes. 0: no limit. Default: half
+    /// of the files that the process may open (ulimit -n), less 64 and 8 for each worker: each client takes one, and one
+    /// more to a backend while a request is under way.
+    #[arg(long, env = "HOTSWAP_GATEWAY_MAX_CONNECTIONS", value_name = "NUMBER")]
+    pub gateway_max_connections: Option<u64>,
 
     /// What moves the bytes: own, the gateway's own core, or hyper, which costs about a third more.
     #[arg(long, env = "HOTSWAP_GATEWAY_ENGINE", value_name = "ENGINE", default_value = "own")]
@@ -246,6 +252,11 @@ impl FromStr for Label {
     }
 }
 
+/// How many files the process may open; `None`: any number.
+pub(crate) fn open_files() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
 impl GatewayOptions {
     /// How many cores serve traffic.
     pub fn workers(&self) -> usize {
@@ -289,10 +300,19 @@ impl GatewayOptions {
             max_body_bytes: Some(self.max_body_bytes).filter(|n| *n > 0),
             client_idle_ms: self.client_idle_ms,
             client_head_ms: self.client_head_ms,
+            max_connections: self.max_connections(),
             drain_deadline: Duration::from_millis(self.drain_deadline_ms),
             hand_over_drain: Duration::from_millis(self.hand_over_drain_ms),
             http2: self.http2()?,
         })
+    }
+
+    /// `None`: there is no limit.
+    fn max_connections(&self) -> Option<u64> {
+        match self.gateway_max_connections {
+            Some(most) => Some(most).filter(|n| *n > 0),
+            None => by_files(open_files(), self.workers()),
+        }
     }
 
     fn http2(&self) -> Result<Http2Limits, StartError> {

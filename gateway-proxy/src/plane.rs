@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::access_log::AccessLog;
 use crate::config::Live;
 use crate::dice::Dice;
-use crate::engine::{CoreSetup, Entry, EntryKind, Limits, Order, WayIn, run_core};
+use crate::engine::{CoreSetup, Entry, EntryKind, Limits, Order, Room, WayIn, run_core};
 use crate::fleet::{Asker, Askers, Fleet, FleetMetrics};
 use crate::handover::{Inherited, Purpose, Sockets};
 use crate::health;
@@ -210,6 +210,7 @@ impl DataPlane {
         let entries = entries(options, shared_out(listeners, count), tls.zip(secure), tls_at);
         let trusted = Arc::new(options.trusted());
         let mark = Mark::new(&mut Dice::new());
+        let room = Room::new(limits.max_connections, Arc::clone(&plane.metrics.control));
         let (up, ups) = mpsc::channel();
         let (asker, askers) = tokio::sync::mpsc::channel(1);
         for (index, (entries, metrics)) in entries.into_iter().zip(plane.metrics.cores.clone()).enumerate() {
@@ -222,6 +223,7 @@ impl DataPlane {
                 backend_tls: backend_tls.clone(),
                 trusted: Arc::clone(&trusted),
                 mark: mark.clone(),
+                room: Arc::clone(&room),
                 metrics,
                 log: log.clone(),
                 fleet: fleet.as_ref().map(|fleet| fleet.buckets.clone()),

@@ -123,6 +123,9 @@ reasons! {
     /// No connection to the backend could be opened.
     ConnectFailed = "CONNECT_FAILED", StatusCode::BAD_GATEWAY, "the backend can't be reached",
         "Look at whether the backend runs and listens at the address in the pool.";
+    /// The gateway could not begin a connection to the backend: it has no file descriptor or no local port left.
+    NoSocket = "NO_SOCKET", StatusCode::SERVICE_UNAVAILABLE, "the gateway can't open more connections",
+        "Let the gateway open more files (`ulimit -n`, `LimitNOFILE`) or take fewer clients (`--gateway-max-connections`); where ports are short, add backends or let them keep connections open.";
     /// No session of TLS with the backend came about.
     BackendTls = "BACKEND_TLS", StatusCode::BAD_GATEWAY, "the backend's TLS can't be used",
         "Compare `tls` of the pool with the backend's certificate, and with what the gateway has in `--backend-tls-dir`; its log and its page `/pools` say what is wrong.";
@@ -193,6 +196,8 @@ impl Reason {
             | Self::DeadlinePassed
             | Self::UpgradeIdle
             | Self::GatewayStopping
+            // What the gateway lacks is not the backend's.
+            | Self::NoSocket
             | Self::ClientGone
             | Self::ClientTimeout
             | Self::ClientStalled

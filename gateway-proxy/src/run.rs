@@ -24,7 +24,7 @@ use crate::metrics::{
     Collected, CollectedBackends, CollectedCertificates, CollectedRollouts, CollectedTraffic, ControlMetrics,
     GatewayMetrics,
 };
-use crate::options::GatewayOptions;
+use crate::options::{GatewayOptions, open_files};
 use crate::plane::{Bound, DataPlane};
 use crate::respawn;
 use crate::state::{Secrets, State, StateHandle};
@@ -196,7 +196,7 @@ fn giver(
 
 /// Says what clients can't go beyond.
 fn tell_limits(limits: &Limits) {
-    let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let open_files = open_files();
     tracing::info!(
         max_head_bytes = limits.max_head_bytes,
         max_headers = limits.max_headers,
@@ -208,6 +208,7 @@ fn tell_limits(limits: &Limits) {
         client_head_ms = limits.client_head_ms,
         client_idle_ms = limits.client_idle_ms,
         drain_deadline_ms = limits.drain_deadline.as_millis(),
+        max_connections = limits.max_connections,
         open_files,
         "limits"
     );

@@ -84,6 +84,8 @@ struct Told {
     client_head_ms: u64,
     client_idle_ms: u64,
     drain_deadline_ms: u128,
+    /// `None`: there is no limit.
+    max_connections: Option<u64>,
 }
 
 /// TLS towards clients.
@@ -196,6 +198,7 @@ impl Gateway {
                 client_head_ms: self.limits.client_head_ms,
                 client_idle_ms: self.limits.client_idle_ms,
                 drain_deadline_ms: self.limits.drain_deadline.as_millis(),
+                max_connections: self.limits.max_connections,
             },
             tls: self.tls.as_ref().map(|tls| Tls {
                 certificates: tls.certificates().into_iter().map(Certificate::from).collect(),
@@ -231,7 +234,9 @@ pub(super) fn text(s: &Standing) -> String {
     }
     let limits = &s.limits;
     let body = limits.max_body_bytes.map_or_else(|| "no limit".to_owned(), |n| format!("{n} bytes"));
+    let clients = limits.max_connections.map_or_else(|| "no limit".to_owned(), |n| format!("{n} at once"));
     lines.extend([
+        ("Clients", clients),
         ("Head", format!("{} bytes, {} headers", limits.max_head_bytes, limits.max_headers)),
         ("Body", body),
         ("HTTP/2", format!("{} streams, {} resets a second", limits.http2_streams, limits.http2_resets)),

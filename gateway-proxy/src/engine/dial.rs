@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use hotswap_matcher::{Address, BackendProtocol, BackendTls};
 use http::uri::Scheme;
+use rustix::io::Errno;
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::own::{Secure, Socket};
 use crate::reason::Reason;
@@ -27,12 +28,21 @@ pub(crate) enum Unreachable {
 }
 
 impl Unreachable {
-    pub(super) fn reason(&self) -> Reason {
+    /// What an exchange fails with.
+    pub(crate) fn reason(&self) -> Reason {
         match self {
+            Self::Connect(error) if is_own(error) => Reason::NoSocket,
             Self::Connect(_) => Reason::ConnectFailed,
             Self::Tls(_) => Reason::BackendTls,
         }
     }
+}
+
+/// Whether a connection could not be begun for want of something of this machine's, a file descriptor, a local port, memory,
+/// which says nothing of the other end.
+pub(crate) fn is_own(error: &io::Error) -> bool {
+    const OWN: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| OWN.contains(&Errno::from_raw_os_error(code)))
 }
 
 /// Opens a connection, with TLS where the pool says so. It has no limit of its own.
@@ -82,7 +92,10 @@ pub(crate) async fn open(address: &str) -> io::Result<TcpStream> {
         return TcpStream::connect(address).await;
     }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in tokio::net::lookup_host(address).await? {
+    let found = tokio::net::lookup_host(address).await;
+    // Without a file to ask by, a name is only said to have no address.
+    let found = found.map_err(|error| TcpSocket::new_v4().err().unwrap_or(error))?;
+    for address in found {
         match TcpStream::connect(address).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,

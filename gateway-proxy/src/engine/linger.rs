@@ -17,7 +17,10 @@ const MOST: usize = 4 * 1024 * 1024;
 
 pub(super) fn close<E: Engine>(mut stream: TcpStream, core: &Rc<E>) {
     let core = Rc::clone(core);
+    // It is open for so long.
+    let place = core.shared().room.take();
     let patient = async move {
+        let _place = place;
         if stream.shutdown().await.is_err() {
             return;
         }

@@ -30,6 +30,7 @@ pub(crate) mod once;
 mod order;
 mod own;
 mod retry;
+mod room;
 mod serve;
 mod shadow;
 mod shared;
@@ -46,6 +47,7 @@ use tokio::sync::watch;
 
 pub use entry::{Entry, EntryKind, WayIn};
 pub use order::Order;
+pub(crate) use room::{Room, by_files};
 
 use crate::access_log::AccessLog;
 use crate::balance::client::TrustedProxies;
@@ -67,6 +69,8 @@ pub struct Limits {
     pub client_idle_ms: u64,
     /// Time from the first byte of a head to its last, in ms.
     pub client_head_ms: u64,
+    /// Connections of clients open at once, at most, over all cores; `None`: no limit.
+    pub max_connections: Option<u64>,
     /// Time that open connections have to end when the gateway stops.
     pub drain_deadline: Duration,
     /// Time that they have where another gateway has taken over from this one.
@@ -139,6 +143,8 @@ pub struct CoreSetup {
     pub trusted: Arc<TrustedProxies>,
     /// What the gateway's copies tell of it.
     pub mark: Mark,
+    /// Places for clients, which all cores share.
+    pub(crate) room: Arc<Room>,
     /// What it counts.
     pub metrics: Arc<CoreMetrics>,
     /// The access log.

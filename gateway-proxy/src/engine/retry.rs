@@ -43,6 +43,7 @@ pub(super) fn may_pass(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::ConnectFailed
+            | Reason::NoSocket
             | Reason::BackendTls
             | Reason::ConnectTimeout
             | Reason::BackendClosed

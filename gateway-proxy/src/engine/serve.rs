@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 use super::order::{Drain, Order};
+use super::room::Place;
 use super::shared::Shared;
 use super::timers::{TICK_MS, Timers};
 use super::{CoreSetup, Entry, WayIn};
@@ -30,8 +31,8 @@ pub(super) trait Engine: 'static {
     /// What every engine keeps.
     fn shared(&self) -> &Shared<Self::Connection>;
 
-    /// Takes a client's connection over, and counts it. It does not wait.
-    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, way: &WayIn);
+    /// Takes a client's connection over, and counts it; the place is its until its end. It does not wait.
+    fn accept(self: &Rc<Self>, client: (TcpStream, SocketAddr), way: &WayIn, place: Place);
 
     /// Every tick; once a second with `sweep`.
     fn tick(&self, sweep: bool) {
@@ -97,18 +98,30 @@ async fn accept<E: Engine>(
     way: WayIn,
     mut order: watch::Receiver<Order>,
 ) {
+    let room = &core.shared().room;
     let let_in = |(stream, peer): (TcpStream, SocketAddr)| {
         // A client that has gone already takes no options.
         if stream.set_nodelay(true).is_ok() {
-            core.accept(stream, peer, &way);
+            core.accept((stream, peer), &way, room.take());
         }
     };
+    let next = async || {
+        room.place().await;
+        listener.accept().await
+    };
+    let mut failed = false;
     let last = loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => let_in(accepted),
+            accepted = next() => match accepted {
+                Ok(accepted) => {
+                    failed = false;
+                    let_in(accepted);
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "accept failed");
+                    // Without a file for it, it fails until one is closed.
+                    if !std::mem::replace(&mut failed, true) {
+                        tracing::warn!(%error, "accept failed");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -118,6 +131,9 @@ async fn accept<E: Engine>(
     // Whoever waits when the socket is closed is turned away by a reset.
     if last.is_ok_and(|last| last.lets_in(listener.local_addr().ok())) {
         for _ in 0..BACKLOG {
+            if !room.has_place() {
+                return;
+            }
             match accept_now(&listener) {
                 Ok((stream, peer)) => {
                     tokio::task::spawn_local(let_in_late(Rc::clone(&core), stream, peer, way.clone()));
@@ -147,10 +163,11 @@ fn let_in_late<E: Engine>(
 ) -> impl Future<Output = ()> {
     // Counted from now on, so that the drain waits for it.
     core.shared().entering();
+    let place = core.shared().room.take();
     async move {
         let _ = tokio::time::timeout(LAST_WORD, stream.readable()).await;
         if stream.set_nodelay(true).is_ok() {
-            core.accept(stream, peer, &way);
+            core.accept((stream, peer), &way, place);
         }
         core.shared().left();
     }

@@ -216,9 +216,12 @@ impl<C: Reusable + 'static> Shared<C> {
         let (goal, config) = (goal.clone(), Rc::clone(&copied.config));
         // Ends by its own limit, or with the core.
         tokio::task::spawn_local(async move {
-            let (failed, took) = exchange(outgoing).await;
+            let ended = exchange(outgoing).await;
             under_way.set(under_way.get().saturating_sub(1));
-            goal.count(&config, core, failed, took);
+            match ended {
+                Some((failed, took)) => goal.count(&config, core, failed, took),
+                None => goal.note(&config, CopyEnd::Skipped),
+            }
         });
     }
 
@@ -271,15 +274,20 @@ fn frame(head: &mut Head, body: usize) {
     }
 }
 
-/// Sends a copy, and drops what comes. Whether it failed, and how long it took from its first byte on.
-async fn exchange(outgoing: Outgoing) -> (bool, Duration) {
+/// Sends a copy, and drops what comes. Whether it failed, and how long it took from its first byte on; `None`: the gateway
+/// had no socket for it, which says nothing of the other backend.
+async fn exchange(outgoing: Outgoing) -> Option<(bool, Duration)> {
     let Outgoing { sent, to_head, address, files, connect_timeout, limit, in_flight } = outgoing;
     let now = crate::backend_state::clock::now_ms;
     let opened = tokio::time::timeout(connect_timeout, dial::reach(&address, &files)).await;
     let began = Instant::now();
-    let Ok(Ok(mut stream)) = opened else {
-        in_flight.report(Outcome::Unreachable, now());
-        return (true, connect_timeout);
+    let opened = opened.map_or(Err(Reason::ConnectTimeout), |reached| reached.map_err(|e| e.reason()));
+    let mut stream = match opened {
+        Ok(stream) => stream,
+        Err(reason) => {
+            in_flight.report(reason.outcome(), now());
+            return (reason != Reason::NoSocket).then_some((true, connect_timeout));
+        }
     };
     let answered = async {
         match sent {
@@ -298,7 +306,7 @@ async fn exchange(outgoing: Outgoing) -> (bool, Duration) {
     let found = tokio::time::timeout(limit, answered).await.unwrap_or(Err(Reason::TotalTimeout));
     let outcome = found.map_or_else(Reason::outcome, Outcome::Status);
     in_flight.report(outcome, now());
-    (found.map_or(true, |status| status >= 500), began.elapsed())
+    Some((found.map_or(true, |status| status >= 500), began.elapsed()))
 }
 
 /// Reads a response to its end; its status.

@@ -17,7 +17,7 @@ use super::entry::Entered;
 use super::order::Drain;
 use super::shadow::UnderWay;
 use super::timers::Timers;
-use super::{CoreSetup, Limits};
+use super::{CoreSetup, Limits, Room};
 use crate::access_log::AccessLog;
 use crate::balance::client::TrustedProxies;
 use crate::balance::wish::Sender;
@@ -53,6 +53,8 @@ pub(super) struct Shared<C: Reusable> {
     pub(super) scratch: RefCell<Vec<u8>>,
     pub(super) dice: RefCell<Dice>,
     pub(super) index: usize,
+    /// Places for clients.
+    pub(super) room: Arc<Room>,
     fleet: Option<Buckets>,
     /// Copies that are under way.
     pub(super) copies: UnderWay,
@@ -110,6 +112,7 @@ impl<C: Reusable> Shared<C> {
             scratch: RefCell::default(),
             dice: RefCell::new(Dice::new()),
             index: setup.index,
+            room: Arc::clone(&setup.room),
             fleet: setup.fleet.clone(),
             copies: UnderWay::default(),
             traces: setup.traces.clone(),
@@ -172,6 +175,10 @@ impl<C: Reusable> Shared<C> {
 
     /// Counts the end of an exchange for the rollouts that it met.
     pub(super) fn count_arms(&self, config: &Config, arms: Arms, ended: Ended) {
+        if ended.reason == Some(Reason::NoSocket) {
+            // No arm had a part in it.
+            return;
+        }
         for drawn in arms.iter().filter(|drawn| !drawn.forced) {
             if let Some(rollout) = config.rollout(drawn.rollout) {
                 let Ended { status, reason, call_failed, took } = ended;

@@ -121,9 +121,16 @@ async fn check(
         let found =
             tokio::time::timeout(settings.timeout, probe::run(&address, &settings.probe, &files)).await;
         let found = found.unwrap_or(Err(probe::Failed::Timeout));
-        let count = if found.is_ok() { &metrics.checks_ok } else { &metrics.checks_failed };
+        let is_own = found.as_ref().is_err_and(probe::Failed::is_own);
+        let count = match &found {
+            Ok(()) => &metrics.checks_ok,
+            Err(_) if is_own => &metrics.checks_not_made,
+            Err(_) => &metrics.checks_failed,
+        };
         count.fetch_add(1, Ordering::Relaxed);
-        if state.checked(found.is_ok()) {
+        if is_own {
+            tracing::debug!(pool, backend = %address, "no socket is left to check it");
+        } else if state.checked(found.is_ok()) {
             match found {
                 Ok(()) => tracing::info!(pool, backend = %address, "backend is healthy again"),
                 Err(error) => tracing::warn!(pool, backend = %address, %error, "backend is unhealthy"),

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::engine::{dial, once};
 use crate::grpc::Code;
+use crate::reason::Reason;
 use crate::tls::BackendFiles;
 
 /// What is read of a response at most: only its first line counts.
@@ -53,6 +54,17 @@ pub(crate) enum Failed {
     /// The status is not one of those that are expected.
     #[error("status {0}")]
     Status(u16),
+}
+
+impl Failed {
+    /// Whether the gateway had no socket for it, which says nothing of who is asked.
+    pub(crate) fn is_own(&self) -> bool {
+        match self {
+            Self::Io(error) => dial::is_own(error),
+            Self::Unreachable(unreachable) => unreachable.reason() == Reason::NoSocket,
+            _ => false,
+        }
+    }
 }
 
 /// Checks a backend once.

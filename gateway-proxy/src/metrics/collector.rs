@@ -61,8 +61,9 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
         counter(declared::FAILED, reasons.collect()),
         duration(m, declared::DURATION, |core| &core.requests),
         duration(m, declared::BACKEND_DURATION, |core| &core.backends),
-        gauge(declared::ACTIVE, m.sum(|c| &c.active) as f64),
-        one(declared::ACCEPTED, |c| &c.accepted),
+    ];
+    all.extend(clients(m));
+    all.extend([
         one(declared::HTTP2_CONNECTIONS, |c| &c.http2_connections),
         one(declared::HTTP2_STREAMS, |c| &c.http2_streams),
         counter(declared::HTTP2_ENDED, ended),
@@ -70,7 +71,7 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
         counter(declared::CONNECTS, connects),
         one(declared::REUSES, |c| &c.reuses),
         one(declared::RETRIES, |c| &c.retries),
-    ];
+    ]);
     let retries = vec![
         (Some("sent"), m.sum(|c| &c.tries)),
         (Some("saved"), m.sum(|c| &c.tries_saved)),
@@ -100,6 +101,18 @@ fn families(m: &GatewayMetrics) -> Vec<MetricFamily> {
     all.push(one(declared::PROXY_HEADERS_REFUSED, |c| &c.proxy_headers_refused));
     all.extend(of_control(&m.control));
     all
+}
+
+/// Connections of clients.
+fn clients(m: &GatewayMetrics) -> [MetricFamily; 4] {
+    let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
+    let limits = load(&m.control.connection_limits);
+    [
+        gauge(declared::ACTIVE, m.sum(|c| &c.active) as f64),
+        counter(declared::ACCEPTED, vec![(None, m.sum(|c| &c.accepted))]),
+        gauge(declared::MAX_CONNECTIONS, load(&m.control.max_connections) as f64),
+        counter(declared::CONNECTION_LIMITS, vec![(None, limits)]),
+    ]
 }
 
 fn calls(m: &GatewayMetrics) -> MetricFamily {
@@ -132,7 +145,11 @@ fn of_control(c: &ControlMetrics) -> Vec<MetricFamily> {
         gauge(declared::CONNECTED, load(&c.connected) as f64),
         counter(
             declared::CHECKS,
-            vec![(Some("ok"), load(&c.checks_ok)), (Some("failed"), load(&c.checks_failed))],
+            vec![
+                (Some("ok"), load(&c.checks_ok)),
+                (Some("failed"), load(&c.checks_failed)),
+                (Some("not_made"), load(&c.checks_not_made)),
+            ],
         ),
         counter(
             declared::KEY_FETCHES,

@@ -43,6 +43,16 @@ metrics! {
     );
     ACTIVE = MetricDef::gauge("gateway_active_connections", "connections", "Client connections open.");
     ACCEPTED = MetricDef::counter("gateway_connections_total", "connections", "Client connections accepted.");
+    MAX_CONNECTIONS = MetricDef::gauge(
+        "gateway_max_connections",
+        "connections",
+        "Client connections that may be open; 0: there is no limit.",
+    );
+    CONNECTION_LIMITS = MetricDef::counter(
+        "gateway_connection_limit_reached_total",
+        "times",
+        "Times that as many client connections were open as may be; a time lasts until an eighth of them has gone.",
+    );
     HTTP2_CONNECTIONS = MetricDef::counter(
         "gateway_http2_connections_total",
         "connections",
@@ -161,7 +171,7 @@ metrics! {
     CONNECTED =
         MetricDef::gauge("gateway_control_plane_connected", "0 or 1", "1: the watch is connected.");
     CHECKS = MetricDef::counter("gateway_health_checks_total", "checks", "Active checks of backends, by result.")
-        .by(&[LabelDef { name: "result", values: "`ok`, `failed`" }]);
+        .by(&[LabelDef { name: "result", values: "`ok`, `failed`; `not_made`: the gateway had no socket for it" }]);
     KEY_FETCHES = MetricDef::counter(
         "gateway_jwks_fetches_total",
         "fetches",

@@ -210,6 +210,12 @@ pub struct ControlMetrics {
     pub checks_ok: AtomicU64,
     /// Active checks that failed.
     pub checks_failed: AtomicU64,
+    /// Active checks that could not be made, for want of a socket.
+    pub checks_not_made: AtomicU64,
+    /// Client connections that may be open; 0: there is no limit.
+    pub max_connections: AtomicU64,
+    /// Times that as many were open.
+    pub connection_limits: AtomicU64,
     /// Key sets fetched.
     pub keys_ok: AtomicU64,
     /// Key sets that could not be fetched.

@@ -12,6 +12,7 @@ mod certificates;
 mod clients;
 mod compression;
 mod control;
+mod crowded;
 mod differential;
 mod differential_back;
 mod disk;

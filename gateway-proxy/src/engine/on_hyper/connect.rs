@@ -55,7 +55,7 @@ impl Lease {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => {
                 tracing::debug!(backend = %backend.text(), %error, "connect failed");
-                Err(Reason::ConnectFailed)
+                Err(dial::Unreachable::from(error).reason())
             }
             Err(_) => Err(Reason::ConnectTimeout),
         };

@@ -32,6 +32,7 @@ use self::conn::{Conn, Phase};
 use self::connect::Connection;
 use self::heads::Heads;
 use self::io::ClientIo;
+use super::room::Place;
 use super::serve::Engine;
 use super::shared::Shared;
 use super::{CoreSetup, Limits, WayIn};
@@ -76,10 +77,13 @@ impl Engine for Core {
         &self.shared
     }
 
-    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, _: &WayIn) {
+    fn accept(self: &Rc<Self>, (stream, peer): (TcpStream, SocketAddr), _: &WayIn, place: Place) {
         let conn = Rc::new(Conn::new(Rc::clone(self), peer));
         // One task for each connection, all of them ended by the runtime's end; the drain waits for their count.
-        tokio::task::spawn_local(connection(conn, stream));
+        tokio::task::spawn_local(async move {
+            connection(conn, stream).await;
+            drop(place);
+        });
     }
 }
 

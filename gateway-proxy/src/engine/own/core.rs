@@ -17,6 +17,7 @@ use super::link::Link;
 use super::socket::Socket;
 use super::splice::Pipe;
 use crate::engine::entry::Entered;
+use crate::engine::room::Place;
 use crate::engine::serve::Engine;
 use crate::engine::shared::Shared;
 use crate::engine::{CoreSetup, EntryKind, WayIn};
@@ -127,7 +128,7 @@ impl Engine for Core {
         &self.shared
     }
 
-    fn accept(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, way: &WayIn) {
+    fn accept(self: &Rc<Self>, (stream, peer): (TcpStream, SocketAddr), way: &WayIn, place: Place) {
         // One task for each connection, all of them ended by the runtime's end; the drain waits for their count.
         let core = Rc::clone(self);
         let behind =
@@ -140,11 +141,16 @@ impl Engine for Core {
                     let client = client::serve(core, Socket::Plain(stream), peer, entered);
                     drop(entering);
                     client.await;
+                    drop(place);
                 });
             }
             kind => {
                 let entering = Entering::new(&core);
-                tokio::task::spawn_local(enter::serve(entering, stream, peer, (kind.clone(), behind)));
+                let client = enter::serve(entering, stream, peer, (kind.clone(), behind));
+                tokio::task::spawn_local(async move {
+                    client.await;
+                    drop(place);
+                });
             }
         }
     }
