@@ -2,8 +2,8 @@ use std::cell::RefCell;
 
 use hotswap_core::{ResourceName as _, RouteName};
 use hotswap_matcher::{
-    AccessDraft, ConcurrencyDraft, FaultAbortDraft, FaultDraft, ForwardDraft, RateLimitDraft, RouteDraft,
-    RouteSpec, TrafficDraft,
+    AccessDraft, ConcurrencyDraft, FaultAbortDraft, FaultDelayDraft, FaultDraft, ForwardDraft,
+    RateLimitDraft, RouteDraft, RouteSpec, TrafficDraft,
 };
 
 use super::*;
@@ -36,10 +36,13 @@ fn traffic(config: &Compiled) -> &RouteTraffic {
 }
 
 fn ask(traffic: &RouteTraffic) -> Result<Option<Box<Admitted>>, Stopped> {
-    let (trusted, dice) = (TrustedProxies::default(), RefCell::new(Dice::new()));
+    ask_with(traffic, &RefCell::new(Dice::new()))
+}
+
+fn ask_with(traffic: &RouteTraffic, dice: &RefCell<Dice>) -> Result<Option<Box<Admitted>>, Stopped> {
+    let trusted = TrustedProxies::default();
     let sender = Sender { peer: [192, 0, 2, 1].into(), trusted: &trusted };
-    let mark = Mark::new(&mut Dice::new());
-    let (dice, mark) = (&dice, &mark);
+    let mark = &Mark::new(&mut Dice::new());
     let caller = Caller { port: None, sender, now: 1, stages: None, dice, mark, forced: None, secure: false };
     traffic.admit(&Head(vec![]), &caller)
 }
@@ -129,4 +132,27 @@ fn what_is_told_beforehand_is_what_happens_and_takes_nothing() {
     assert_eq!(reason(ask(traffic(&config))), None);
     assert_eq!(told(Some([192, 0, 2, 1])).get(1), Some(&("rate_limit", Some(Reason::RateLimited))));
     assert_eq!(told(Some([192, 0, 2, 2])), pass);
+}
+
+#[test]
+fn faults_meet_the_shares_of_requests_that_they_say_each_by_itself() {
+    const ALL: u32 = 100_000;
+    let (delay_bps, abort_bps) = (3_000, 100);
+    let delay = Some(FaultDelayDraft { delay_ms: 5, share_bps: delay_bps });
+    let abort = Some(FaultAbortDraft { status: 503, share_bps: abort_bps });
+    let fault = Some(FaultDraft { delay, abort, ..FaultDraft::default() });
+    let config = put(&mut Catalog::default(), TrafficDraft { fault, ..TrafficDraft::default() });
+    // Of this seed; each is about its share by any.
+    let dice = RefCell::new(Dice::seeded(7));
+    let (mut wait, mut fail) = (0, 0);
+    for _ in 0..ALL {
+        match ask_with(traffic(&config), &dice) {
+            Ok(passed) => wait += u32::from(passed.is_some_and(|admitted| admitted.delay().is_some())),
+            Err(Stopped::Refused(Reason::FaultInjected, _)) => fail += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    let about = |hits: u32, bps: u32| hits.abs_diff(ALL / 10_000 * bps) < ALL / 200;
+    assert!(fail > 0 && about(fail, abort_bps), "{fail}");
+    assert!(about(wait, delay_bps), "{wait}: those that fail do not count");
 }

@@ -10,6 +10,7 @@ use hotswap_matcher::{
 use super::{GET, gateway};
 use crate::health::standing;
 use crate::http2_alike::{Either, WAYS};
+use crate::rollouts::is_about;
 use crate::support::*;
 
 const FROM_A: &str = "HTTP/1.1 200 OK\r\nx-from: a\r\ncontent-length: 0\r\n\r\n";
@@ -166,4 +167,26 @@ async fn who_has_waited_on_purpose_is_tried_elsewhere_where_nobody_answers() {
     assert_eq!(gateway.ask(SLOWLY).await.reason(), Some("CONNECT_FAILED"));
     let gateway = waiting(60_000, &[], LoadBalancingDraft::RoundRobin);
     assert_eq!(gateway.ask(SLOWLY).await.reason(), Some("NO_BACKEND"), "it waits for nobody");
+}
+
+#[tokio::test]
+async fn the_share_of_requests_fails_that_the_route_says_and_the_others_pass() {
+    const ALL: u64 = 1_000;
+    let backend = Backend::always(FROM_A).await;
+    for way in WAYS {
+        let abort = Some(FaultAbortDraft { status: 503, share_bps: 3_000 });
+        let fault = Some(FaultDraft { abort, ..FaultDraft::default() });
+        let gateway = gateway(way.engine, backend.address, TrafficDraft { fault, ..TrafficDraft::default() });
+        let mut client = way.connect(&gateway).await;
+        let mut failed = 0;
+        for _ in 0..ALL {
+            let response = client.ask(GET).await;
+            let reason = (response.status != 200).then_some("FAULT_INJECTED");
+            assert_eq!(response.reason(), reason, "{way:?}");
+            failed += u64::from(reason.is_some());
+        }
+        assert!(is_about(failed, ALL, 3_000), "{way:?}: {failed}");
+        let line = r#"gateway_requests_failed_total{reason="FAULT_INJECTED"}"#;
+        gateway.counts(&format!("{line} {failed}")).await;
+    }
 }
