@@ -75,3 +75,27 @@ async fn a_head_beyond_the_limits_gets_431_and_the_connection_goes_on() {
     assert_eq!(besieged.backend.connections(), 0);
     besieged.stands("").await;
 }
+
+#[tokio::test]
+async fn a_head_well_beyond_the_limits_is_refused_logged_and_counted_and_the_connection_goes_on() {
+    let dir = tempfile::tempdir().expect("dir");
+    let log = dir.path().join("log").display().to_string();
+    let besieged = Besieged::start(&["--access-log", "errors", "--access-log-file", &log]).await;
+    // By bytes: 1.2, 2 and 3 times 64 KiB, as many cookies bring.
+    for (n, bytes) in [78_643, 131_072, 196_608].into_iter().enumerate() {
+        let lines: String = (0..bytes / 4_096).map(|n| format!("x-{n}: {}\r\n", "a".repeat(4_096))).collect();
+        let response = besieged.other.ask(&format!("GET / HTTP/1.1\r\n{lines}\r\n")).await;
+        assert_eq!((response.status, response.reason()), (431, Some("HEAD_TOO_LARGE")), "{bytes}");
+        let line = r#"gateway_requests_failed_total{reason="HEAD_TOO_LARGE"}"#;
+        besieged.gateway.counts(&format!("{line} {}", n + 1)).await;
+    }
+    let logged = || std::fs::read_to_string(&log).expect("text");
+    in_time("the log", async {
+        while logged().matches("\"reason\":\"HEAD_TOO_LARGE\"").count() < 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(besieged.backend.connections(), 0);
+    besieged.stands("").await;
+}

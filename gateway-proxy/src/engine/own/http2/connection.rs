@@ -42,6 +42,9 @@ const SEND_BUFFER: usize = 64 * 1024;
 const SMALL_PIECES: u32 = 8;
 /// What RFC 9113 section 6.5.2 counts for a field besides its bytes.
 const FIELD: usize = 32;
+/// How many times the limit h2 reads of a head: up to there the gateway itself refuses it, with a reason, a line in the
+/// log and a count. Beyond it h2 answers by itself, with nothing of these.
+const HEADROOM: usize = 4;
 
 /// What the connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +134,7 @@ fn builder(core: &Core) -> Builder {
         .initial_window_size(limits.stream_window)
         .initial_connection_window_size(limits.connection_window)
         .data_frame_budget(small_pieces)
-        .max_header_list_size(fits(core.head_limits.bytes + FIELD * core.head_limits.headers))
+        .max_header_list_size(fits(HEADROOM * (core.head_limits.bytes + FIELD * core.head_limits.headers)))
         // Streams that h2 resets for what the client did are as dear as those that the client resets.
         .max_local_error_reset_streams(Some(most_resets))
         .max_pending_accept_reset_streams(usize::try_from(limits.streams).unwrap_or(usize::MAX))
