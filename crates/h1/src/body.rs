@@ -37,10 +37,18 @@ pub struct Around {
 pub struct Pipe {
     reader: Reader,
     coding: Coding,
-    /// The trailers that may go on, as a list of names; `None`: none may.
-    trailers: Option<Box<[u8]>>,
-    /// All of them may.
-    any_trailer: bool,
+    trailers: Trailers,
+}
+
+/// The trailers that may go on; names stand in a list, as in Trailer.
+#[derive(Debug, Default)]
+enum Trailers {
+    #[default]
+    None,
+    /// These may.
+    Named(Box<[u8]>),
+    /// All but these may.
+    AllBut(Box<[u8]>),
 }
 
 impl Reader {
@@ -76,12 +84,12 @@ impl Pipe {
             Framing::Chunked => Reader::Chunked(Decoder::default()),
             Framing::UntilClose => Reader::UntilClose,
         };
-        Self { reader, coding, trailers, any_trailer: false }
+        Self { reader, coding, trailers: trailers.map_or(Trailers::None, Trailers::Named) }
     }
 
-    /// Lets every trailer go on that may stand behind a body: HTTP/2 does not announce them.
-    pub fn with_any_trailer(self) -> Self {
-        Self { any_trailer: true, ..self }
+    /// Lets every trailer go on that may stand behind a body, but none of these: HTTP/2 does not announce them.
+    pub fn with_any_trailer_but(self, these: Box<[u8]>) -> Self {
+        Self { trailers: Trailers::AllBut(these), ..self }
     }
 
     /// Whether the body is over.
@@ -161,12 +169,17 @@ impl Pipe {
     }
 
     fn write_trailers(&self, fields: &Head, out: &mut Vec<u8>) {
-        if self.any_trailer {
-            fields.write_trailers(None, out);
-        } else if let Some(names) = &self.trailers {
-            fields.write_trailers(Some(names), out);
+        match &self.trailers {
+            Trailers::None => {}
+            Trailers::Named(names) => fields.write_trailers(|name| lists(names, name), out),
+            Trailers::AllBut(names) => fields.write_trailers(|name| !lists(names, name), out),
         }
     }
+}
+
+/// Whether a list of names, as in Trailer, has this one, which is in lower case.
+fn lists(names: &[u8], name: &[u8]) -> bool {
+    names.split(|b| *b == b',').any(|listed| listed.trim_ascii().eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

@@ -54,13 +54,11 @@ impl Head {
         out.extend_from_slice(self.lines.get(from as usize..to as usize).unwrap_or_default());
     }
 
-    /// Writes fields that stand behind a body: those of `names` (a list as in Trailer; `None`: all), but none that
-    /// could change how the message is framed, routed or understood.
-    pub fn write_trailers(&self, names: Option<&[u8]>, out: &mut Vec<u8>) {
+    /// Writes fields that stand behind a body: those whose names `may`, but none that could change how the message is
+    /// framed, routed or understood.
+    pub fn write_trailers(&self, may: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) {
         for (name, value) in self.iter() {
-            let is_it = |n: &[u8]| n.trim_ascii().eq_ignore_ascii_case(name);
-            let named = || names.is_none_or(|names| names.split(|b| *b == b',').any(is_it));
-            if !is_for_heads(name) && named() {
+            if !is_for_heads(name) && may(name) {
                 out.extend_from_slice(name);
                 out.extend_from_slice(b": ");
                 out.extend_from_slice(value);

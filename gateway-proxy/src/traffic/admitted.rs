@@ -112,10 +112,9 @@ impl Admitted {
         (sent.is_some() || self.left_out.contains(name)).then_some(sent)
     }
 
-    /// Whether the backend does not get what the client says in a field of this name, in any case of its letters.
-    pub fn takes_out(&self, name: &[u8]) -> bool {
-        let is = |known: &HeaderName| name.eq_ignore_ascii_case(known.as_str().as_bytes());
-        self.left_out.iter().any(is) || self.sent.iter().any(|(known, _)| is(known))
+    /// The fields that the backend does not get as the client says them.
+    pub fn taken_out(&self) -> impl Iterator<Item = &HeaderName> {
+        self.left_out.iter().chain(self.sent.iter().map(|(name, _)| name))
     }
 
     /// Brings the head of the request into the form that the backend gets.

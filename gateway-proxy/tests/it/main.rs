@@ -49,6 +49,7 @@ mod tls;
 mod tls_backends;
 mod tokens;
 mod traffic;
+mod trailers;
 mod upgrades;
 mod varnishtest;
 mod watch;

@@ -79,7 +79,7 @@ fn with(change: impl FnOnce(&mut Value)) -> Value {
     claims
 }
 
-fn jwt(signers: &[&Signer]) -> JwtDraft {
+pub fn jwt(signers: &[&Signer]) -> JwtDraft {
     let claim = |claim: &str, header: &str| ClaimHeaderDraft { claim: claim.into(), header: header.into() };
     JwtDraft {
         jwks: json!({ "keys": signers.iter().map(|s| s.public()).collect::<Vec<_>>() }).to_string(),

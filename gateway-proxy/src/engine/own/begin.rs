@@ -145,8 +145,7 @@ impl<F: Front> Client<F> {
 
     /// How large the body may be, and what may follow it.
     fn bounds(&self, most: Option<u64>) -> Bounds {
-        let (trailers, any_trailer) = (self.track.trailer_names(), self.track.takes_any_trailer());
-        Bounds { most, trailers, any_trailer }
+        Bounds { most, trailers: self.track.trailer_names(), all_but: self.track.all_trailers_but() }
     }
 
     /// Sends the request, or opens a connection for it.

@@ -31,8 +31,9 @@ pub(super) struct Bounds {
     pub(super) most: Option<u64>,
     /// Fields, as a list of names; `None`: none.
     pub(super) trailers: Option<Box<[u8]>>,
-    /// Every field may.
-    pub(super) any_trailer: bool,
+    /// Every field may but these, a list of names, where the backend is told the request as HTTP/2; `None`: as `trailers`
+    /// says.
+    pub(super) all_but: Option<Box<[u8]>>,
 }
 
 /// The state of a request that goes out.
@@ -63,7 +64,10 @@ impl Upload {
         let asks = || head.first(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
         let body = Pipe::new(read, coding, bounds.trailers);
         Self {
-            body: if told && bounds.any_trailer { body.with_any_trailer() } else { body },
+            body: match bounds.all_but.filter(|_| told) {
+                Some(these) => body.with_any_trailer_but(these),
+                None => body,
+            },
             late: Rest::default(),
             trailers: Vec::new(),
             told,

@@ -159,7 +159,7 @@ impl<F: Front> Client<F> {
         let coding = if download.squeeze.is_some() { Coding::Told } else { coding };
         let body = Pipe::new(told.unwrap_or(framing), coding, trailers);
         let any_trailer = told.is_some() && (!F::IN_TURN || download.trailers);
-        download.body = Some(if any_trailer { body.with_any_trailer() } else { body });
+        download.body = Some(if any_trailer { body.with_any_trailer_but(Box::default()) } else { body });
         if told.is_some() {
             exchange.keep_no_more();
         }

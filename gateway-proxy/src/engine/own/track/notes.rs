@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hotswap_h1::Head;
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 
 use super::{Record, Track};
 use crate::config::RouteEntry;
@@ -112,19 +112,30 @@ impl Track {
         self.admitted()?.status()
     }
 
-    /// Whether every field may follow the request's body: one of HTTP/2 does not announce them, and nothing is taken out
-    /// of heads.
-    pub(in crate::engine::own) fn takes_any_trailer(&self) -> bool {
-        self.head().is_some_and(Head::is_told) && self.admitted().is_none()
+    /// Every field may follow the request's body but these, which its route takes out of heads: one of HTTP/2 does not
+    /// announce them. `None`: it is of HTTP/1.1, and [`Self::trailer_names`] are those that may.
+    pub(in crate::engine::own) fn all_trailers_but(&self) -> Option<Box<[u8]>> {
+        let told = self.head().is_some_and(Head::is_told);
+        let join =
+            || self.taken_out().map(|name| name.as_str().as_bytes()).collect::<Vec<_>>().join(&b","[..]);
+        told.then(|| join().into())
     }
 
-    /// The fields that may follow the request's body: those that it says, without what its route's traffic features
-    /// take out of heads.
+    /// The fields that may follow the request's body: those that it says, without what its route takes out of heads.
     pub(in crate::engine::own) fn trailer_names(&self) -> Option<Box<[u8]>> {
         let names = self.head()?.trailer_names()?;
-        let Some(admitted) = self.admitted() else { return Some(names) };
-        let may = |name: &&[u8]| !admitted.takes_out(name.trim_ascii());
+        let is = |name: &[u8], known: &HeaderName| name.eq_ignore_ascii_case(known.as_str().as_bytes());
+        let may = |name: &&[u8]| !self.taken_out().any(|known| is(name.trim_ascii(), known));
         Some(names.split(|b| *b == b',').filter(may).collect::<Vec<_>>().join(&b","[..]).into())
+    }
+
+    /// What the backend does not get as the client says it: what the route's traffic features take out of the head or put
+    /// there, and what its edits remove or set.
+    fn taken_out(&self) -> impl Iterator<Item = &HeaderName> {
+        let edits = self.route().map(RouteEntry::request_headers);
+        let edited =
+            edits.into_iter().flat_map(|edits| edits.remove.iter().chain(edits.set.iter().map(|e| &e.0)));
+        self.admitted().into_iter().flat_map(Admitted::taken_out).chain(edited)
     }
 
     /// What is to be asked before the request goes on; once.
