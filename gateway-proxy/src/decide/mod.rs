@@ -232,7 +232,7 @@ fn to_backend<H: Clone, R: Resolve<Handle = H>>(
         return failed(Reason::PoolMissing, route, arms, admitted);
     };
     let wish = Wish::of(&pool.backends().balancing, pool.sticky(), head, caller.sender);
-    let waits = admitted.as_ref().is_some_and(|admitted| admitted.delay().is_some());
+    let waits = admitted.as_ref().is_some_and(|admitted| admitted.is_held());
     let chosen = if waits {
         targets.any(slot, pool, resolve).map(|backend| (backend, 0, None, None))
     } else {

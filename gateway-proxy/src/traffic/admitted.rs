@@ -156,6 +156,11 @@ impl Admitted {
         self.mirrored
     }
 
+    /// Whether the request waits before it goes on: for its time, or for what the fleet says.
+    pub fn is_held(&self) -> bool {
+        self.delay.is_some() || self.question.is_some()
+    }
+
     /// How long the request waits before it goes on; `None`: not at all.
     pub fn delay(&self) -> Option<Duration> {
         self.delay

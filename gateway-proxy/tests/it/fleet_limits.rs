@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use hotswap_matcher::{
-    BackendDraft, BackendsDraft, MirrorDraft, RateFallbackDraft, RateLimitDraft, RateScopeDraft, TrafficDraft,
+    BackendDraft, BackendsDraft, ConcurrencyDraft, LoadBalancingDraft, MirrorDraft, RateFallbackDraft,
+    RateLimitDraft, RateScopeDraft, TrafficDraft,
 };
 use hotswap_test_servers::{Redis, required};
 
+use crate::health::standing;
 use crate::http2_alike::Either;
 use crate::shadows::that_keeps;
 use crate::support::*;
@@ -256,4 +258,43 @@ async fn a_client_that_leaves_while_redis_is_asked_and_a_body_that_comes_meanwhi
         let response = client.ask(&post).await;
         assert!(response.status == 200 && response.text().ends_with(&body));
     }
+}
+
+#[tokio::test]
+async fn a_request_that_the_fleet_is_asked_about_is_at_no_backend_meanwhile() {
+    let Some(redis) = required(Redis::start()) else { return };
+    let [a, b] = [Backend::always(OK).await, Backend::always(OK).await];
+    let url = redis.url();
+    // Longer than the test.
+    let patient = ["--gateway-redis-url", &url, "--gateway-redis-timeout-ms", "600000"];
+    let mut gateway = Gateway::start(&[&["--gateway-engine", "own"], &patient[..]].concat());
+    let mut pool = of_backends(&[a.address, b.address]);
+    pool.load_balancing = LoadBalancingDraft::LeastConnections;
+    let mut route = to_pool("p");
+    let concurrency = Some(ConcurrencyDraft { max_requests: 100, retry_after_s: 0 });
+    let rate_limit = Some(shared(1_000));
+    route.traffic = Some(Box::new(TrafficDraft { rate_limit, concurrency, ..TrafficDraft::default() }));
+    gateway.pool_of("p", &pool);
+    gateway.route("r", &route);
+    gateway.swap();
+    connected(&gateway).await;
+    for mut client in Either::both(&gateway).await {
+        assert_eq!(client.ask(GET).await.status, 200);
+    }
+    let frozen = redis.freeze().expect("runs");
+    let clients = [Either::both(&gateway).await, Either::both(&gateway).await];
+    let asking =
+        clients.into_iter().flatten().map(|mut client| spawn(async move { client.ask(GET).await.status }));
+    let asking: Vec<_> = asking.collect();
+    gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 4").await;
+    let active: Vec<_> = standing(&gateway).iter().map(|backend| backend.active).collect();
+    assert_eq!(active, [0, 0], "none of them has anything to do");
+    drop(frozen);
+    for asked in asking {
+        assert_eq!(asked.await.expect("ends"), 200);
+    }
+    // They went where they were sent when it had answered, and nothing of them is left there.
+    gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 0").await;
+    let active: Vec<_> = standing(&gateway).iter().map(|backend| backend.active).collect();
+    assert_eq!(active, [0, 0]);
 }
