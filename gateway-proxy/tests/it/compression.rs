@@ -1,4 +1,4 @@
-//! Responses that are compressed on their way, on real sockets, for clients of both versions.
+//! Responses that are compressed on their way, on real sockets, for clients and backends of both versions.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -11,15 +11,18 @@ use tokio::sync::{Notify, Semaphore};
 use crate::http2_alike::Either;
 use crate::http2_support::Http2;
 use crate::support::*;
+use crate::ways::TO_BOTH;
 
-const OWN: [&str; 2] = ["--gateway-engine", "own"];
 const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
 
-/// A gateway whose only route compresses.
-fn gateway(backend: &Backend, rules: CompressionDraft) -> Gateway {
-    Gateway::before_with(backend.address, &OWN, |route| {
-        route.traffic = Some(Box::new(TrafficDraft { compression: Some(rules), ..TrafficDraft::default() }));
-    })
+/// Gateways whose only route compresses: one reaches the backend by HTTP/1.1, one by HTTP/2.
+async fn gateways(backend: &Backend, rules: CompressionDraft) -> [Gateway; 2] {
+    let traffic = TrafficDraft { compression: Some(rules), ..TrafficDraft::default() };
+    let [one, two] = TO_BOTH.map(|way| {
+        let traffic = Some(Box::new(traffic.clone()));
+        way.before(backend.address, &[], |route| route.traffic = traffic)
+    });
+    [one.await, two.await]
 }
 
 /// What can be read of a body so far.
@@ -78,23 +81,27 @@ async fn a_body_comes_compressed_however_it_was_framed_and_is_the_same() {
             (format!("{html}connection: close\r\n\r\n{body}"), true),
         ] {
             let backend = that_says(answer, ends).await;
-            let gateway = gateway(&backend, CompressionDraft::default());
-            for mut client in Either::both(&gateway).await {
-                for coding in CODINGS {
-                    let response = client.ask(&get(coding)).await;
-                    assert_eq!((response.status, response.whole), (200, true));
-                    assert_eq!(response.header("content-encoding"), Some(coding), "{}", response.head);
-                    assert_eq!(response.header("etag"), Some("W/\"a\""));
-                    assert_eq!(response.header("vary"), Some("Accept-Encoding"));
-                    assert_eq!(response.header("content-length"), None);
-                    assert!(response.body.len() < len, "{}", response.body.len());
-                    assert!(decoded(coding, &response.body) == body.as_bytes(), "{coding} {len}");
+            for gateway in gateways(&backend, CompressionDraft::default()).await {
+                for mut client in Either::both(&gateway).await {
+                    for coding in CODINGS {
+                        let response = client.ask(&get(coding)).await;
+                        assert_eq!((response.status, response.whole), (200, true));
+                        assert_eq!(response.header("content-encoding"), Some(coding), "{}", response.head);
+                        assert_eq!(response.header("etag"), Some("W/\"a\""));
+                        assert_eq!(response.header("vary"), Some("Accept-Encoding"));
+                        assert_eq!(response.header("content-length"), None);
+                        assert!(response.body.len() < len, "{}", response.body.len());
+                        assert!(decoded(coding, &response.body) == body.as_bytes(), "{coding} {len}");
+                    }
+                    let plain = client.ask(&get("identity")).await;
+                    assert_eq!(
+                        (plain.header("content-encoding"), plain.header("etag")),
+                        (None, Some("\"a\""))
+                    );
+                    assert!(plain.text() == body && plain.header("vary") == Some("Accept-Encoding"));
                 }
-                let plain = client.ask(&get("identity")).await;
-                assert_eq!((plain.header("content-encoding"), plain.header("etag")), (None, Some("\"a\"")));
-                assert!(plain.text() == body && plain.header("vary") == Some("Accept-Encoding"));
+                gateway.counts("gateway_compressed_responses_total{coding=\"br\"} 2").await;
             }
-            gateway.counts("gateway_compressed_responses_total{coding=\"br\"} 2").await;
         }
     }
 }
@@ -112,12 +119,13 @@ async fn what_must_stay_as_it_is_does_for_both_versions() {
         ("200 OK", "content-type: text/html\r\n", get("deflate, gzip;q=0")),
     ] {
         let backend = that_says(format!("HTTP/1.1 {status}\r\n{fields}{length}\r\n{body}"), false).await;
-        let gateway = gateway(&backend, CompressionDraft::default());
-        for mut client in Either::both(&gateway).await {
-            let response = client.ask(&request).await;
-            let told = (response.header("content-length"), response.header("content-encoding"));
-            assert_eq!(told, (Some("2000"), fields.contains("br\r\n").then_some("br")), "{fields}");
-            assert_eq!(response.text(), body, "{status} {fields}");
+        for gateway in gateways(&backend, CompressionDraft::default()).await {
+            for mut client in Either::both(&gateway).await {
+                let response = client.ask(&request).await;
+                let told = (response.header("content-length"), response.header("content-encoding"));
+                assert_eq!(told, (Some("2000"), fields.contains("br\r\n").then_some("br")), "{fields}");
+                assert_eq!(response.text(), body, "{status} {fields}");
+            }
         }
     }
 }
@@ -135,14 +143,19 @@ async fn heads_without_bodies_say_what_a_body_would_have() {
         (none, get.as_str(), None, None),
     ] {
         let backend = that_says(answer.to_owned(), false).await;
-        let gateway = gateway(&backend, CompressionDraft::default());
-        for mut client in Either::both(&gateway).await {
-            // Twice: the connection is where it should be.
-            for _ in 0..2 {
-                let response = client.ask(request).await;
-                let told = (response.header("content-encoding"), response.header("etag"));
-                assert_eq!((told, response.header("content-length")), ((encoding, tag), None), "{answer}");
-                assert!(response.body.is_empty());
+        for gateway in gateways(&backend, CompressionDraft::default()).await {
+            for mut client in Either::both(&gateway).await {
+                // Twice: the connection is where it should be.
+                for _ in 0..2 {
+                    let response = client.ask(request).await;
+                    let told = (response.header("content-encoding"), response.header("etag"));
+                    assert_eq!(
+                        (told, response.header("content-length")),
+                        ((encoding, tag), None),
+                        "{answer}"
+                    );
+                    assert!(response.body.is_empty());
+                }
             }
         }
     }
@@ -173,30 +186,30 @@ async fn an_event_reaches_its_reader_before_the_next_is_sent() {
     for coding in CODINGS {
         let go = Arc::new(Notify::new());
         let backend = that_streams(&go).await;
-        let gateway = gateway(&backend, CompressionDraft::default());
-
-        let mut client = gateway.connect().await;
-        client.send(get(coding)).await;
-        for (i, want) in ["data: 1\n\n", "data: 1\n\ndata: 2\n\n"].into_iter().enumerate() {
-            while decoded(coding, &chunks(client.buffered())) != want.as_bytes() {
-                assert!(client.more().await, "{coding} {i}");
+        for gateway in gateways(&backend, CompressionDraft::default()).await {
+            let mut client = gateway.connect().await;
+            client.send(get(coding)).await;
+            for (i, want) in ["data: 1\n\n", "data: 1\n\ndata: 2\n\n"].into_iter().enumerate() {
+                while decoded(coding, &chunks(client.buffered())) != want.as_bytes() {
+                    assert!(client.more().await, "{coding} {i}");
+                }
+                go.notify_one();
             }
-            go.notify_one();
-        }
-        assert!(client.response().await.whole);
+            assert!(client.response().await.whole);
 
-        let client = Http2::connect(&gateway).await;
-        let (response, _) = client.begin(get(coding).trim_end(), true).await;
-        let mut body = in_time("a response", response).await.expect("a response").into_body();
-        let mut came = Vec::new();
-        for want in ["data: 1\n\n", "data: 1\n\ndata: 2\n\n"] {
-            while decoded(coding, &came) != want.as_bytes() {
-                came.extend(in_time("an event", body.data()).await.expect("more").expect("data"));
+            let client = Http2::connect(&gateway).await;
+            let (response, _) = client.begin(get(coding).trim_end(), true).await;
+            let mut body = in_time("a response", response).await.expect("a response").into_body();
+            let mut came = Vec::new();
+            for want in ["data: 1\n\n", "data: 1\n\ndata: 2\n\n"] {
+                while decoded(coding, &came) != want.as_bytes() {
+                    came.extend(in_time("an event", body.data()).await.expect("more").expect("data"));
+                }
+                go.notify_one();
             }
-            go.notify_one();
-        }
-        while let Some(rest) = in_time("the end", body.data()).await {
-            rest.expect("data");
+            while let Some(rest) = in_time("the end", body.data()).await {
+                rest.expect("data");
+            }
         }
     }
 }
@@ -281,12 +294,13 @@ async fn trailers_stay_behind_a_body_that_is_compressed() {
          bb8\r\n{body}\r\n0\r\nx-sum: 7\r\n\r\n"
     );
     let backend = that_says(answer, false).await;
-    let gateway = gateway(&backend, CompressionDraft::default());
-    for mut client in Either::both(&gateway).await {
-        let request = "GET / HTTP/1.1\r\nhost: h\r\nte: trailers\r\naccept-encoding: gzip\r\n\r\n";
-        let response = client.ask(request).await;
-        assert!(decoded("gzip", &response.body) == body.as_bytes());
-        assert_eq!(response.trailers.trim(), "x-sum: 7");
+    for gateway in gateways(&backend, CompressionDraft::default()).await {
+        for mut client in Either::both(&gateway).await {
+            let request = "GET / HTTP/1.1\r\nhost: h\r\nte: trailers\r\naccept-encoding: gzip\r\n\r\n";
+            let response = client.ask(request).await;
+            assert!(decoded("gzip", &response.body) == body.as_bytes());
+            assert_eq!(response.trailers.trim(), "x-sum: 7");
+        }
     }
 }
 
@@ -296,18 +310,20 @@ async fn a_client_of_http_1_0_gets_it_until_the_end_and_a_body_that_is_cut_does_
     let answer =
         |len| format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {len}\r\n\r\n{body}");
     let backend = that_says(answer(50_000), false).await;
-    let whole = gateway(&backend, CompressionDraft::default());
-    let response = whole.ask("GET / HTTP/1.0\r\nhost: h\r\naccept-encoding: gzip\r\n\r\n").await;
-    assert!(response.whole && decoded("gzip", &response.body) == body.as_bytes());
+    for whole in gateways(&backend, CompressionDraft::default()).await {
+        let response = whole.ask("GET / HTTP/1.0\r\nhost: h\r\naccept-encoding: gzip\r\n\r\n").await;
+        assert!(response.whole && decoded("gzip", &response.body) == body.as_bytes());
+    }
 
     let backend = that_says(answer(60_000), true).await;
-    let cut = gateway(&backend, CompressionDraft::default());
-    assert!(!cut.ask(&get("gzip")).await.whole);
-    let client = Http2::connect(&cut).await;
-    let (response, _) = client.begin(get("gzip").trim_end(), true).await;
-    // The reset may come before the head has.
-    if let Ok(response) = in_time("a response", response).await {
-        assert!(!crate::http2_support::body(response.into_body()).await.1);
+    for cut in gateways(&backend, CompressionDraft::default()).await {
+        assert!(!cut.ask(&get("gzip")).await.whole);
+        let client = Http2::connect(&cut).await;
+        let (response, _) = client.begin(get("gzip").trim_end(), true).await;
+        // The reset may come before the head has.
+        if let Ok(response) = in_time("a response", response).await {
+            assert!(!crate::http2_support::body(response.into_body()).await.1);
+        }
     }
 }
 
@@ -318,12 +334,13 @@ async fn a_slow_reader_of_a_large_body_gets_it_whole() {
         format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 8000000\r\n\r\n{body}");
     let backend = that_says(answer, false).await;
     let rules = CompressionDraft { quality: 1, codings: vec!["gzip".into()], ..CompressionDraft::default() };
-    let gateway = gateway(&backend, rules);
-    let mut slow = gateway.connect().await;
-    slow.send(get("gzip")).await;
-    // While its answer waits for it, others are served.
-    let quick = gateway.ask(&get("gzip")).await;
-    assert!(decoded("gzip", &quick.body) == body.as_bytes());
-    let response = slow.response().await;
-    assert!(response.whole && decoded("gzip", &response.body) == body.as_bytes());
+    for gateway in gateways(&backend, rules).await {
+        let mut slow = gateway.connect().await;
+        slow.send(get("gzip")).await;
+        // While its answer waits for it, others are served.
+        let quick = gateway.ask(&get("gzip")).await;
+        assert!(decoded("gzip", &quick.body) == body.as_bytes());
+        let response = slow.response().await;
+        assert!(response.whole && decoded("gzip", &response.body) == body.as_bytes());
+    }
 }

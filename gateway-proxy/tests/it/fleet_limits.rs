@@ -12,6 +12,7 @@ use crate::health::standing;
 use crate::http2_alike::Either;
 use crate::shadows::that_keeps;
 use crate::support::*;
+use crate::ways::TO_BOTH;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
@@ -245,18 +246,22 @@ async fn a_redis_that_hangs_holds_nobody_up_for_long() {
 async fn a_client_that_leaves_while_redis_is_asked_and_a_body_that_comes_meanwhile_are_no_trouble() {
     let Some(redis) = required(Redis::start()) else { return };
     let backend = Backend::echo().await;
-    let gateway = gateway("own", &backend, Some(&redis), &shared(1_000));
-    connected(&gateway).await;
-    for _ in 0..20 {
-        let mut client = gateway.connect().await;
-        client.send(GET).await;
-        drop(client);
-    }
     let body = "0123456789".repeat(30_000);
-    for mut client in Either::both(&gateway).await {
-        let post = format!("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        let response = client.ask(&post).await;
-        assert!(response.status == 200 && response.text().ends_with(&body));
+    for way in TO_BOTH {
+        let mut gateway = gateway("own", &backend, Some(&redis), &shared(1_000));
+        gateway.pool_of("p", &way.pool(&[backend.address]).await);
+        gateway.swap();
+        connected(&gateway).await;
+        for _ in 0..20 {
+            let mut client = gateway.connect().await;
+            client.send(GET).await;
+            drop(client);
+        }
+        for mut client in Either::both(&gateway).await {
+            let post = format!("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            let response = client.ask(&post).await;
+            assert!(response.status == 200 && response.text().ends_with(&body), "{way:?}");
+        }
     }
 }
 

@@ -40,45 +40,6 @@ impl Either {
     }
 }
 
-/// An engine, and the version of HTTP that its client speaks.
-#[derive(Clone, Copy, Debug)]
-pub struct Way {
-    pub engine: &'static str,
-    http2: bool,
-}
-
-/// Every way that a request can come and go.
-pub const WAYS: [Way; 3] = [
-    Way { engine: "own", http2: false },
-    Way { engine: "own", http2: true },
-    Way { engine: "hyper", http2: false },
-];
-
-impl Way {
-    pub async fn connect(self, gateway: &Gateway) -> Either {
-        if self.http2 {
-            Either::Http2(Http2::connect(gateway).await)
-        } else {
-            Either::Http1(gateway.connect().await)
-        }
-    }
-
-    /// One request on a connection of its own.
-    pub async fn ask(self, gateway: &Gateway, request: &str) -> Response {
-        let request = if self.http2 { for_http2(request) } else { request.to_owned() };
-        self.connect(gateway).await.ask(&request).await
-    }
-}
-
-/// A request without what HTTP/2 has not: fields of a connection, and the coding of a body of one chunk.
-fn for_http2(request: &str) -> String {
-    let (head, body) = request.split_once("\r\n\r\n").expect("a head");
-    let is_of_hop = |line: &str| line.starts_with("connection:") || line.starts_with("transfer-encoding:");
-    let lines: Vec<_> = head.split("\r\n").filter(|line| !is_of_hop(line)).collect();
-    let chunk = head.contains("transfer-encoding: chunked").then(|| body.split("\r\n").nth(1)).flatten();
-    format!("{}\r\n\r\n{}", lines.join("\r\n"), chunk.unwrap_or(body))
-}
-
 fn before(pools: &[(&str, PoolDraft)], route: &RouteDraft) -> Gateway {
     let mut gateway = Gateway::start(&OWN);
     for (name, pool) in pools {
@@ -143,7 +104,7 @@ async fn a_breaker_counts_the_failures_of_both() {
 }
 
 #[tokio::test]
-async fn heads_are_edited_and_requests_redirected() {
+async fn heads_are_edited() {
     let backend = Backend::echo().await;
     let edit = |set: &str, remove: &str| {
         let header = HeaderDraft { name: set.into(), value: "1".into() };

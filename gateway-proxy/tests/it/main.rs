@@ -53,3 +53,4 @@ mod trailers;
 mod upgrades;
 mod varnishtest;
 mod watch;
+mod ways;

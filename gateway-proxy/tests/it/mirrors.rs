@@ -7,9 +7,10 @@ use hotswap_matcher::{
 };
 
 use crate::http2_alike::Either;
-use crate::rollouts::{ENGINES, GET, OTHER, counted, is_about};
+use crate::rollouts::{GET, OTHER, counted, is_about};
 use crate::shadows::{shadow, that_keeps};
 use crate::support::*;
+use crate::ways::{FROM_HTTP1, Way};
 
 /// Tells whose copy it is.
 const MARK: &str = "x-hotswap-mirror";
@@ -35,10 +36,10 @@ fn to_own(address: &str) -> Option<Box<TrafficDraft>> {
 }
 
 /// A gateway whose only route sends to pool p, and copies to pool m.
-fn gateway(engine: &str, pools: &[(&str, &Backend)], change: impl FnOnce(&mut RouteDraft)) -> Gateway {
-    let mut gateway = Gateway::start(&["--gateway-engine", engine]);
+async fn gateway(way: Way, pools: &[(&str, &Backend)], change: impl FnOnce(&mut RouteDraft)) -> Gateway {
+    let mut gateway = Gateway::start(&["--gateway-engine", way.engine]);
     for (name, backend) in pools {
-        gateway.pool(name, &[backend.address]);
+        gateway.pool_of(name, &way.pool(&[backend.address]).await);
     }
     let mut route = RouteDraft { traffic: to_mirror(0), ..to_pool("p") };
     change(&mut route);
@@ -53,18 +54,19 @@ fn line(result: &str, count: u64) -> String {
 
 #[tokio::test]
 async fn a_mirror_gets_what_the_backend_gets_and_the_client_nothing_of_it() {
-    for engine in ENGINES {
+    for way in FROM_HTTP1 {
         let (live, (mirror, kept)) = (Backend::echo().await, that_keeps(OK).await);
-        let gateway = gateway(engine, &[("p", &live), ("m", &mirror)], |route| {
+        let gateway = gateway(way, &[("p", &live), ("m", &mirror)], |route| {
             let edit = HeaderDraft { name: "x-by".into(), value: "route".into() };
             let edits = HeaderEditsDraft { set: vec![edit], ..HeaderEditsDraft::default() };
             route.request_headers = Some(edits);
             let rewrite = RewriteDraft { replace_prefix: Some("/new".into()), ..RewriteDraft::default() };
             route.matches = at_prefix("/a");
             route.forward.as_mut().expect("forwards").rewrite = Some(rewrite);
-        });
+        })
+        .await;
         let mut clients = Vec::from(Either::both(&gateway).await);
-        if engine == "hyper" {
+        if way.engine == "hyper" {
             clients.truncate(1);
         }
         let mut sent = 0;
@@ -75,16 +77,16 @@ async fn a_mirror_gets_what_the_backend_gets_and_the_client_nothing_of_it() {
             ] {
                 let response = client.ask(request).await;
                 let told = format!("{}{}", response.head, response.text());
-                assert!(response.status == 200 && !told.contains("mirror"), "{engine}: {told}");
+                assert!(response.status == 200 && !told.contains("mirror"), "{way:?}: {told}");
                 sent += 1;
                 gateway.counts(&line("sent", sent)).await;
                 let copy = kept.lock().expect("free").pop().expect("a copy");
                 let fits = copy.starts_with(line_of_it) && copy.ends_with(&format!("\r\n\r\n{body}"));
-                assert!(fits, "{engine}: {copy}");
+                assert!(fits, "{way:?}: {copy}");
                 for (name, value) in [("x-by", "route"), ("host", "h")] {
-                    assert_eq!(header(&copy, name), Some(value), "{engine}: {copy}");
+                    assert_eq!(header(&copy, name), Some(value), "{way:?}: {copy}");
                 }
-                assert!(header(&copy, MARK).is_some_and(|mark| mark.len() == 16), "{engine}: {copy}");
+                assert!(header(&copy, MARK).is_some_and(|mark| mark.len() == 16), "{way:?}: {copy}");
             }
         }
         let shadows = "gateway_shadow_requests_total{result=\"sent\"} 0";
@@ -94,14 +96,14 @@ async fn a_mirror_gets_what_the_backend_gets_and_the_client_nothing_of_it() {
 
 #[tokio::test]
 async fn no_client_waits_for_a_mirror_and_what_does_not_fit_is_skipped() {
-    for engine in ENGINES {
+    for way in FROM_HTTP1 {
         let live = Backend::always(OTHER).await;
         let silent = Backend::each(|_, mut wire| async move {
             let _ = wire.request().await;
             let _ = wire.ended().await;
         })
         .await;
-        let gateway = gateway(engine, &[("p", &live), ("m", &silent)], |_| {});
+        let gateway = gateway(way, &[("p", &live), ("m", &silent)], |_| {}).await;
         let mut client = gateway.connect().await;
         let large =
             format!("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 65537\r\n\r\n{}", "x".repeat(65_537));
@@ -121,9 +123,9 @@ async fn no_client_waits_for_a_mirror_and_what_does_not_fit_is_skipped() {
 
 #[tokio::test]
 async fn a_mirror_that_is_not_there_is_skipped_and_a_copy_is_not_copied() {
-    for engine in ENGINES {
+    for way in FROM_HTTP1 {
         let live = Backend::always(OTHER).await;
-        let mut gateway = gateway(engine, &[("p", &live)], |_| {});
+        let mut gateway = gateway(way, &[("p", &live)], |_| {}).await;
         assert_eq!(gateway.ask(GET).await.status, 200);
         gateway.counts(&line("skipped", 1)).await;
         // It leads back to the route: without an end, if copies were copied.
@@ -133,15 +135,15 @@ async fn a_mirror_that_is_not_there_is_skipped_and_a_copy_is_not_copied() {
         gateway.counts(&line("sent", 1)).await;
         assert_eq!(gateway.ask(GET).await.status, 200);
         gateway.counts(&line("sent", 2)).await;
-        assert!(gateway.metrics().contains(&line("sent", 2)), "{engine}");
+        assert!(gateway.metrics().contains(&line("sent", 2)), "{way:?}");
     }
 }
 
 #[tokio::test]
 async fn a_client_that_calls_its_request_a_copy_is_not_believed_and_other_gateways_stay_told() {
-    for engine in ENGINES {
+    for way in FROM_HTTP1 {
         let (live, (mirror, kept)) = (Backend::always(OTHER).await, that_keeps(OK).await);
-        let gateway = gateway(engine, &[("p", &live), ("m", &mirror)], |_| {});
+        let gateway = gateway(way, &[("p", &live), ("m", &mirror)], |_| {}).await;
         let claims = "GET / HTTP/1.1\r\nhost: h\r\nx-hotswap-mirror: 1\r\nX-Hotswap-Mirror: 2,, 3\r\n\r\n";
         let mut marks = Vec::new();
         for (sent, request) in (1..).zip([GET, claims]) {
@@ -151,30 +153,30 @@ async fn a_client_that_calls_its_request_a_copy_is_not_believed_and_other_gatewa
             marks.push(header(&copy, MARK).expect("a mark").to_owned());
         }
         let [own, all] = &marks[..] else { panic!("{marks:?}") };
-        assert_eq!(*all, format!("1, 2, 3, {own}"), "{engine}");
+        assert_eq!(*all, format!("1, 2, 3, {own}"), "{way:?}");
         // What came of its own copy, by whatever other gateways, ends here.
         let back = format!("GET / HTTP/1.1\r\nhost: h\r\nx-hotswap-mirror: {own}, 7\r\n\r\n");
         assert_eq!(gateway.ask(&back).await.status, 200);
         assert_eq!(gateway.ask(GET).await.status, 200);
         gateway.counts(&line("sent", 3)).await;
         let last = kept.lock().expect("free").pop().expect("a copy");
-        assert_eq!(header(&last, MARK), Some(own.as_str()), "{engine}");
+        assert_eq!(header(&last, MARK), Some(own.as_str()), "{way:?}");
     }
 }
 
 #[tokio::test]
 async fn a_mirror_with_backends_of_its_own_gets_copies_while_they_are_in_order() {
-    for engine in ENGINES {
+    for way in FROM_HTTP1 {
         let (live, (mirror, kept)) = (Backend::always(OTHER).await, that_keeps(OK).await);
         let address = mirror.address.to_string();
-        let gateway = gateway(engine, &[("p", &live)], |route| route.traffic = to_own(&address));
+        let gateway = gateway(way, &[("p", &live)], |route| route.traffic = to_own(&address)).await;
         // Checks reach it, too, and are told by a name of its own.
         let healthy = format!("gateway_backend_healthy{{backend=\"{address}\",pool=\"routes/r (mirror)\"}}");
         gateway.counts(&format!("{healthy} 1")).await;
         assert_eq!(gateway.ask(GET).await.status, 200);
         gateway.counts(&line("sent", 1)).await;
         let is_copy = |copy: &String| header(copy, MARK).is_some();
-        assert_eq!(kept.lock().expect("free").iter().filter(|copy| is_copy(copy)).count(), 1, "{engine}");
+        assert_eq!(kept.lock().expect("free").iter().filter(|copy| is_copy(copy)).count(), 1, "{way:?}");
         mirror.end().await;
         gateway.counts(&format!("{healthy} 0")).await;
         assert_eq!(gateway.ask(GET).await.status, 200);
@@ -184,17 +186,17 @@ async fn a_mirror_with_backends_of_its_own_gets_copies_while_they_are_in_order()
 
 #[tokio::test]
 async fn a_shadow_and_a_mirror_get_a_copy_each() {
-    for engine in ENGINES {
+    for way in FROM_HTTP1 {
         let (live, other) = (Backend::always(OTHER).await, Backend::always(OTHER).await);
         let (mirror, kept) = that_keeps(OK).await;
-        let mut gateway = gateway(engine, &[("m", &mirror)], |_| {});
+        let mut gateway = gateway(way, &[("m", &mirror)], |_| {}).await;
         gateway.pool_with("p", live.address, other.address, &shadow(10_000));
         gateway.swap();
         for _ in 0..5 {
             assert_eq!(gateway.ask(GET).await.status, 200);
         }
         let five = Total { requests: 5, errors: 0 };
-        assert_eq!(counted(&gateway, 10).await, [five, five], "{engine}");
+        assert_eq!(counted(&gateway, 10).await, [five, five], "{way:?}");
         gateway.counts(&line("sent", 5)).await;
         assert!(kept.lock().expect("free").iter().all(|copy| !copy.contains("x-hotswap-shadow")));
     }
@@ -203,10 +205,10 @@ async fn a_shadow_and_a_mirror_get_a_copy_each() {
 #[tokio::test]
 async fn a_share_of_the_requests_is_mirrored() {
     const ALL: u64 = 1_000;
-    for engine in ENGINES {
+    for way in FROM_HTTP1 {
         let (live, (mirror, kept)) = (Backend::always(OTHER).await, that_keeps(OK).await);
         let gateway =
-            gateway(engine, &[("p", &live), ("m", &mirror)], |route| route.traffic = to_mirror(3_000));
+            gateway(way, &[("p", &live), ("m", &mirror)], |route| route.traffic = to_mirror(3_000)).await;
         let mut client = gateway.connect().await;
         for _ in 0..ALL {
             client.send(GET).await;
@@ -232,6 +234,6 @@ async fn a_share_of_the_requests_is_mirrored() {
             }
         })
         .await;
-        assert!(is_about(ended, ALL, 3_000), "{engine}: {ended}");
+        assert!(is_about(ended, ALL, 3_000), "{way:?}: {ended}");
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens that routes want, on real sockets, on both engines and by both versions of HTTP.
+//! Tokens that routes want, on real sockets, by every way that a request can come and go.
 
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,8 +11,8 @@ use hotswap_matcher::{ClaimHeaderDraft, JwtDraft, RateLimitDraft, TrafficDraft};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::http2_alike::WAYS;
 use crate::support::*;
+use crate::ways::{WAYS, Way};
 
 /// Somebody who signs.
 pub struct Signer {
@@ -79,6 +79,7 @@ fn with(change: impl FnOnce(&mut Value)) -> Value {
     claims
 }
 
+/// What a route wants whose tokens one of these signs.
 pub fn jwt(signers: &[&Signer]) -> JwtDraft {
     let claim = |claim: &str, header: &str| ClaimHeaderDraft { claim: claim.into(), header: header.into() };
     JwtDraft {
@@ -96,11 +97,9 @@ pub fn jwt(signers: &[&Signer]) -> JwtDraft {
     }
 }
 
-fn gateway(engine: &str, backend: SocketAddr, jwt: JwtDraft) -> Gateway {
+async fn gateway(way: Way, backend: SocketAddr, jwt: JwtDraft) -> Gateway {
     let traffic = TrafficDraft { jwt: Some(jwt), ..TrafficDraft::default() };
-    Gateway::before_with(backend, &["--gateway-engine", engine], |route| {
-        route.traffic = Some(Box::new(traffic))
-    })
+    way.before(backend, &[], |route| route.traffic = Some(Box::new(traffic))).await
 }
 
 fn get(headers: &str) -> String {
@@ -116,7 +115,7 @@ async fn a_good_token_passes_and_the_backend_gets_its_claims_and_no_others() {
     let backend = Backend::echo().await;
     let (ed, ec) = (Signer::new("ed", Algorithm::EdDSA), Signer::new("ec", Algorithm::ES256));
     for way in WAYS {
-        let gateway = gateway(way.engine, backend.address, jwt(&[&ed, &ec]));
+        let gateway = gateway(way, backend.address, jwt(&[&ed, &ec])).await;
         for signer in [&ed, &ec, &ed] {
             let token = signer.sign(&claims());
             // A client that says who it is, and one that wants the gateway's word taken out behind it.
@@ -171,7 +170,7 @@ async fn a_request_without_a_good_token_is_told_why_and_reaches_nobody() {
         ("a".repeat(20_000), "the token is too long"),
     ];
     for way in WAYS {
-        let gateway = gateway(way.engine, backend.address, jwt(&[&ed]));
+        let gateway = gateway(way, backend.address, jwt(&[&ed])).await;
         let before = backend.connections();
         for asked in [get(""), get("authorization: Basic YTpi\r\n"), get("authorization: Bearer\r\n")] {
             let response = way.ask(&gateway, &asked).await;
@@ -197,7 +196,7 @@ async fn a_token_can_be_optional_elsewhere_and_kept_from_the_backend() {
     let token = ed.sign(&claims());
     for way in WAYS {
         let draft = JwtDraft { optional: true, strip_token: true, header: "x-token".into(), ..jwt(&[&ed]) };
-        let gateway = gateway(way.engine, backend.address, draft);
+        let gateway = gateway(way, backend.address, draft).await;
         let without = way.ask(&gateway, &get("x-user: admin\r\nauthorization: Basic YTpi\r\n")).await;
         assert_eq!(without.status, 200);
         assert!(!without.text().contains("x-user") && without.text().contains("Basic"), "{}", without.text());
@@ -205,7 +204,7 @@ async fn a_token_can_be_optional_elsewhere_and_kept_from_the_backend() {
         assert!(with.text().contains("x-user: alice") && !with.text().contains(&token), "{}", with.text());
         assert_eq!(way.ask(&gateway, &get("x-token: nonsense\r\n")).await.status, 401);
         // A backend that reads more loosely must not find a token that nobody looked at.
-        let gateway = self::gateway(way.engine, backend.address, JwtDraft { optional: true, ..jwt(&[&ed]) });
+        let gateway = self::gateway(way, backend.address, JwtDraft { optional: true, ..jwt(&[&ed]) }).await;
         for odd in ["Bearer\tnonsense", "bearer \tnonsense", "BEARER,nonsense", "Bearer \"nonsense\""] {
             let asked = get(&format!("authorization: {odd}\r\n"));
             assert_eq!(way.ask(&gateway, &asked).await.reason(), Some("TOKEN_INVALID"), "{way:?} {odd}");
@@ -234,7 +233,7 @@ async fn what_heads_may_not_say_no_trailer_says() {
     .await;
     let ed = Signer::new("ed", Algorithm::EdDSA);
     let token = ed.sign(&claims());
-    let gateway = gateway("own", backend.address, jwt(&[&ed]));
+    let gateway = gateway(WAYS[0], backend.address, jwt(&[&ed])).await;
     let forged =
         ["client-cert", "x-forwarded-client-cert", "x-forwarded-for", "forwarded", "x-user", "X-User"];
     let lines: String = forged.iter().map(|name| format!("{name}: forged\r\n")).collect();
@@ -252,7 +251,7 @@ async fn keys_that_are_taken_out_count_no_more_and_limits_may_be_by_claim() {
     let backend = Backend::echo().await;
     let (old, new) = (Signer::new("old", Algorithm::EdDSA), Signer::new("new", Algorithm::ES256));
     for way in WAYS {
-        let mut gateway = gateway(way.engine, backend.address, jwt(&[&old]));
+        let mut gateway = gateway(way, backend.address, jwt(&[&old])).await;
         let token = old.sign(&claims());
         assert_eq!(way.ask(&gateway, &bearer(&token)).await.status, 200);
         let rate_limit = Some(RateLimitDraft {

@@ -3,8 +3,8 @@
 use hotswap_matcher::{CorsDraft, RateLimitDraft, TrafficDraft};
 
 use super::{gateway, texts};
-use crate::http2_alike::WAYS;
 use crate::support::*;
+use crate::ways::WAYS;
 
 fn cors() -> CorsDraft {
     CorsDraft {
@@ -28,11 +28,8 @@ fn preflight(origin: &str, method: &str, headers: &str) -> String {
 async fn what_browsers_ask_first_is_answered_by_the_gateway() {
     let backend = Backend::echo().await;
     for way in WAYS {
-        let gateway = gateway(
-            way.engine,
-            backend.address,
-            TrafficDraft { cors: Some(cors()), ..TrafficDraft::default() },
-        );
+        let traffic = TrafficDraft { cors: Some(cors()), ..TrafficDraft::default() };
+        let gateway = gateway(way, backend.address, traffic).await;
         let before = backend.connections();
         let allowed =
             way.ask(&gateway, &preflight("https://a.shop.example", "PUT", "x-token, Content-Type")).await;
@@ -82,7 +79,7 @@ async fn answers_say_whose_pages_may_read_them_whatever_the_backend_says() {
             ..RateLimitDraft::default()
         });
         let traffic = TrafficDraft { cors: Some(cors()), rate_limit, ..TrafficDraft::default() };
-        let gateway = gateway(way.engine, backend.address, traffic);
+        let gateway = gateway(way, backend.address, traffic).await;
         let ask = |origin: &str, key: &str| {
             format!("GET / HTTP/1.1\r\nhost: h\r\nx-key: {key}\r\norigin: {origin}\r\n\r\n")
         };

@@ -9,9 +9,10 @@ use hotswap_matcher::{
 
 use super::{GET, gateway};
 use crate::health::standing;
-use crate::http2_alike::{Either, WAYS};
+use crate::http2_alike::Either;
 use crate::rollouts::is_about;
 use crate::support::*;
+use crate::ways::{FROM_HTTP1, WAYS};
 
 const FROM_A: &str = "HTTP/1.1 200 OK\r\nx-from: a\r\ncontent-length: 0\r\n\r\n";
 const FROM_B: &str = "HTTP/1.1 200 OK\r\nx-from: b\r\ncontent-length: 0\r\n\r\n";
@@ -41,17 +42,18 @@ fn waiting(delay_ms: u32, backends: &[SocketAddr], balancing: LoadBalancingDraft
 #[tokio::test]
 async fn a_request_that_waits_on_purpose_may_come_in_pieces_and_its_connection_goes_on() {
     let backend = Backend::echo().await;
-    for engine in ["own", "hyper"] {
+    for way in FROM_HTTP1 {
         let delay = Some(FaultDelayDraft { delay_ms: 50, share_bps: 10_000 });
         let fault = Some(FaultDraft { delay, ..FaultDraft::default() });
-        let waits = gateway(engine, backend.address, TrafficDraft { fault, ..TrafficDraft::default() });
+        let traffic = TrafficDraft { fault, ..TrafficDraft::default() };
+        let waits = gateway(way, backend.address, traffic).await;
         let mut client = waits.connect().await;
         for _ in 0..2 {
             client.send("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\na").await;
             client.send("bc").await;
             let response = client.response().await;
             assert_eq!(response.status, 200);
-            assert!(response.text().ends_with("abc"), "{engine} {}", response.text());
+            assert!(response.text().ends_with("abc"), "{way:?} {}", response.text());
         }
     }
 }
@@ -66,14 +68,14 @@ async fn requests_fail_and_wait_on_purpose_where_a_header_asks_for_it() {
     let delay = Some(FaultDelayDraft { delay_ms: 50, share_bps: 10_000 });
     let abort = Some(FaultAbortDraft { status: 418, share_bps: 10_000 });
     for way in WAYS {
-        let waits = gateway(way.engine, backend.address, fault(None, delay.clone()));
+        let waits = gateway(way, backend.address, fault(None, delay.clone())).await;
         let began = std::time::Instant::now();
         let post = "POST / HTTP/1.1\r\nhost: h\r\nx-fault: 1\r\ncontent-length: 3\r\n\r\nabc";
         let response = way.ask(&waits, post).await;
         assert!(response.status == 200 && response.text().ends_with("abc"), "{way:?} {}", response.text());
         // It can't have been sooner.
         assert!(began.elapsed().as_millis() >= 50);
-        let fails = gateway(way.engine, backend.address, fault(abort.clone(), None));
+        let fails = gateway(way, backend.address, fault(abort.clone(), None)).await;
         assert_eq!(way.ask(&fails, GET).await.status, 200, "nothing asks for it");
         let failed = way.ask(&fails, "GET / HTTP/1.1\r\nhost: h\r\nx-fault: 1\r\n\r\n").await;
         assert_eq!((failed.status, failed.reason()), (418, Some("FAULT_INJECTED")), "{way:?}");
@@ -106,14 +108,14 @@ async fn a_wait_on_purpose_is_none_of_the_time_that_a_backend_has() {
 #[tokio::test]
 async fn a_client_that_leaves_while_its_request_waits_on_purpose_gives_its_place_back() {
     let backend = Backend::echo().await;
-    for engine in ["own", "hyper"] {
+    for way in FROM_HTTP1 {
         let fault = Some(FaultDraft {
             delay: Some(FaultDelayDraft { delay_ms: 60_000, share_bps: 10_000 }),
             ..FaultDraft::default()
         });
         let concurrency = Some(ConcurrencyDraft { max_requests: 1, retry_after_s: 0 });
-        let gateway =
-            gateway(engine, backend.address, TrafficDraft { fault, concurrency, ..TrafficDraft::default() });
+        let traffic = TrafficDraft { fault, concurrency, ..TrafficDraft::default() };
+        let gateway = gateway(way, backend.address, traffic).await;
         let mut client = gateway.connect().await;
         client.send(GET).await;
         gateway.counts("gateway_traffic_in_flight{route=\"routes/r\"} 1").await;

@@ -1,4 +1,4 @@
-//! Traffic features of routes, on real sockets, on both engines and by both versions of HTTP.
+//! Traffic features of routes, on real sockets, by every way that a request can come and go.
 
 mod browsers;
 mod faults;
@@ -9,15 +9,15 @@ use std::net::SocketAddr;
 
 use hotswap_matcher::{AccessDraft, TrafficDraft};
 
-use crate::http2_alike::WAYS;
 use crate::support::*;
+use crate::ways::{WAYS, Way};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
 
 /// A gateway whose only route has these features.
-fn gateway(engine: &str, backend: SocketAddr, traffic: TrafficDraft) -> Gateway {
-    let args = ["--gateway-engine", engine, "--gateway-workers", "2", "--trusted-proxies", "127.0.0.0/8"];
-    Gateway::before_with(backend, &args, |route| route.traffic = Some(Box::new(traffic)))
+async fn gateway(way: Way, backend: SocketAddr, traffic: TrafficDraft) -> Gateway {
+    let args = ["--gateway-workers", "2", "--trusted-proxies", "127.0.0.0/8"];
+    way.before(backend, &args, |route| route.traffic = Some(Box::new(traffic))).await
 }
 
 /// A request of a client with this address, as a trusted proxy tells it.
@@ -37,11 +37,8 @@ async fn addresses_that_are_denied_get_403_and_the_connection_goes_on() {
             allow: texts(&["192.0.2.0/24", "2001:db8::/32", "127.0.0.0/8"]),
             deny: texts(&["192.0.2.66", "2001:db8:bad::/48"]),
         };
-        let gateway = gateway(
-            way.engine,
-            backend.address,
-            TrafficDraft { access: Some(access), ..TrafficDraft::default() },
-        );
+        let traffic = TrafficDraft { access: Some(access), ..TrafficDraft::default() };
+        let gateway = gateway(way, backend.address, traffic).await;
         let mut client = way.connect(&gateway).await;
         for (address, status) in [
             ("192.0.2.1", 200),
