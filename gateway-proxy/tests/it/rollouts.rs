@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hotswap_gateway::rollout::Total;
@@ -13,6 +12,8 @@ use hotswap_matcher::{
 
 use crate::gateway_process::two_backends;
 use crate::support::*;
+use crate::swaps::Traffic;
+use crate::ways::{FROM_HTTP1, HYPER, WAYS, Way};
 
 pub const ENGINES: [&str; 2] = ["hyper", "own"];
 pub const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
@@ -37,21 +38,23 @@ fn sticky(bps: u32) -> CandidateDraft {
 
 /// A gateway with a route under a rollout, whose baseline answers "a" and whose candidate answers "b".
 struct Canary {
+    way: Way,
     gateway: Gateway,
     _backends: (Backend, Backend),
 }
 
 impl Canary {
     async fn start(engine: &str, who: &CandidateDraft) -> Self {
-        Self::start_with(engine, "1", who).await
+        let way = if engine == "hyper" { HYPER } else { WAYS[0] };
+        Self::start_by(way, "1", who).await
     }
 
-    async fn start_with(engine: &str, workers: &str, who: &CandidateDraft) -> Self {
+    async fn start_by(way: Way, workers: &str, who: &CandidateDraft) -> Self {
         let backends = two_backends().await;
-        let mut gateway = Gateway::start(&["--gateway-engine", engine, "--gateway-workers", workers]);
-        gateway.pool("a", &[backends.0.address]);
-        gateway.pool("b", &[backends.1.address]);
-        let mut canary = Self { gateway, _backends: backends };
+        let mut gateway = Gateway::start(&["--gateway-engine", way.engine, "--gateway-workers", workers]);
+        gateway.pool_of("a", &way.pool(&[backends.0.address]).await);
+        gateway.pool_of("b", &way.pool(&[backends.1.address]).await);
+        let mut canary = Self { way, gateway, _backends: backends };
         canary.expose(who);
         canary
     }
@@ -63,11 +66,10 @@ impl Canary {
 
     /// How often each answer came to these requests, on one connection.
     async fn answers(&self, requests: impl IntoIterator<Item = String>) -> HashMap<String, u64> {
-        let mut client = self.gateway.connect().await;
+        let mut client = self.way.connect(&self.gateway).await;
         let mut answers = HashMap::new();
         for request in requests {
-            client.send(request).await;
-            *answers.entry(client.response().await.text()).or_default() += 1;
+            *answers.entry(client.ask(&request).await.text()).or_default() += 1;
         }
         answers
     }
@@ -123,8 +125,8 @@ async fn a_share_of_the_requests_meets_the_candidate_and_is_counted_as_the_clien
 
 #[tokio::test]
 async fn users_stay_and_a_larger_share_only_adds_some() {
-    for engine in ENGINES {
-        let mut canary = Canary::start(engine, &sticky(0)).await;
+    for way in FROM_HTTP1 {
+        let mut canary = Canary::start_by(way, "1", &sticky(0)).await;
         let mut before = vec!["a".to_owned(); 100];
         for bps in [1_000, 3_000, 8_000, 10_000] {
             canary.expose(&sticky(bps));
@@ -134,7 +136,7 @@ async fn users_stay_and_a_larger_share_only_adds_some() {
                 assert_eq!(canary.of_user(n).await, now[now.len() - 1], "the same each time");
             }
             let came_back = before.iter().zip(&now).filter(|(before, now)| *before == "b" && *now == "a");
-            assert_eq!(came_back.count(), 0, "{engine}");
+            assert_eq!(came_back.count(), 0, "{way:?}");
             before = now;
         }
         assert!(before.iter().all(|answer| answer == "b"));
@@ -143,17 +145,18 @@ async fn users_stay_and_a_larger_share_only_adds_some() {
 
 #[tokio::test]
 async fn a_cohort_is_told_by_header_or_cookie() {
-    for engine in ENGINES {
+    for way in WAYS {
         for (key, header) in [
             (RequestKeyDraft::Header("x-beta".into()), "x-beta: yes"),
             (RequestKeyDraft::Cookie("beta".into()), "cookie: other=1; beta=yes"),
         ] {
             let cohort = CohortDraft { key, values: vec!["yes".into()] };
-            let canary = Canary::start(engine, &who(1, Some(ExposureDraft::Cohort(cohort)), None)).await;
+            let exposure = who(1, Some(ExposureDraft::Cohort(cohort)), None);
+            let canary = Canary::start_by(way, "1", &exposure).await;
             let with = |header: &str| format!("GET / HTTP/1.1\r\nhost: h\r\n{header}\r\n\r\n");
             let inside = canary.answers((0..10).map(|_| with(header))).await;
             let outside = canary.answers((0..10).map(|_| with(&header.replace("yes", "no")))).await;
-            assert_eq!((inside.get("b"), outside.get("a")), (Some(&10), Some(&10)), "{engine}: {header}");
+            assert_eq!((inside.get("b"), outside.get("a")), (Some(&10), Some(&10)), "{way:?}: {header}");
         }
     }
 }
@@ -227,25 +230,9 @@ async fn a_pool_has_a_candidate_too_and_both_may_be_under_way() {
 
 #[tokio::test]
 async fn exposures_that_come_and_go_under_load_fail_no_request() {
-    for engine in ENGINES {
-        let mut canary = Canary::start_with(engine, "2", &share(0)).await;
-        let stop = Arc::new(AtomicBool::new(false));
-        let clients: Vec<_> = (0..6)
-            .map(|_| {
-                let (stop, address) = (Arc::clone(&stop), canary.gateway.address());
-                spawn(async move {
-                    let mut client = Client::connect(address).await;
-                    let mut done = 0;
-                    while !stop.load(Ordering::SeqCst) {
-                        client.send(GET).await;
-                        let response = client.response().await;
-                        assert_eq!((response.status, response.whole), (200, true), "{response:?}");
-                        done += 1;
-                    }
-                    done
-                })
-            })
-            .collect();
+    for way in WAYS {
+        let mut canary = Canary::start_by(way, "2", &share(0)).await;
+        let traffic = Traffic::begin(way, &canary.gateway, 6);
         for round in 0..100 {
             for bps in [1, 2_000, 9_000, 500] {
                 canary.expose(&share(bps));
@@ -256,31 +243,26 @@ async fn exposures_that_come_and_go_under_load_fail_no_request() {
             canary.gateway.swap();
             assert_eq!(canary.gateway.plane.config().now().rollouts().count(), 0);
         }
-        stop.store(true, Ordering::SeqCst);
-        let mut done = 0_u64;
-        for client in clients {
-            done += client.await.expect("no request failed");
-        }
-        assert!(done > 100, "{done} requests saw 500 swaps");
-        canary.gateway.counts(&format!("gateway_requests_total{{class=\"2xx\"}} {done}")).await;
+        let done = traffic.end(&canary.gateway).await;
+        assert!(done > 100, "{way:?}: {done} requests saw 500 swaps");
     }
 }
 
 #[tokio::test]
 async fn a_retry_stays_in_its_arm() {
-    for engine in ENGINES {
+    for way in WAYS {
         let broken = Backend::always("HTTP/1.1 503 S\r\ncontent-length: 0\r\n\r\n").await;
         let (good, other) = (Backend::always(OTHER).await, Backend::always(OTHER).await);
-        let mut gateway = Gateway::start(&["--gateway-engine", engine]);
-        gateway.pool("a", &[good.address]);
-        gateway.pool("b", &[broken.address, other.address]);
+        let mut gateway = Gateway::start(&["--gateway-engine", way.engine]);
+        gateway.pool_of("a", &way.pool(&[good.address]).await);
+        gateway.pool_of("b", &way.pool(&[broken.address, other.address]).await);
         let mut with_retries = to_pool("b");
         with_retries.forward.as_mut().expect("forwards").retry =
             Some(RetryDraft { max_retries: 3, budget_percent: 100, ..RetryDraft::default() });
         gateway.route_with("r", &to_pool("a"), &with_retries, &share(10_000));
         gateway.swap();
         for _ in 0..20 {
-            assert_eq!(gateway.ask(GET).await.status, 200, "{engine}");
+            assert_eq!(way.ask(&gateway, GET).await.status, 200, "{way:?}");
         }
         assert_eq!(good.connections(), 0, "nothing went to the baseline");
         assert_eq!(counted(&gateway, 20).await[1], Total { requests: 20, errors: 0 });
@@ -289,26 +271,26 @@ async fn a_retry_stays_in_its_arm() {
 
 #[tokio::test]
 async fn errors_of_an_arm_are_what_the_client_got() {
-    for engine in ENGINES {
+    for way in WAYS {
         let broken = Backend::always("HTTP/1.1 500 E\r\ncontent-length: 0\r\n\r\n").await;
         let good = Backend::always(OTHER).await;
-        let mut gateway = Gateway::start(&["--gateway-engine", engine]);
-        gateway.pool("a", &[good.address]);
-        gateway.pool("b", &[broken.address]);
+        let mut gateway = Gateway::start(&["--gateway-engine", way.engine]);
+        gateway.pool_of("a", &way.pool(&[good.address]).await);
+        gateway.pool_of("b", &way.pool(&[broken.address]).await);
         gateway.route_with("r", &to_pool("a"), &to_pool("b"), &share(5_000));
         gateway.swap();
         let mut errors = 0;
         for _ in 0..100 {
-            errors += u64::from(gateway.ask(GET).await.status == 500);
+            errors += u64::from(way.ask(&gateway, GET).await.status == 500);
         }
         let totals = counted(&gateway, 100).await;
-        assert_eq!(totals[0], Total { requests: 100 - errors, errors: 0 }, "{engine}");
-        assert_eq!(totals[1], Total { requests: errors, errors }, "{engine}");
+        assert_eq!(totals[0], Total { requests: 100 - errors, errors: 0 }, "{way:?}");
+        assert_eq!(totals[1], Total { requests: errors, errors }, "{way:?}");
         // A pool that is not there is an error of the arm that leads to it.
         let missing = CandidateDraft { epoch: 2, ..share(10_000) };
         gateway.route_with("r", &to_pool("a"), &to_pool("none"), &missing);
         gateway.swap();
-        assert_eq!(gateway.ask(GET).await.reason(), Some("POOL_MISSING"));
+        assert_eq!(way.ask(&gateway, GET).await.reason(), Some("POOL_MISSING"));
         assert_eq!(counted(&gateway, 1).await[1], Total { requests: 1, errors: 1 });
     }
 }

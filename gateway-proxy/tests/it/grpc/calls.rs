@@ -51,6 +51,31 @@ async fn messages_stream_from_the_server_to_it_and_both_ways() {
 }
 
 #[tokio::test]
+async fn a_call_outlives_the_pool_that_it_began_with() {
+    let (old, new) = (Running::start("old").await, Running::start("new").await);
+    let mut gateway = before(&[old.address]);
+    let mut client = client(&gateway).await;
+    let (send, messages) = mpsc::channel(1);
+    let messages = Request::new(ReceiverStream::new(messages));
+    let answer = in_time("a head", client.streaming(messages, path("/t.T/Echo"), Codec::default())).await;
+    let mut answers = answer.expect("answers").into_inner();
+    for round in 0..20 {
+        // Each leads elsewhere than the one before, and takes the pool before it away.
+        let (id, gone) = if round % 2 == 0 { ("q", "p") } else { ("p", "q") };
+        gateway.pool_of(id, &pool_of(&[new.address]));
+        gateway.route("r", &to_pool(id));
+        gateway.catalog.remove_pool(&hotswap_core::ResourceName::from_id(gone).expect("id"));
+        gateway.swap();
+        send.send(round.to_string()).await.expect("open");
+        let back = in_time("an answer", answers.message()).await.expect("sound");
+        assert_eq!(back, Some(format!("re: {round}")));
+        assert_eq!(unary(&mut client, "/t.T/Name", "", |_| {}).await.expect("answers").get_ref(), "new");
+    }
+    drop(send);
+    assert_eq!(in_time("the end", answers.message()).await.expect("sound"), None);
+}
+
+#[tokio::test]
 async fn large_messages_pass() {
     let server = Running::start("a").await;
     let gateway = before(&[server.address]);
