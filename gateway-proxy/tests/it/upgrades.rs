@@ -12,12 +12,12 @@ use super::support::{Backend, Gateway, Wire, header, in_time, timeouts, to_pool}
 use crate::rollouts::{counted, is_about, who};
 
 const OWN: &[&str] = &["--gateway-engine", "own"];
-const ASK: &str = "GET /chat HTTP/1.1\r\nhost: h\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
+pub const ASK: &str = "GET /chat HTTP/1.1\r\nhost: h\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: WebSocket\r\n\r\n";
 
 /// A backend that switches, and then sends back what it gets until the other side ends.
-async fn switching() -> Backend {
+pub async fn switching() -> Backend {
     Backend::each(|_, mut wire| async move {
         if wire.request_head().await.is_some() {
             wire.send(SWITCH).await;
@@ -38,7 +38,7 @@ async fn switched(gateway: &Gateway) -> Wire {
     client
 }
 
-async fn exactly(client: &mut Wire, want: &[u8]) {
+pub async fn exactly(client: &mut Wire, want: &[u8]) {
     let mut came = vec![0; want.len()];
     in_time("bytes", client.stream.read_exact(&mut came)).await.expect("comes");
     assert!(came == want);

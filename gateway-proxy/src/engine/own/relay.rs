@@ -179,9 +179,12 @@ impl Client<Socket> {
         let near = &mut self.socket;
         let up = relay.up.pass(cx, (near, far), &mut exchange.upload.late, &core, &core.metrics.upgraded_in);
         let down = relay.down.pass(cx, (far, near), &mut self.late, &core, &core.metrics.upgraded_out);
-        let over = relay.up.is_over() && relay.down.is_over();
+        // Many end TLS without a word: one who has got all, and its end, has not left early.
+        let left = relay.down.is_over() && up.as_ref().is_err_and(|failed| *failed == Failed::From);
+        let over = left || (relay.up.is_over() && relay.down.is_over());
         let ends_anew = std::mem::replace(&mut relay.drain, core.drain()) != core.drain();
         let failed = match (up, down) {
+            _ if left => None,
             (Err(Failed::From), _) | (_, Err(Failed::To)) => Some(Reason::ClientGone),
             (Err(Failed::To), _) | (_, Err(Failed::From)) => Some(Reason::BackendCut),
             (Ok(up), Ok(down)) => {

@@ -1,5 +1,8 @@
 //! Requests over TLS, and those that are sent there.
 
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio_tungstenite::tungstenite::Message;
+
 use super::*;
 use crate::http2_support::{Http2, whole};
 
@@ -83,6 +86,39 @@ async fn a_client_that_chooses_http_2_gets_it() {
     }
     let seen = whole(response).await;
     assert!(seen.whole && seen.text().ends_with(&body));
+}
+
+#[tokio::test]
+async fn a_websocket_over_tls_passes_in_both_directions_whatever_the_size() {
+    let authority = Authority::new();
+    let option = authority.issue("shop", &["shop.example"]).option();
+    let backend = Backend::each(|_, wire| async move {
+        let mut socket = tokio_tungstenite::accept_async(wire.stream).await.expect("a websocket");
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_binary() {
+                socket.send(message).await.expect("sent");
+            }
+        }
+    })
+    .await;
+    let args = ["--gateway-engine", "own", "--gateway-tls-listen", "127.0.0.1:0"];
+    let args = [&args[..], &["--gateway-tls-certificate", &option]].concat();
+    let gateway = Gateway::before_with(backend.address, &args, |_| {});
+    let tls = handshake(&gateway, authority.client(), "shop.example").await.expect("agrees");
+    let asked = tokio_tungstenite::client_async("wss://shop.example/chat", tls);
+    let (mut socket, answer) = in_time("a switch", asked).await.expect("a websocket");
+    assert_eq!(answer.status(), 101);
+    for size in [0, 1, 126, 16_384, 65_536, 3_000_000] {
+        let sent = Message::binary(vec![7; size]);
+        in_time("sent", socket.send(sent.clone())).await.expect("sent");
+        assert!(in_time("came", socket.next()).await.expect("one").expect("sound") == sent, "{size}");
+    }
+    socket.close(None).await.expect("closes");
+    while in_time("end", socket.next()).await.is_some_and(|m| m.is_ok()) {}
+    drop(socket);
+    gateway.counts("gateway_upgraded_connections 0").await;
+    gateway.counts("gateway_active_connections 0").await;
+    assert!(gateway.metrics().contains("gateway_requests_failed_total{reason=\"CLIENT_GONE\"} 0"));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod browsers;
 mod faults;
 mod limits;
 mod logs;
+mod switched;
 
 use std::net::SocketAddr;
 
