@@ -6,7 +6,10 @@ use hotswap_matcher::{CircuitBreakerDraft, PoolDraft, RetryDraft, TimeoutsDraft}
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
+use crate::http2_alike::Either;
+use crate::http2_support::whole;
 use crate::support::*;
+use crate::ways::{WAYS, Way};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
 
@@ -110,9 +113,11 @@ async fn a_backend_that_hangs_ends_in_the_limit_that_ran_out() {
     for (limits, request, reason) in
         [(limits(100, 0, 0), GET, "FIRST_BYTE_TIMEOUT"), (limits(0, 100, 0), GET, "TOTAL_TIMEOUT")]
     {
-        let gateway = Gateway::before_with(backend.address, &[], |draft| timeouts(draft, limits));
-        assert_eq!(failed(&gateway.ask(request).await), (504, Some(reason)));
-        gateway.counts(&format!("gateway_requests_failed_total{{reason=\"{reason}\"}} 1")).await;
+        for way in WAYS {
+            let gateway = way.before(backend.address, &[], |draft| timeouts(draft, limits.clone())).await;
+            assert_eq!(failed(&way.ask(&gateway, request).await), (504, Some(reason)), "{way:?}");
+            gateway.counts(&format!("gateway_requests_failed_total{{reason=\"{reason}\"}} 1")).await;
+        }
     }
 }
 
@@ -140,27 +145,54 @@ async fn a_client_that_does_not_send_or_read_in_time_is_told_and_no_backend_is_b
         (limits(500, 0), large, "CLIENT_STALLED"),
         (limits(0, 500), large, "CLIENT_STALLED"),
     ] {
-        let mut gateway = Gateway::start(&["--gateway-engine", "own"]);
-        let mut pool = of_backends(&[backend.address]);
-        // The first failure would open it.
-        pool.circuit_breaker = Some(CircuitBreakerDraft { failure_threshold: 1, ..Default::default() });
-        let mut route = to_pool("p");
-        timeouts(&mut route, limits);
-        if let Some(forward) = &mut route.forward {
-            // A try may take less time than that; the client's pauses are none of it.
-            forward.retry = Some(RetryDraft { per_try_ms: 50, ..RetryDraft::default() });
+        for way in WAYS.into_iter().filter(|way| way.engine == "own") {
+            let gateway = impatient(way, backend.address, &limits).await;
+            let _client = stuck(way, &gateway, request, reason).await;
+            gateway.counts(&format!("gateway_requests_failed_total{{reason=\"{reason}\"}} 1")).await;
+            gateway.counts("gateway_retries_total{outcome=\"sent\"} 0").await;
+            assert_eq!(gateway.ask(GET).await.status, 200, "its breaker is closed, after {reason}: {way:?}");
         }
-        gateway.pool_of("p", &pool);
-        gateway.route("r", &route);
-        gateway.swap();
-        let mut client = gateway.connect().await;
-        client.send(request).await;
-        if reason == "CLIENT_TIMEOUT" {
-            assert_eq!(failed(&client.response().await), (408, Some(reason)));
+    }
+}
+
+/// A gateway with limits of time before a backend whose first failure opens its breaker.
+async fn impatient(way: Way, backend: std::net::SocketAddr, limits: &TimeoutsDraft) -> Gateway {
+    let mut gateway = Gateway::start(&["--gateway-engine", way.engine]);
+    let mut pool = way.pool(&[backend]).await;
+    pool.circuit_breaker = Some(CircuitBreakerDraft { failure_threshold: 1, ..Default::default() });
+    let mut route = to_pool("p");
+    timeouts(&mut route, limits.clone());
+    if let Some(forward) = &mut route.forward {
+        // A try may take less time than that; the client's pauses are none of it.
+        forward.retry = Some(RetryDraft { per_try_ms: 50, ..RetryDraft::default() });
+    }
+    gateway.pool_of("p", &pool);
+    gateway.route("r", &route);
+    gateway.swap();
+    gateway
+}
+
+/// A client that sends no more than this, and reads nothing but what it is told of that.
+async fn stuck(way: Way, gateway: &Gateway, request: &str, reason: &str) -> Box<dyn std::any::Any> {
+    let is_told = reason == "CLIENT_TIMEOUT";
+    match way.connect(gateway).await {
+        Either::Http1(mut client) => {
+            client.send(request).await;
+            if is_told {
+                assert_eq!(failed(&client.response().await), (408, Some(reason)));
+            }
+            Box::new(client)
         }
-        gateway.counts(&format!("gateway_requests_failed_total{{reason=\"{reason}\"}} 1")).await;
-        gateway.counts("gateway_retries_total{outcome=\"sent\"} 0").await;
-        assert_eq!(gateway.ask(GET).await.status, 200, "its breaker is closed, after {reason}");
+        Either::Http2(client) => {
+            let (head, part) = request.split_once("\r\n\r\n").expect("a head");
+            let (response, mut stream) = client.begin(head, part.is_empty()).await;
+            if is_told {
+                stream.send_data(part.to_owned().into(), false).expect("sent");
+                assert_eq!(failed(&whole(response).await), (408, Some(reason)), "{way:?}");
+                return Box::new((client, stream));
+            }
+            Box::new((client, in_time("a head", response).await.expect("a head")))
+        }
     }
 }
 
@@ -238,10 +270,12 @@ async fn a_response_that_stands_still_is_cut() {
         (TimeoutsDraft { idle_ms: 100, ..TimeoutsDraft::default() }, "IDLE_TIMEOUT"),
         (TimeoutsDraft { total_ms: 100, ..TimeoutsDraft::default() }, "TOTAL_TIMEOUT"),
     ] {
-        let gateway = Gateway::before_with(backend.address, &[], |draft| timeouts(draft, limits));
-        let response = gateway.ask(GET).await;
-        assert!(response.status == 200 && !response.whole, "{response:?}");
-        gateway.counts(&format!("gateway_requests_failed_total{{reason=\"{reason}\"}} 1")).await;
+        for way in WAYS {
+            let gateway = way.before(backend.address, &[], |draft| timeouts(draft, limits.clone())).await;
+            let response = way.ask(&gateway, GET).await;
+            assert!(response.status == 200 && !response.whole, "{way:?} {response:?}");
+            gateway.counts(&format!("gateway_requests_failed_total{{reason=\"{reason}\"}} 1")).await;
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use hotswap_matcher::{RetryDraft, RouteDraft, TimeoutsDraft};
 use tokio::sync::Notify;
 
 use crate::support::*;
+use crate::ways::{WAYS, Way};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -24,6 +25,15 @@ fn retried(retry: RetryDraft) -> RouteDraft {
 fn gateway(backends: &[SocketAddr], route: &RouteDraft) -> Gateway {
     let mut gateway = Gateway::start(&[]);
     gateway.pool("p", backends);
+    gateway.route("r", route);
+    gateway.swap();
+    gateway
+}
+
+/// The same, by a way.
+async fn by(way: Way, backends: &[SocketAddr], route: &RouteDraft) -> Gateway {
+    let mut gateway = Gateway::start(&["--gateway-engine", way.engine]);
+    gateway.pool_of("p", &way.pool(backends).await);
     gateway.route("r", route);
     gateway.swap();
     gateway
@@ -189,31 +199,34 @@ async fn a_try_has_a_limit_of_its_own_and_all_of_them_have_one_together() {
     let silent = Backend::each(|_, mut wire| async move { while wire.more().await {} }).await;
     let good = Backend::always(OK).await;
     let retry = RetryDraft { per_try_ms: 50, max_retries: 10, ..RetryDraft::default() };
-    let quick = gateway(&[silent.address, good.address], &retried(retry.clone()));
-    assert_eq!(quick.ask(GET).await.status, 200);
+    let mut limited = retried(retry.clone());
+    timeouts(&mut limited, TimeoutsDraft { total_ms: 300, ..TimeoutsDraft::default() });
+    for way in WAYS {
+        let quick = by(way, &[silent.address, good.address], &retried(retry.clone())).await;
+        assert_eq!(way.ask(&quick, GET).await.status, 200, "{way:?}");
 
-    let mut route = retried(retry);
-    timeouts(&mut route, TimeoutsDraft { total_ms: 300, ..TimeoutsDraft::default() });
-    let slow = gateway(&[silent.address], &route);
-    let response = slow.ask(GET).await;
-    assert_eq!((response.status, response.reason()), (504, Some("TOTAL_TIMEOUT")));
-    assert!((1..10).contains(&retries(&slow, "sent")), "{}", retries(&slow, "sent"));
+        let slow = by(way, &[silent.address], &limited).await;
+        let response = way.ask(&slow, GET).await;
+        assert_eq!((response.status, response.reason()), (504, Some("TOTAL_TIMEOUT")), "{way:?}");
+        assert!((1..10).contains(&retries(&slow, "sent")), "{way:?} {}", retries(&slow, "sent"));
+    }
 }
 
 #[tokio::test]
 async fn retries_stay_within_their_budget() {
     let bad = Backend::always(DOWN).await;
     let retry = RetryDraft { max_retries: 10, max_backoff_ms: 1, ..RetryDraft::default() };
-    let gateway = gateway(&[bad.address], &retried(retry));
-    let mut client = gateway.connect().await;
-    for _ in 0..100 {
-        client.send(GET).await;
-        assert_eq!(client.response().await.status, 503);
+    for way in WAYS {
+        let gateway = by(way, &[bad.address], &retried(retry.clone())).await;
+        let mut client = way.connect(&gateway).await;
+        for _ in 0..100 {
+            assert_eq!(client.ask(GET).await.status, 503);
+        }
+        let sent = retries(&gateway, "sent");
+        // A fifth of the requests, and one in a second.
+        assert!((10..=30 + 10).contains(&sent), "{way:?} {sent}");
+        assert!(retries(&gateway, "over_budget") > 0);
     }
-    let sent = retries(&gateway, "sent");
-    // A fifth of the requests, and one in a second.
-    assert!((10..=30 + 10).contains(&sent), "{sent}");
-    assert!(retries(&gateway, "over_budget") > 0);
 }
 
 #[tokio::test]
