@@ -70,6 +70,40 @@ async fn both_arms_of_a_rollout_are_drawn_and_counted() {
     assert_eq!(counted(&gateway, 2 * EACH).await, want);
 }
 
+#[tokio::test]
+async fn a_pool_comes_to_http_2_and_back_by_a_rollout() {
+    const EACH: u64 = 300;
+    let (old, new) =
+        (Backend::always("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na").await, saying("b").await);
+    let (one, two) = (of_backends(&[old.address]), pool_of(&[new.address]));
+    for (baseline, other, candidate) in [(&one, &two, "b"), (&two, &one, "a")] {
+        let mut gateway = Gateway::start(&OWN);
+        gateway.route("r", &to_pool("p"));
+        gateway.pool_of_with("p", baseline, other, &who(1, Some(ExposureDraft::ShareBps(3_000)), None));
+        gateway.swap();
+        let mut clients = Either::both(&gateway).await;
+        let mut hits = 0;
+        for client in &mut clients {
+            for _ in 0..EACH {
+                let response = client.ask(GET).await;
+                assert_eq!(response.status, 200);
+                hits += u64::from(response.text() == candidate);
+            }
+        }
+        assert!(is_about(hits, 2 * EACH, 3_000), "{hits}");
+        let want = [2 * EACH - hits, hits].map(|requests| Total { requests, errors: 0 });
+        assert_eq!(counted(&gateway, 2 * EACH).await, want);
+        // Promoted: the pool speaks what its candidate spoke.
+        gateway.pool_of("p", other);
+        gateway.swap();
+        for client in &mut clients {
+            for _ in 0..5 {
+                assert_eq!(client.ask(GET).await.text(), candidate);
+            }
+        }
+    }
+}
+
 async fn canary(candidate: &CandidateDraft) -> (Gateway, (Backend2, Backend2)) {
     let backends = (saying("a").await, saying("b").await);
     let mut gateway = Gateway::start(&OWN);

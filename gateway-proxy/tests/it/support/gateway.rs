@@ -74,10 +74,15 @@ impl Gateway {
 
     /// A pool of one backend, and its candidate of another.
     pub fn pool_with(&mut self, id: &str, backend: SocketAddr, other: SocketAddr, who: &CandidateDraft) {
-        let spec = |at| PoolSpec::parse(&of_backends(&[at])).expect("valid");
+        self.pool_of_with(id, &of_backends(&[backend]), &of_backends(&[other]), who);
+    }
+
+    /// A pool and its candidate.
+    pub fn pool_of_with(&mut self, id: &str, draft: &PoolDraft, other: &PoolDraft, who: &CandidateDraft) {
+        let spec = |draft| PoolSpec::parse(draft).expect("valid");
         let who = CandidateSpec::parse(who).expect("valid");
         let name = PoolName::from_id(id).expect("id");
-        self.catalog.put_pool_with(&name, &spec(backend), Some((&spec(other), who)));
+        self.catalog.put_pool_with(&name, &spec(draft), Some((&spec(other), who)));
     }
 
     pub fn pool(&mut self, id: &str, backends: &[SocketAddr]) {
