@@ -11,6 +11,7 @@ use hotswap_matcher::{
 };
 
 use crate::support::*;
+use crate::ways::{WAYS, Way};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -110,6 +111,16 @@ async fn statuses(gateway: &Gateway, n: usize) -> Vec<u16> {
     for _ in 0..n {
         client.send(GET).await;
         all.push(client.response().await.status);
+    }
+    all
+}
+
+/// The same, by a way.
+async fn statuses_by(way: Way, gateway: &Gateway, n: usize) -> Vec<u16> {
+    let mut client = way.connect(gateway).await;
+    let mut all = Vec::new();
+    for _ in 0..n {
+        all.push(client.ask(GET).await.status);
     }
     all
 }
@@ -226,20 +237,22 @@ async fn five_failures_open_the_breaker_for_all_cores_and_routes() {
 
 #[tokio::test]
 async fn half_open_lets_one_try_and_only_a_success_closes_it() {
-    let a = Moody::new().await;
-    a.answers(ERROR);
-    let draft = PoolDraft { circuit_breaker: broken(100), ..pool(&[a.backend.address]) };
-    let gateway = gateway(&draft, &[]);
-    assert_eq!(statuses(&gateway, 5).await, [500; 5]);
-    stands(&gateway, 0, "half-open", |b| b.breaker == Some("half_open")).await;
-    assert_eq!(statuses(&gateway, 2).await, [500, 503], "one trial, which fails");
-    stands(&gateway, 0, "half-open", |b| b.breaker == Some("half_open")).await;
-    a.answers(BUSY);
-    assert_eq!(statuses(&gateway, 3).await, [429; 3]);
-    assert_eq!(standing(&gateway)[0].breaker, Some("half_open"), "429 is no success");
-    a.answers(OK);
-    assert_eq!(statuses(&gateway, 1).await, [200]);
-    assert_eq!(standing(&gateway)[0].breaker, Some("closed"));
+    for way in WAYS {
+        let a = Moody::new().await;
+        a.answers(ERROR);
+        let draft = PoolDraft { circuit_breaker: broken(100), ..way.pool(&[a.backend.address]).await };
+        let gateway = gateway(&draft, &["--gateway-engine", way.engine]);
+        assert_eq!(statuses_by(way, &gateway, 5).await, [500; 5], "{way:?}");
+        stands(&gateway, 0, "half-open", |b| b.breaker == Some("half_open")).await;
+        assert_eq!(statuses_by(way, &gateway, 2).await, [500, 503], "one trial, which fails: {way:?}");
+        stands(&gateway, 0, "half-open", |b| b.breaker == Some("half_open")).await;
+        a.answers(BUSY);
+        assert_eq!(statuses_by(way, &gateway, 3).await, [429; 3], "{way:?}");
+        assert_eq!(standing(&gateway)[0].breaker, Some("half_open"), "429 is no success: {way:?}");
+        a.answers(OK);
+        assert_eq!(statuses_by(way, &gateway, 1).await, [200], "{way:?}");
+        assert_eq!(standing(&gateway)[0].breaker, Some("closed"), "{way:?}");
+    }
 }
 
 #[tokio::test]
@@ -278,29 +291,32 @@ async fn while_a_trial_is_under_way_nobody_else_may_try() {
 
 #[tokio::test]
 async fn an_ejected_backend_comes_back_by_itself_and_others_stay() {
-    let (a, b) = (Moody::new().await, Moody::new().await);
-    a.answers(ERROR);
-    b.answers(ERROR);
-    let outlier_ejection = Some(OutlierEjectionDraft {
-        consecutive_failures: 2,
-        base_ms: 1_000,
-        ..OutlierEjectionDraft::default()
-    });
-    let draft = PoolDraft { outlier_ejection, ..pool(&[a.backend.address, b.backend.address]) };
-    let gateway = gateway(&draft, &[]);
-    assert_eq!(statuses(&gateway, 4).await, [500; 4]);
-    let out = |all: Vec<BackendStanding>| all.iter().filter(|b| b.ejected_for_ms.is_some()).count();
-    assert_eq!(out(standing(&gateway)), 1, "of two at most one, however they fail");
-    a.answers(OK);
-    b.answers(OK);
-    in_time("both are back", async {
-        while out(standing(&gateway)) > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    })
-    .await;
-    assert_eq!(statuses(&gateway, 4).await, [200; 4]);
-    assert!(a.requests() >= 3 && b.requests() >= 3, "{} {}", a.requests(), b.requests());
+    for way in WAYS {
+        let (a, b) = (Moody::new().await, Moody::new().await);
+        a.answers(ERROR);
+        b.answers(ERROR);
+        let outlier_ejection = Some(OutlierEjectionDraft {
+            consecutive_failures: 2,
+            base_ms: 1_000,
+            ..OutlierEjectionDraft::default()
+        });
+        let addresses = [a.backend.address, b.backend.address];
+        let draft = PoolDraft { outlier_ejection, ..way.pool(&addresses).await };
+        let gateway = gateway(&draft, &["--gateway-engine", way.engine]);
+        assert_eq!(statuses_by(way, &gateway, 4).await, [500; 4]);
+        let out = |all: Vec<BackendStanding>| all.iter().filter(|b| b.ejected_for_ms.is_some()).count();
+        assert_eq!(out(standing(&gateway)), 1, "of two at most one, however they fail");
+        a.answers(OK);
+        b.answers(OK);
+        in_time("both are back", async {
+            while out(standing(&gateway)) > 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        assert_eq!(statuses_by(way, &gateway, 4).await, [200; 4]);
+        assert!(a.requests() >= 3 && b.requests() >= 3, "{} {}", a.requests(), b.requests());
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use hotswap_matcher::{
 };
 
 use crate::support::*;
+use crate::ways::WAYS;
 
 #[tokio::test]
 async fn a_request_goes_through_and_the_connections_are_kept_on_both_sides() {
@@ -288,44 +289,53 @@ async fn a_backend_may_answer_before_it_has_read_the_request() {
 #[tokio::test]
 async fn the_route_rewrites_path_host_and_headers() {
     let backend = Backend::echo().await;
-    let gateway = Gateway::before_with(backend.address, &[], |draft| {
-        draft.matches = at_prefix("/shop");
-        let edit = |name: &str, value: &str| HeaderDraft { name: name.into(), value: value.into() };
-        draft.request_headers = Some(HeaderEditsDraft {
-            remove: vec!["Cookie".into()],
-            set: vec![edit("x-a", "new")],
-            add: vec![edit("x-b", "2")],
-        });
-        draft.response_headers =
-            Some(HeaderEditsDraft { set: vec![edit("server", "us")], ..HeaderEditsDraft::default() });
-        draft.forward.as_mut().expect("forward").rewrite = Some(RewriteDraft {
-            replace_prefix: Some("/v2/".into()),
-            host: "inner.example".into(),
-            ..RewriteDraft::default()
-        });
-    });
+    let edit = |name: &str, value: &str| HeaderDraft { name: name.into(), value: value.into() };
     let request = "GET /shop/cart?x=%20 HTTP/1.1\r\nhost: outer\r\ncookie: c\r\nx-a: old\r\nx-a: older\r\nx-b: 1\r\n\r\n";
-    let response = gateway.ask(request).await;
-    let echoed = response.text();
-    assert!(echoed.starts_with("GET /v2/cart?x=%20 HTTP/1.1\r\n"), "{echoed}");
-    for there in
-        ["host: inner.example\r\n", "x-forwarded-host: outer\r\n", "x-a: new\r\n", "x-b: 1\r\n", "x-b: 2\r\n"]
-    {
-        assert!(echoed.contains(there), "{there}{echoed}");
+    for way in WAYS {
+        let gateway = way.before(backend.address, &[], |draft| {
+            draft.matches = at_prefix("/shop");
+            draft.request_headers = Some(HeaderEditsDraft {
+                remove: vec!["Cookie".into()],
+                set: vec![edit("x-a", "new")],
+                add: vec![edit("x-b", "2")],
+            });
+            draft.response_headers =
+                Some(HeaderEditsDraft { set: vec![edit("server", "us")], ..HeaderEditsDraft::default() });
+            draft.forward.as_mut().expect("forward").rewrite = Some(RewriteDraft {
+                replace_prefix: Some("/v2/".into()),
+                host: "inner.example".into(),
+                ..RewriteDraft::default()
+            });
+        });
+        let response = way.ask(&gateway.await, request).await;
+        let echoed = response.text();
+        assert!(echoed.starts_with("GET /v2/cart?x=%20 HTTP/1.1\r\n"), "{way:?} {echoed}");
+        for there in [
+            "host: inner.example\r\n",
+            "x-forwarded-host: outer\r\n",
+            "x-a: new\r\n",
+            "x-b: 1\r\n",
+            "x-b: 2\r\n",
+        ] {
+            assert!(echoed.contains(there), "{way:?} {there}{echoed}");
+        }
+        assert!(!echoed.contains("cookie") && !echoed.contains("old"), "{way:?} {echoed}");
+        assert_eq!(response.header("server"), Some("us"));
     }
-    assert!(!echoed.contains("cookie") && !echoed.contains("old"), "{echoed}");
-    assert_eq!(response.header("server"), Some("us"));
 }
 
 #[tokio::test]
 async fn a_redirect_is_the_gateways_own_answer() {
-    let mut gateway = Gateway::start(&[]);
-    let redirect = RedirectDraft { scheme: "https".into(), status: 308, ..RedirectDraft::default() };
-    gateway.route("r", &RouteDraft { redirect: Some(redirect), ..RouteDraft::default() });
-    gateway.swap();
-    let response = gateway.ask("GET /a?b=c HTTP/1.1\r\nhost: Shop:8080\r\n\r\n").await;
-    assert_eq!((response.status, response.header("location")), (308, Some("https://shop/a?b=c")));
-    assert_eq!(response.reason(), None);
+    for way in WAYS {
+        let mut gateway = Gateway::start(&["--gateway-engine", way.engine]);
+        let redirect = RedirectDraft { scheme: "https".into(), status: 308, ..RedirectDraft::default() };
+        gateway.route("r", &RouteDraft { redirect: Some(redirect), ..RouteDraft::default() });
+        gateway.swap();
+        let response = way.ask(&gateway, "GET /a?b=c HTTP/1.1\r\nhost: Shop:8080\r\n\r\n").await;
+        let told = (response.status, response.header("location"));
+        assert_eq!(told, (308, Some("https://shop/a?b=c")), "{way:?}");
+        assert_eq!(response.reason(), None);
+    }
 }
 
 #[tokio::test]
