@@ -2,6 +2,7 @@
 
 mod connections;
 mod failures;
+mod hostile;
 mod leaving;
 mod passing;
 mod pools;

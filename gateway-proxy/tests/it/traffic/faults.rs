@@ -178,7 +178,7 @@ async fn the_share_of_requests_fails_that_the_route_says_and_the_others_pass() {
     for way in WAYS {
         let abort = Some(FaultAbortDraft { status: 503, share_bps: 3_000 });
         let fault = Some(FaultDraft { abort, ..FaultDraft::default() });
-        let gateway = gateway(way.engine, backend.address, TrafficDraft { fault, ..TrafficDraft::default() });
+        let gateway = gateway(way, backend.address, TrafficDraft { fault, ..TrafficDraft::default() }).await;
         let mut client = way.connect(&gateway).await;
         let mut failed = 0;
         for _ in 0..ALL {
