@@ -51,6 +51,11 @@ impl Recording {
         traces.begin(traceparent, draw, now()).map(|trace| Self(Box::new(trace)))
     }
 
+    /// The trace, 32 hexadecimal digits.
+    pub(crate) fn trace_id(&self) -> String {
+        self.0.trace_id()
+    }
+
     /// A decision begins.
     pub(crate) fn stages() -> Stages {
         Stages { began: now(), matched: Cell::new(None) }
@@ -100,6 +105,24 @@ impl Recording {
     }
 }
 
+/// The trace that a `traceparent` names, 32 hexadecimal digits; `None`: it names none.
+pub(crate) fn named_in(traceparent: &[u8]) -> Option<&str> {
+    // Version, trace, span, flags; of later versions more may follow.
+    let text = std::str::from_utf8(traceparent).ok()?;
+    let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let mut parts = text.split('-');
+    let (version, id, span) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_one = version.len() == 2
+        && is_hex(version)
+        && version != "ff"
+        && id.len() == 32
+        && is_hex(id)
+        && id.bytes().any(|b| b != b'0')
+        && span.len() == 16
+        && is_hex(span);
+    is_one.then_some(id)
+}
+
 /// What is known of an exchange at its end.
 pub(crate) struct Told<'a> {
     pub(crate) method: &'a str,
@@ -116,4 +139,29 @@ pub(crate) struct Told<'a> {
 fn now() -> SystemTime {
     let us = u64::try_from(SystemClock.now().0).unwrap_or(0);
     SystemTime::UNIX_EPOCH + Duration::from_micros(us)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named_in;
+
+    #[test]
+    fn a_traceparent_names_its_trace_and_anything_else_none() {
+        const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+        for flags in ["00", "01", "01-and-more"] {
+            let text = format!("00-{ID}-00f067aa0ba902b7-{flags}");
+            assert_eq!(named_in(text.as_bytes()), Some(ID), "{text}");
+        }
+        for text in [
+            "",
+            ID,
+            "00-4bf92f3577b34da6a3ce929d0e0e4736",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473\"-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(named_in(text.as_bytes()), None, "{text}");
+        }
+    }
 }

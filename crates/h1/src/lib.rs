@@ -55,6 +55,8 @@ pub struct Head {
     told: bool,
     /// Where the Host of a request stood when it came; edits do not move it.
     host: Option<(u32, u32)>,
+    /// So many fields came with a request; those behind them were put there since.
+    came: usize,
 }
 
 /// A field; the numbers are places in the lines.
@@ -90,7 +92,7 @@ impl Head {
         self.fields.clear();
         self.text.clear();
         (self.seen, self.method_len, self.path_len, self.status) = (0, 0, 0, 0);
-        (self.old, self.told, self.host) = (false, false, None);
+        (self.old, self.told, self.host, self.came) = (false, false, None, 0);
     }
 
     /// Makes it the head of a response of the gateway's own.
@@ -172,6 +174,12 @@ impl Head {
     pub fn named(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         let same = move |f: &&Field| f.live && f.name(&self.lines) == name.as_bytes();
         self.fields.iter().filter(same).map(|f| f.value(&self.lines))
+    }
+
+    /// The values of a name in lower case as they came with a request, in order, whatever edits have made of them.
+    pub fn came(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let same = move |f: &&Field| f.name(&self.lines) == name.as_bytes();
+        self.fields.iter().take(self.came).filter(same).map(|f| f.value(&self.lines))
     }
 
     /// How many fields there are.

@@ -67,6 +67,7 @@ fn read_request<'b>(
     head.text.push_str(method);
     head.method_len = method.len();
     parsed.headers.iter().for_each(|h| head.push_received(h.name, h.value));
+    head.came = head.fields.len();
     if method == "CONNECT" {
         // Its target has a form of its own.
         head.path_len = 0;

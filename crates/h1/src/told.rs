@@ -62,6 +62,7 @@ pub fn request<'a>(
     if !cookies.is_empty() {
         head.push("cookie", &cookies);
     }
+    head.came = head.fields.len();
     room.ok_or(Refused::HeadTooLarge)?;
     if told.has_body && !head.has(Known::ContentLength) {
         head.push(Known::TransferEncoding.name(), b"chunked");

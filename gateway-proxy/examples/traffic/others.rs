@@ -2,17 +2,18 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hotswap_core::SystemClock;
-use hotswap_gateway::access_log::{AccessLog, AccessLogMode, Entry};
+use hotswap_gateway::access_log::{AccessLog, AccessLogMode, Entry, Sent};
 use hotswap_gateway::metrics::ControlMetrics;
 use hotswap_gateway::rollout::Met;
 use hotswap_gateway::traffic::Encoder;
 use hotswap_matcher::ContentCoding;
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::{Outcome, ROUNDS, tell};
 
@@ -74,7 +75,16 @@ pub fn log_lines() -> Outcome<()> {
 }
 
 fn entry() -> Entry {
+    let sent = Sent {
+        client: IpAddr::from([203, 0, 113, 7]),
+        version: Some(Version::HTTP_11),
+        tls: Some("1.3"),
+        user_agent: Some(HeaderValue::from_static("Mozilla/5.0 (X11; Linux x86_64)")),
+        trace: None,
+        bytes: 0,
+    };
     Entry {
+        sent,
         method: Method::GET,
         host: Some(HeaderValue::from_static("shop.example")),
         uri: Uri::from_static("/cart/items?page=1"),

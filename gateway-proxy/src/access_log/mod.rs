@@ -1,9 +1,12 @@
 //! The access log: one JSON object a line, written by a thread of its own, so that no core waits for a disk
 //! or a pipe. Where the writer is behind, or can't write, lines are dropped and counted.
 
+mod sent;
 mod sink;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,6 +20,7 @@ use hotswap_matcher::Routed;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 
+pub use self::sent::Sent;
 use self::sink::Sink;
 use crate::config::RouteEntry;
 use crate::grpc::Code;
@@ -57,6 +61,8 @@ impl FromStr for AccessLogMode {
 /// An exchange that ended, as a core hands it over. Nothing is formatted there.
 #[derive(Debug)]
 pub struct Entry {
+    /// Who sent the request, and how.
+    pub sent: Sent,
     /// Of the request.
     pub method: Method,
     /// The Host header, as sent.
@@ -92,9 +98,16 @@ pub struct AccessLog {
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
+    client: IpAddr,
     method: &'a str,
     host: &'a str,
     path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,7 +119,10 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     grpc_status: Option<&'static str>,
     ms: f64,
+    bytes_in: u64,
     bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rollout: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,24 +187,34 @@ fn write_all(entries: &Receiver<Entry>, mut sink: Sink, clock: &impl Clock, metr
 }
 
 fn write_line(sink: &mut impl Write, entry: &Entry, now: Timestamp) -> io::Result<()> {
-    let host = entry.host.as_ref().map(|h| String::from_utf8_lossy(h.as_bytes()));
+    let (sent, host) = (&entry.sent, entry.host.as_ref().map(text));
     let line = Line {
         time: rfc3339(now),
+        client: sent.client.to_canonical(),
         method: entry.method.as_str(),
         host: host.as_deref().unwrap_or_default(),
         path: entry.uri.path(),
+        version: sent.version(),
+        tls: sent.tls,
+        user_agent: sent.user_agent.as_ref().map(text),
         route: entry.route.as_ref().map(|r| hotswap_core::ResourceName::as_str(r.name())),
         backend: entry.backend.as_deref(),
         status: entry.status.map_or(0, |s| s.as_u16()),
         reason: entry.reason.map(Reason::code),
         grpc_status: entry.code.map(Code::name),
         ms: (entry.took.as_secs_f64() * 1e6).round() / 1e3,
+        bytes_in: sent.bytes,
         bytes: entry.bytes,
+        trace_id: sent.trace.as_deref(),
         rollout: entry.met.rollouts(),
         arm: entry.met.arms(),
     };
     serde_json::to_writer(&mut *sink, &line)?;
     sink.write_all(b"\n")
+}
+
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
 }
 
 fn rfc3339(at: Timestamp) -> String {
@@ -201,10 +227,20 @@ fn rfc3339(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::Version;
+
     use super::*;
 
     fn entry(reason: Option<Reason>) -> Entry {
         Entry {
+            sent: Sent {
+                client: "::ffff:203.0.113.7".parse().expect("an address"),
+                version: Some(Version::HTTP_2),
+                tls: Some("1.3"),
+                user_agent: Some(HeaderValue::from_static("curl/8")),
+                trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
+                bytes: 3,
+            },
             method: Method::GET,
             host: Some(HeaderValue::from_static("shop")),
             uri: Uri::from_static("/a?secret=1"),
@@ -226,9 +262,10 @@ mod tests {
         write_line(&mut out, &entry(Some(Reason::BackendClosed)), at).expect("written");
         assert_eq!(
             String::from_utf8(out).expect("text"),
-            "{\"time\":\"2023-11-14T22:13:20.5Z\",\"method\":\"GET\",\"host\":\"shop\",\"path\":\"/a\",\
+            "{\"time\":\"2023-11-14T22:13:20.5Z\",\"client\":\"203.0.113.7\",\"method\":\"GET\",\"host\":\"shop\",\
+             \"path\":\"/a\",\"version\":\"HTTP/2\",\"tls\":\"1.3\",\"user_agent\":\"curl/8\",\
              \"backend\":\"b:80\",\"status\":502,\"reason\":\"BACKEND_CLOSED\",\"grpc_status\":\"UNAVAILABLE\",\
-             \"ms\":1.234,\"bytes\":7}\n"
+             \"ms\":1.234,\"bytes_in\":3,\"bytes\":7,\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\"}\n"
         );
     }
 

@@ -25,11 +25,16 @@ impl TrustedProxies {
     /// The client's address: the last one in the chain that no trusted proxy has. Where all are trusted, the first of
     /// them; behind something that is no address nothing is believed.
     pub fn client(&self, peer: IpAddr, head: &impl RequestHead) -> IpAddr {
+        self.client_of(peer, |visit| head.header(&X_FORWARDED_FOR, visit))
+    }
+
+    /// The same, where `chain` shows the lines of X-Forwarded-For; it is asked only where they are believed.
+    pub fn client_of(&self, peer: IpAddr, chain: impl FnOnce(&mut dyn FnMut(&[u8]))) -> IpAddr {
         if self.0.is_empty() || !self.trusts(peer) {
             return peer;
         }
         let (mut first, mut client) = (None, None);
-        head.header(&X_FORWARDED_FOR, &mut |line| {
+        chain(&mut |line| {
             for entry in line.split(|b| *b == b',') {
                 match parse(entry.trim_ascii()) {
                     None => (first, client) = (None, None),

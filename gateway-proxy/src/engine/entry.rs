@@ -1,6 +1,6 @@
 //! Where clients come in: a listener, and what is done with those who connect before their first request.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -41,14 +41,23 @@ pub enum EntryKind {
 /// How a connection came in.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entered {
-    /// With TLS.
-    pub(super) secure: bool,
+    /// The version of TLS that it has, as "1.3".
+    pub(super) tls: Option<&'static str>,
     /// The certificate that the client showed.
     pub(super) shown: Option<Rc<ShownCertificate>>,
     /// What is answered instead of serving it.
     pub(super) instead: Option<Instead>,
     /// Where the client is, as a load balancer before the gateway says.
     pub(super) source: Option<SocketAddr>,
+}
+
+/// Who sends the requests of a connection, as the access log tells it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    /// Its other end, or where a load balancer before the gateway says that the client is.
+    pub(super) ip: IpAddr,
+    /// The version of TLS that it has.
+    pub(super) tls: Option<&'static str>,
 }
 
 /// An answer for every request of a connection.
@@ -66,9 +75,14 @@ impl Entered {
         Self { instead: to_https.map(Instead::ToHttps), ..Self::default() }
     }
 
+    /// With TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// The scheme that the client used.
     pub(super) fn scheme(&self) -> &'static str {
-        if self.secure { "https" } else { "http" }
+        if self.is_secure() { "https" } else { "http" }
     }
 }
 

@@ -13,7 +13,7 @@ use hotswap_telemetry::trace::RequestTraces;
 use http::StatusCode;
 use tokio::sync::Notify;
 
-use super::entry::Entered;
+use super::entry::{Entered, Origin};
 use super::order::Drain;
 use super::shadow::UnderWay;
 use super::timers::Timers;
@@ -75,6 +75,13 @@ pub(super) struct Peer {
     forced: Option<Arc<Forced>>,
     /// How it came in.
     pub(super) entered: Entered,
+}
+
+impl Peer {
+    /// What the access log tells of it.
+    pub(super) fn origin(&self) -> Origin {
+        Origin { ip: self.ip, tls: self.entered.tls }
+    }
 }
 
 /// Waits for what the fleet says.
@@ -153,7 +160,7 @@ impl<C: Reusable> Shared<C> {
             dice: &self.dice,
             mark: &self.mark,
             forced: peer.forced.as_deref(),
-            secure: peer.entered.secure,
+            secure: peer.entered.is_secure(),
         }
     }
 

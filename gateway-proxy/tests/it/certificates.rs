@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 /// One who vouches for names, with a folder for what it makes.
 pub struct Authority {
@@ -80,7 +80,15 @@ impl Authority {
         config
     }
 
-    /// The same, with a certificate to show.
+    /// The same, of this version of TLS alone.
+    pub fn client_of(&self, version: &'static SupportedProtocolVersion) -> ClientConfig {
+        let builder = ClientConfig::builder_with_protocol_versions(&[version]);
+        let mut config = builder.with_root_certificates(self.roots()).with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config
+    }
+
+    /// A client with a certificate to show.
     pub fn client_with(&self, shown: &Files) -> ClientConfig {
         let builder = ClientConfig::builder().with_root_certificates(self.roots());
         builder.with_client_auth_cert(vec![shown.certificate()], shown.private_key()).expect("fits")

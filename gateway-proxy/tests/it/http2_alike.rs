@@ -1,15 +1,17 @@
-//! What a route can do, it does for requests of both versions alike.
+//! What a route can do, it does for requests of both versions alike; but for switches to other protocols, which HTTP/2 is
+//! not offered.
 
 use hotswap_gateway::rollout::Total;
 use hotswap_matcher::{
     BackendDraft, CandidateDraft, CircuitBreakerDraft, ExposureDraft, HeaderDraft, HeaderEditsDraft,
-    LoadBalancingDraft, PoolDraft, RequestKeyDraft, RetryDraft, RouteDraft,
+    LoadBalancingDraft, PoolDraft, RedirectDraft, RequestKeyDraft, RetryDraft, RouteDraft,
 };
 
 use crate::gateway_process::two_backends;
 use crate::http2_support::*;
 use crate::rollouts::{counted, is_about, who};
 use crate::support::*;
+use crate::traffic::logs::lines;
 
 const OWN: [&str; 2] = ["--gateway-engine", "own"];
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
@@ -115,12 +117,26 @@ async fn heads_are_edited() {
         response_headers: edit("x-back", "via"),
         ..to_pool("p")
     };
-    let gateway = before(&[("p", of_backends(&[backend.address]))], &route);
+    let redirect = RedirectDraft {
+        status: 307,
+        scheme: "https".into(),
+        host: "new.example".into(),
+        replace_prefix: Some("/new".into()),
+        ..RedirectDraft::default()
+    };
+    let moved =
+        RouteDraft { forward: None, redirect: Some(redirect), matches: at_prefix("/old"), ..route.clone() };
+    let mut gateway = before(&[("p", of_backends(&[backend.address]))], &route);
+    gateway.route("moved", &moved);
+    gateway.swap();
     for mut client in Either::both(&gateway).await {
         let response = client.ask("GET / HTTP/1.1\r\nhost: h\r\nx-gone: 1\r\n\r\n").await;
         assert_eq!((response.header("x-back"), response.header("via")), (Some("1"), None));
         let text = response.text();
         assert_eq!((header(&text, "x-added"), header(&text, "x-gone")), (Some("1"), None));
+        let response = client.ask("GET /old/a?b=c HTTP/1.1\r\nhost: shop.example\r\n\r\n").await;
+        let to = (response.status, response.header("location"), response.header("x-back"));
+        assert_eq!(to, (307, Some("https://new.example/new/a?b=c"), Some("1")), "{}", response.head);
         let response = client.ask("GET /%2e/ HTTP/1.1\r\nhost: h\r\n\r\n").await;
         assert_eq!((response.status, response.reason()), (400, Some("BAD_PATH")));
     }
@@ -214,21 +230,10 @@ async fn the_access_log_tells_of_both_alike() {
         assert_eq!(client.ask("GET /a?b HTTP/1.1\r\nhost: shop\r\n\r\n").await.status, 200);
         assert_eq!(client.ask("GET /../ HTTP/1.1\r\nhost: shop\r\n\r\n").await.status, 400);
     }
-    let lines = in_time("the log", async {
-        loop {
-            let text = std::fs::read_to_string(&file).unwrap_or_default();
-            let lines: Vec<serde_json::Value> =
-                text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
-            if lines.len() == 4 {
-                return lines;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    let lines = lines(&file, |lines| lines.len() == 4).await;
     let without_times = |line: &serde_json::Value| {
         let mut line = line.as_object().expect("an object").clone();
-        line.retain(|name, _| !["time", "ms"].contains(&&**name));
+        line.retain(|name, _| !["time", "ms", "version"].contains(&&**name));
         line
     };
     assert_eq!(without_times(&lines[0]), without_times(&lines[2]));

@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::support::{Backend, Gateway, Wire, header, in_time, timeouts, to_pool};
 use crate::rollouts::{counted, is_about, who};
+use crate::traffic::logs::lines;
 
 const OWN: &[&str] = &["--gateway-engine", "own"];
 pub const ASK: &str = "GET /chat HTTP/1.1\r\nhost: h\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
@@ -88,6 +89,24 @@ async fn each_side_may_end_by_itself() {
     assert!(!client.ended().await, "in order");
     gateway.counts("gateway_upgraded_bytes_total{direction=\"in\"} 5").await;
     gateway.counts("gateway_upgraded_bytes_total{direction=\"out\"} 8").await;
+}
+
+#[tokio::test]
+async fn the_access_log_counts_the_bytes_of_both_directions() {
+    let backend = switching().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("log");
+    let path = file.to_str().expect("text");
+    let args = [OWN, &["--access-log", "all", "--access-log-file", path]].concat();
+    let gateway = Gateway::before_with(backend.address, &args, |_| {});
+    let mut client = gateway.connect().await;
+    client.send(format!("{ASK}ahead")).await;
+    assert_eq!(client.response().await.status, 101);
+    client.send("first").await;
+    client.stream.shutdown().await.expect("closes its side");
+    assert!(!client.ended().await, "in order");
+    let lines = lines(&file, |lines| lines.len() == 1).await;
+    assert_eq!((lines[0]["bytes_in"].as_u64(), lines[0]["bytes"].as_u64()), (Some(10), Some(13)));
 }
 
 #[tokio::test]

@@ -173,13 +173,13 @@ impl ClientBody {
         }
         match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
-                let Some(left) = self.left.checked_sub(bytes) else {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                let Some(left) = self.left.checked_sub(bytes as u64) else {
                     self.conn.notes.failure(Reason::BodyTooLarge);
                     return Poll::Ready(Some(Err(CutShort::TooLarge)));
                 };
                 self.left = left;
-                self.conn.request_moved(self.turn);
+                self.conn.request_moved(self.turn, bytes);
                 if let (Some(copy), Some(data)) = (&mut self.copy, frame.data_ref()) {
                     copy.keep(data);
                 }

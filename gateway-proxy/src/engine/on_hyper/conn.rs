@@ -21,7 +21,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 
 use super::heads;
-use super::record::Notes;
+use super::record::{self, Notes};
 use super::{Backend, Core};
 use crate::backend_state::{InFlight, Outcome};
 use crate::engine::entry::Entered;
@@ -210,7 +210,7 @@ impl Conn {
                     self.abort.set(true);
                 }
             }
-            Phase::Head => self.notes.unreadable(&self.core, None, Reason::ClientTimeout),
+            Phase::Head => self.notes.unreadable(&self.core, &self.peer, None, Reason::ClientTimeout),
             Phase::Exchange | Phase::Body => {
                 self.notes.failure(self.limit_reason());
                 self.abort.set(true);
@@ -231,7 +231,8 @@ impl Conn {
         // Until a route sets its own.
         self.arm(Limit::Client, self.core.limits.client_idle_ms);
         let recording = self.core.record(|| parts.headers.get(TRACEPARENT).map(HeaderValue::as_bytes));
-        self.notes.begin(&parts.method, &parts.uri, recording);
+        let sent = record::sent(&self.core, &self.peer, parts);
+        self.notes.begin(sent, &parts.method, &parts.uri, recording);
         self.turn.get()
     }
 
@@ -288,8 +289,9 @@ impl Conn {
     }
 
     /// Bytes of the request's body moved.
-    pub(super) fn request_moved(&self, turn: u32) {
+    pub(super) fn request_moved(&self, turn: u32, bytes: usize) {
         if turn == self.turn.get() && self.request_open.get() {
+            self.notes.received(bytes);
             self.arm(Limit::Idle, self.limits.get().idle);
         }
     }

@@ -56,7 +56,7 @@ impl ClientIo {
         if self.instead.is_none() && self.conn.writes_by_itself() {
             self.instead = local::in_place_of(head).map(|ours| (ours, 0));
             if let (Some(_), Some(reason)) = (&self.instead, local::reason_of(head)) {
-                self.conn.notes.unreadable(&self.conn.core, Some(reason.status()), reason);
+                self.conn.notes.unreadable(&self.conn.core, &self.conn.peer, Some(reason.status()), reason);
             }
         }
         self.instead.is_some()

@@ -4,17 +4,20 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use http::header::USER_AGENT;
+use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 use super::exchange::Again;
 use super::{Backend, Core};
-use crate::access_log::Entry;
+use crate::access_log::{Entry, Sent};
 use crate::backend_state::{InFlight, Outcome, clock};
 use crate::config::RouteEntry;
-use crate::engine::shared::{Config, Ended};
+use crate::engine::shared::{Config, Ended, Peer};
+use crate::headers::X_FORWARDED_FOR;
 use crate::reason::Reason;
 use crate::rollout::{Arms, Met};
-use crate::trace::{Recording, Told};
+use crate::trace::{self, Recording, TRACEPARENT, Told};
 use crate::traffic::{Admitted, Question, Verdict};
 
 /// The notes of a connection: there is one exchange at a time.
@@ -27,6 +30,7 @@ pub(super) struct Notes {
 
 struct Record {
     began: Instant,
+    sent: Sent,
     method: Method,
     host: Option<HeaderValue>,
     uri: Uri,
@@ -43,11 +47,33 @@ struct Record {
     recording: Option<Recording>,
 }
 
+/// Who sends a request, and how; what of its body is taken is counted later.
+pub(super) fn sent(core: &Core, peer: &Peer, parts: &Parts) -> Sent {
+    let chain = |visit: &mut dyn FnMut(&[u8])| {
+        parts.headers.get_all(X_FORWARDED_FOR).iter().for_each(|line| visit(line.as_bytes()));
+    };
+    let traceparent = parts.headers.get(TRACEPARENT).map(HeaderValue::as_bytes);
+    Sent {
+        version: Some(parts.version),
+        client: core.trusted.client_of(peer.ip, chain),
+        user_agent: parts.headers.get(USER_AGENT).cloned(),
+        trace: traceparent.and_then(trace::named_in).map(str::to_owned),
+        ..unread(peer)
+    }
+}
+
+/// Who sends a request whose head could not be read.
+fn unread(peer: &Peer) -> Sent {
+    let (client, tls) = (peer.ip, peer.entered.tls);
+    Sent { client, version: None, tls, user_agent: None, trace: None, bytes: 0 }
+}
+
 impl Notes {
     /// An exchange begins.
-    pub(super) fn begin(&self, method: &Method, uri: &Uri, recording: Option<Recording>) {
+    pub(super) fn begin(&self, sent: Sent, method: &Method, uri: &Uri, recording: Option<Recording>) {
         *self.record.borrow_mut() = Some(Record {
             began: Instant::now(),
+            sent,
             method: method.clone(),
             host: None,
             uri: uri.clone(),
@@ -140,6 +166,11 @@ impl Notes {
         took
     }
 
+    /// Bytes of the request's body were taken.
+    pub(super) fn received(&self, bytes: usize) {
+        self.note(|r| r.sent.bytes += bytes as u64);
+    }
+
     pub(super) fn moved(&self, bytes: usize) {
         self.note(|r| r.bytes += bytes as u64);
     }
@@ -195,6 +226,10 @@ impl Notes {
             core.count_arms(config, arms, Ended { status, reason, call_failed: false, took });
         }
         let met = || in_rollout.map_or_else(Met::default, |(config, _)| arms.met(config));
+        let mut sent = record.sent;
+        if let Some(recording) = &record.recording {
+            sent.trace = Some(recording.trace_id());
+        }
         if let Some(recording) = record.recording {
             recording.ended(&Told {
                 method: record.method.as_str(),
@@ -211,6 +246,7 @@ impl Notes {
         if core.wants_line(taken, record.reason) {
             let met = met();
             core.log.log(Entry {
+                sent,
                 method: record.method,
                 host: record.host,
                 uri: record.uri,
@@ -227,9 +263,9 @@ impl Notes {
     }
 
     /// A head that could not be read ends as an exchange that has nothing but a reason.
-    pub(super) fn unreadable(&self, core: &Core, status: Option<StatusCode>, reason: Reason) {
+    pub(super) fn unreadable(&self, core: &Core, peer: &Peer, status: Option<StatusCode>, reason: Reason) {
         // Any token is a method, and this one stands for none.
-        self.begin(&Method::from_bytes(b"-").unwrap_or_default(), &Uri::default(), None);
+        self.begin(unread(peer), &Method::from_bytes(b"-").unwrap_or_default(), &Uri::default(), None);
         self.note(|r| r.status = status);
         self.failure(reason);
         self.close(core);

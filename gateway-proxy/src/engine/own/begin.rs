@@ -205,7 +205,7 @@ impl<F: Front> Client<F> {
                 return (self.reply(cx, Reply::Failure(reason), true), 0);
             }
         };
-        let data = rest.get(taken.from..taken.to).unwrap_or_default();
+        let data = self.track.received(rest.get(taken.from..taken.to).unwrap_or_default());
         exchange.keep([around.before.get(head_len..).unwrap_or_default(), data, &around.behind]);
         exchange.copy_body(data, &core);
         let pieces = wire::pieces(&mut around, data);

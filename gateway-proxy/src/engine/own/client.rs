@@ -83,7 +83,7 @@ pub(super) struct Client<F> {
 pub(super) async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr, entered: Entered) {
     let address = entered.source.unwrap_or(peer).ip().to_canonical().to_string().into();
     let peer = core.peer(peer, entered);
-    let mut client = Client::new(socket, Track::new(core), address, peer);
+    let mut client = Client::new(socket, Track::new(core, peer.origin()), address, peer);
     client.run().await;
     if client.ending == Ending::Http2 {
         // Apart, so that the task of a connection of HTTP/1.1 is no larger for it.

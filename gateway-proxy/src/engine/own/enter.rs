@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustls::HandshakeKind;
 use rustls::server::ServerConnection;
+use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
@@ -140,6 +140,16 @@ async fn enter(tcp: TcpStream, tls: &ClientTls) -> io::Result<(Socket, Entered, 
     let kind = session.handshake_kind();
     let first = session.peer_certificates().and_then(|chain| chain.first());
     let shown = first.map(|cert| Rc::new(ShownCertificate::of(cert)));
-    let entered = Entered { secure: true, shown, ..Entered::default() };
+    let tls = Some(session.protocol_version().map_or("unknown", version));
+    let entered = Entered { tls, shown, ..Entered::default() };
     Ok((Socket::Tls(Box::new(secure)), entered, kind))
+}
+
+/// A version of TLS, without its name.
+fn version(of: ProtocolVersion) -> &'static str {
+    match of {
+        ProtocolVersion::TLSv1_2 => "1.2",
+        ProtocolVersion::TLSv1_3 => "1.3",
+        _ => "unknown",
+    }
 }

@@ -38,6 +38,8 @@ struct Way {
     ended: bool,
     /// The other side knows.
     told: bool,
+    /// Bytes that came and are not noted yet.
+    came: usize,
 }
 
 /// Which side of a direction failed.
@@ -101,6 +103,7 @@ impl Way {
                 Poll::Ready(Ok(n)) => {
                     moved = true;
                     count.add(n as u64);
+                    self.came += n;
                     let came = input.get(..n).unwrap_or_default();
                     wire::send(to, cx, late, [came, &[], &[]], core).map_err(|_| Failed::To)?;
                 }
@@ -162,6 +165,7 @@ impl Client<Socket> {
         // What the client sent ahead is of that protocol too.
         let ahead = self.early.len();
         core.metrics.upgraded_in.add(ahead as u64);
+        self.track.relayed((ahead, 0));
         exchange.upload.late.put(self.early.as_mut_slice(), core);
         self.early.clear(core);
         self.keep_alive = false;
@@ -179,10 +183,12 @@ impl Client<Socket> {
         let near = &mut self.socket;
         let up = relay.up.pass(cx, (near, far), &mut exchange.upload.late, &core, &core.metrics.upgraded_in);
         let down = relay.down.pass(cx, (far, near), &mut self.late, &core, &core.metrics.upgraded_out);
+        let came = (std::mem::take(&mut relay.up.came), std::mem::take(&mut relay.down.came));
         // Many end TLS without a word: one who has got all, and its end, has not left early.
         let left = relay.down.is_over() && up.as_ref().is_err_and(|failed| *failed == Failed::From);
         let over = left || (relay.up.is_over() && relay.down.is_over());
         let ends_anew = std::mem::replace(&mut relay.drain, core.drain()) != core.drain();
+        self.track.relayed(came);
         let failed = match (up, down) {
             _ if left => None,
             (Err(Failed::From), _) | (_, Err(Failed::To)) => Some(Reason::ClientGone),

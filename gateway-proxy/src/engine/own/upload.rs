@@ -195,7 +195,7 @@ impl<F: Front> Client<F> {
         around.clear();
         let taken =
             exchange.upload.pass(bytes, self.socket.told_end(), &mut around).map_err(Fault::Refused)?;
-        let data = bytes.get(taken.from..taken.to).unwrap_or_default();
+        let data = self.track.received(bytes.get(taken.from..taken.to).unwrap_or_default());
         exchange.keep([&around.before, data, &around.behind]);
         exchange.copy_body(data, &core);
         let Some(link) = &mut exchange.link else { return Ok(0) };

@@ -48,7 +48,7 @@ impl<C: Reusable + 'static> Shared<C> {
             dice: &self.dice,
             mark: &self.mark,
             forced: Some(&forced),
-            secure: copied.entered.secure,
+            secure: copied.entered.is_secure(),
         };
         let decision = decide(
             config,

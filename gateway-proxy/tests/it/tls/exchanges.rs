@@ -5,6 +5,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::*;
 use crate::http2_support::{Http2, whole};
+use crate::traffic::logs::lines;
 
 #[tokio::test]
 async fn a_request_with_tls_reaches_the_backend_as_https() {
@@ -22,6 +23,27 @@ async fn a_request_with_tls_reaches_the_backend_as_https() {
     let plain = gateway.ask(claimed).await.text();
     assert!(plain.contains("x-forwarded-proto: http\r\n") && !plain.contains("client-cert"), "{plain}");
     gateway.counts("gateway_tls_handshakes_total{result=\"full\"} 1").await;
+}
+
+#[tokio::test]
+async fn the_access_log_has_the_version_of_tls() {
+    let authority = Authority::new();
+    let files = authority.issue("shop", &["shop.example"]);
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("log");
+    let path = file.to_str().expect("text");
+    let log = ["--access-log", "all", "--access-log-file", path];
+    let option = files.option();
+    let args = [&["--gateway-tls-certificate", &*option][..], &log].concat();
+    let (gateway, _backend) = gateway(&args).await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let client = authority.client_of(version);
+        assert!(asked(&gateway, client, "shop.example", GET).await.is_ok());
+    }
+    assert_eq!(gateway.ask(GET).await.status, 200);
+    let lines = lines(&file, |lines| lines.len() == 3).await;
+    let told: Vec<_> = lines.iter().map(|line| line["tls"].as_str()).collect();
+    assert_eq!(told, [Some("1.2"), Some("1.3"), None]);
 }
 
 #[tokio::test]

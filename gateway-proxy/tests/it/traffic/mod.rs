@@ -3,7 +3,7 @@
 mod browsers;
 mod faults;
 mod limits;
-mod logs;
+pub mod logs;
 mod switched;
 
 use std::net::SocketAddr;

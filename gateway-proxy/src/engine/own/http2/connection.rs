@@ -212,7 +212,8 @@ impl Connection {
         });
         let stream = Stream::new(asked, body, respond, Open::new(&self.streams));
         let (address, peer) = (Rc::clone(&self.address), self.peer.clone());
-        let mut client = Client::new(stream, Track::of_stream(Rc::clone(core)), address, peer);
+        let track = Track::of_stream(Rc::clone(core), peer.origin());
+        let mut client = Client::new(stream, track, address, peer);
         // Part of its connection: without it h2 ends it.
         tokio::task::spawn_local(async move {
             client.run().await;

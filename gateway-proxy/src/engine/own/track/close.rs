@@ -1,17 +1,19 @@
 //! How an exchange ends: with whose answer, for which reason, and how that is counted and logged.
 
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::header::USER_AGENT;
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
-use super::Track;
-use crate::access_log::Entry;
+use super::{Record, Track};
+use crate::access_log::{Entry, Sent};
 use crate::backend_state::Outcome;
 use crate::engine::limits::{ExchangeLimits, Limit};
 use crate::engine::serve::Engine as _;
 use crate::engine::shared::Ended;
 use crate::grpc::Code;
+use crate::headers::X_FORWARDED_FOR;
 use crate::reason::Reason;
 use crate::rollout::Met;
-use crate::trace::Told;
+use crate::trace::{self, Recording, TRACEPARENT, Told};
 
 impl Track {
     /// A call of gRPC has ended so.
@@ -76,6 +78,20 @@ impl Track {
         self.moved();
     }
 
+    /// Notes what was taken of the request's body, and gives it back.
+    pub(in crate::engine::own) fn received<'a>(&mut self, data: &'a [u8]) -> &'a [u8] {
+        self.note(|r| r.received += data.len() as u64);
+        data
+    }
+
+    /// Bytes of another protocol came: from the client, and from the backend.
+    pub(in crate::engine::own) fn relayed(&mut self, (up, down): (usize, usize)) {
+        self.note(|r| {
+            r.received += up as u64;
+            r.bytes += down as u64;
+        });
+    }
+
     /// The first reason stays: what follows is its consequence.
     pub(in crate::engine::own) fn failure(&mut self, reason: Reason) {
         if self.record.as_ref().is_some_and(|r| r.reason.is_none()) {
@@ -116,6 +132,8 @@ impl Track {
             core.count_arms(config, arms, Ended { status, reason, call_failed, took: answered });
         }
         let met = || in_rollout.map_or_else(Met::default, |(config, _)| arms.met(config));
+        let taken = record.route.as_ref().map(|(config, slot)| (config, *slot));
+        let sent = core.wants_line(taken, record.reason).then(|| self.sent(&record));
         if let Some(recording) = record.recording {
             recording.ended(&Told {
                 method: record.head.method(),
@@ -128,12 +146,12 @@ impl Track {
                 met: met(),
             });
         }
-        let taken = record.route.as_ref().map(|(config, slot)| (config, *slot));
-        if core.wants_line(taken, record.reason) {
+        if let Some(sent) = sent {
             let (head, met) = (&record.head, met());
             // Any token is a method, and "-" stands for none.
             let method = if head.method().is_empty() { "-" } else { head.method() };
             core.log.log(Entry {
+                sent,
                 method: Method::from_bytes(method.as_bytes()).unwrap_or_default(),
                 host: head.host().and_then(|h| HeaderValue::from_bytes(h).ok()),
                 uri: Uri::try_from(head.path()).unwrap_or_default(),
@@ -148,5 +166,29 @@ impl Track {
             });
         }
         core.give_head(record.head);
+    }
+
+    /// Who sent the request, and how, for its line in the access log.
+    fn sent(&self, record: &Record) -> Sent {
+        let head = &record.head;
+        let chain = |visit: &mut dyn FnMut(&[u8])| head.came(X_FORWARDED_FOR.as_str()).for_each(visit);
+        let version = match head.method() {
+            _ if !self.is_connection => Some(Version::HTTP_2),
+            // Nothing that could be read.
+            "" => None,
+            _ if head.is_old() => Some(Version::HTTP_10),
+            _ => Some(Version::HTTP_11),
+        };
+        let recorded = record.recording.as_ref().map(Recording::trace_id);
+        let named = || head.came(TRACEPARENT.as_str()).next().and_then(trace::named_in).map(str::to_owned);
+        let user_agent = head.came(USER_AGENT.as_str()).next();
+        Sent {
+            client: self.core.trusted.client_of(self.origin.ip, chain),
+            version,
+            tls: self.origin.tls,
+            user_agent: user_agent.and_then(|value| HeaderValue::from_bytes(value).ok()),
+            trace: recorded.or_else(named),
+            bytes: record.received,
+        }
     }
 }

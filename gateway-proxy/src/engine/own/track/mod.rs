@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::core::{Backend, Core};
 use crate::backend_state::InFlight;
+use crate::engine::entry::Origin;
 use crate::engine::limits::{ExchangeLimits, Limit};
 use crate::engine::serve::Engine as _;
 use crate::engine::shared::Config;
@@ -25,6 +26,7 @@ use crate::traffic::Admitted;
 /// The deadline and the notes of a connection.
 pub(super) struct Track {
     pub(super) core: Rc<Core>,
+    origin: Origin,
     is_connection: bool,
     slot: usize,
     known: bool,
@@ -55,7 +57,10 @@ struct Record {
     code: Option<Code>,
     /// What its caller was told behind what had gone out: no word of the backend's.
     told: Option<Code>,
+    /// Of the response's body, passed on.
     bytes: u64,
+    /// Of the request's body, taken.
+    received: u64,
     recording: Option<Recording>,
     /// How long it took until the connection switched to another protocol.
     switched: Option<Duration>,
@@ -63,22 +68,23 @@ struct Record {
 
 impl Track {
     /// Of a connection.
-    pub(super) fn new(core: Rc<Core>) -> Self {
+    pub(super) fn new(core: Rc<Core>, origin: Origin) -> Self {
         core.opened();
-        Self::of(core, true)
+        Self::of(core, origin, true)
     }
 
     /// Of a stream, which is no connection, but is waited for as one.
-    pub(super) fn of_stream(core: Rc<Core>) -> Self {
+    pub(super) fn of_stream(core: Rc<Core>, origin: Origin) -> Self {
         core.entering();
-        Self::of(core, false)
+        Self::of(core, origin, false)
     }
 
-    fn of(core: Rc<Core>, is_connection: bool) -> Self {
+    fn of(core: Rc<Core>, origin: Origin, is_connection: bool) -> Self {
         let slot = core.timers.take_slot();
         let limits = ExchangeLimits::default();
         let mut track = Self {
             core,
+            origin,
             is_connection,
             slot,
             known: false,

@@ -40,6 +40,7 @@ impl Track {
             code: None,
             told: None,
             bytes: 0,
+            received: 0,
             recording,
             switched: None,
         });
