@@ -167,7 +167,9 @@ fn a_key_that_others_can_read_or_that_is_damaged_is_refused() {
 }
 
 mod of_a_provider {
+    use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
     use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::rsa::KeySize;
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
     use jsonwebtoken::{EncodingKey, Header};
     use serde_json::{Value, json};
@@ -187,6 +189,19 @@ mod of_a_provider {
         let shown =
             json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": id, "use": "sig", "alg": "ES256"});
         (EncodingKey::from_ec_der(der.as_ref()), shown)
+    }
+
+    /// The same of RSA.
+    fn rsa(id: &str) -> (EncodingKey, Value) {
+        let pair = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048).expect("key");
+        let der: Pkcs8V1Der = pair.as_der().expect("key");
+        let public = pair.public_key();
+        let text = |number: &[u8]| URL_SAFE_NO_PAD.encode(number);
+        let n = text(public.modulus().big_endian_without_leading_zero());
+        let e = text(public.exponent().big_endian_without_leading_zero());
+        let shown = json!({"kty": "RSA", "n": n, "e": e, "kid": id, "use": "sig", "alg": "RS256"});
+        // The key of PKCS #1 stands at the end, behind 26 bytes for this size.
+        (EncodingKey::from_rsa_der(&der.as_ref()[26..]), shown)
     }
 
     fn provider(keys: &[&Value]) -> Provider {
@@ -225,6 +240,36 @@ mod of_a_provider {
             "the only key need not be named"
         );
         assert!(verifier.verify(&mint(&local), NOW).is_ok());
+    }
+
+    #[test]
+    fn its_keys_may_be_of_rsa_and_beside_ones_of_other_kinds() {
+        let (_dir, verifier, _local) = verifier();
+        let ((signing, shown), (stranger, _)) = (rsa("one"), rsa("one"));
+        let other = "A".repeat(43);
+        let others = [
+            json!({"kty": "EC", "crv": "P-521", "kid": "a", "alg": "ES512", "x": other, "y": other}),
+            json!({"kty": "EC", "crv": "secp256k1", "kid": "b", "alg": "ES256K", "x": other, "y": other}),
+            json!({"kty": "AKP", "kid": "c", "alg": "ML-DSA-65", "pub": other}),
+            json!({"kty": "RSA", "kid": "d", "alg": "PS256", "n": shown["n"], "e": "AQAB"}),
+        ];
+        let mut unnamed = shown.clone();
+        _ = unnamed.as_object_mut().expect("a map").remove("kid");
+        let by = |key: &EncodingKey, id: Option<&str>, algorithm| {
+            let header = Header { kid: id.map(str::to_owned), ..Header::new(algorithm) };
+            let token = jsonwebtoken::encode(&header, &claims(), key).expect("signs");
+            verifier.verify(&token, NOW).map(|principal| principal.subject)
+        };
+        for (key, id) in [(&shown, Some("one")), (&shown, None), (&unnamed, None)] {
+            verifier.trust(provider(&others.iter().chain([key]).collect::<Vec<_>>()));
+            assert_eq!(by(&signing, id, Algorithm::RS256), Ok("them".into()), "{key} {id:?}");
+            assert_eq!(by(&stranger, id, Algorithm::RS256), Err(AuthError::TokenSignature));
+            for other in [Algorithm::PS256, Algorithm::RS384, Algorithm::RS512] {
+                assert_eq!(by(&signing, id, other), Err(AuthError::TokenAlgorithm), "{other:?}");
+            }
+        }
+        // Nobody said which key that would be.
+        assert_eq!(by(&signing, Some("two"), Algorithm::RS256), Err(AuthError::TokenAlgorithm));
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! Tokens that routes want, on real sockets, by every way that a request can come and go.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hotswap_matcher::{ClaimHeaderDraft, JwtDraft, RateLimitDraft, TrafficDraft};
@@ -26,21 +32,25 @@ impl Signer {
     pub fn new(id: &'static str, algorithm: Algorithm) -> Self {
         let rng = SystemRandom::new();
         let (key, mut public) = match algorithm {
-            Algorithm::ES256 => {
-                let rules = &ECDSA_P256_SHA256_FIXED_SIGNING;
+            Algorithm::ES256 | Algorithm::ES384 => {
+                let (rules, curve, half) = match algorithm {
+                    Algorithm::ES256 => (&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256", 32),
+                    _ => (&ECDSA_P384_SHA384_FIXED_SIGNING, "P-384", 48),
+                };
                 let pkcs8 = EcdsaKeyPair::generate_pkcs8(rules, &rng).expect("a key");
                 let pair = EcdsaKeyPair::from_pkcs8(rules, pkcs8.as_ref()).expect("a pair");
                 // 4, x, y.
-                let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
-                let jwk = json!({ "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y) });
+                let (x, y) = pair.public_key().as_ref()[1..].split_at(half);
+                let jwk = json!({ "kty": "EC", "crv": curve, "x": text(x), "y": text(y) });
                 (EncodingKey::from_ec_der(pkcs8.as_ref()), jwk)
             }
-            _ => {
+            Algorithm::EdDSA => {
                 let pkcs8 = Ed25519KeyPair::generate_pkcs8(&rng).expect("a key");
                 let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).expect("a pair");
                 let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": text(pair.public_key().as_ref()) });
                 (EncodingKey::from_ed_der(pkcs8.as_ref()), jwk)
             }
+            _ => rsa(&RSA),
         };
         public["kid"] = id.into();
         public["use"] = "sig".into();
@@ -52,9 +62,26 @@ impl Signer {
     }
 
     pub fn sign(&self, claims: &Value) -> String {
-        let header = Header { kid: Some(self.id.into()), ..Header::new(self.algorithm) };
+        self.sign_as(Some(self.id), self.algorithm, claims)
+    }
+
+    /// Another key's name in the token, or none; and another algorithm.
+    fn sign_as(&self, id: Option<&str>, algorithm: Algorithm, claims: &Value) -> String {
+        let header = Header { kid: id.map(str::to_owned), ..Header::new(algorithm) };
         jsonwebtoken::encode(&header, claims, &self.key).expect("a token")
     }
+}
+
+/// The key of all who sign with RSA: to make one takes a while.
+static RSA: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate(KeySize::Rsa2048).expect("a key"));
+
+/// What signs, and the key that verifies it.
+fn rsa(pair: &KeyPair) -> (EncodingKey, Value) {
+    let pkcs8: Pkcs8V1Der = pair.as_der().expect("a key");
+    let public = pair.public_key();
+    let [n, e] = [public.modulus(), public.exponent()].map(|n| text(n.big_endian_without_leading_zero()));
+    // The key of PKCS #1 stands at the end of it, behind 26 bytes for this size.
+    (EncodingKey::from_rsa_der(&pkcs8.as_ref()[26..]), json!({ "kty": "RSA", "n": n, "e": e }))
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -110,19 +137,34 @@ pub fn bearer(token: &str) -> String {
     get(&format!("authorization: Bearer {token}\r\n"))
 }
 
+/// Every algorithm that a route may take, and a key for each.
+const ALL: [(&str, Algorithm); 9] = [
+    ("ed", Algorithm::EdDSA),
+    ("ec", Algorithm::ES256),
+    ("ec-384", Algorithm::ES384),
+    ("rs", Algorithm::RS256),
+    ("rs-384", Algorithm::RS384),
+    ("rs-512", Algorithm::RS512),
+    ("ps", Algorithm::PS256),
+    ("ps-384", Algorithm::PS384),
+    ("ps-512", Algorithm::PS512),
+];
+
 #[tokio::test]
 async fn a_good_token_passes_and_the_backend_gets_its_claims_and_no_others() {
     let backend = Backend::echo().await;
-    let (ed, ec) = (Signer::new("ed", Algorithm::EdDSA), Signer::new("ec", Algorithm::ES256));
+    let signers = ALL.map(|(id, algorithm)| Signer::new(id, algorithm));
+    let signers: Vec<_> = signers.iter().collect();
     for way in WAYS {
-        let gateway = gateway(way, backend.address, jwt(&[&ed, &ec])).await;
-        for signer in [&ed, &ec, &ed] {
+        let gateway = gateway(way, backend.address, jwt(&signers)).await;
+        // The first once more: it is remembered.
+        for signer in signers.iter().chain(signers.first()) {
             let token = signer.sign(&claims());
             // A client that says who it is, and one that wants the gateway's word taken out behind it.
             let forged = "x-user: admin\r\nx-user: root\r\nx-odd: 1\r\nconnection: x-user, x-roles\r\n";
             let asked = get(&format!("{forged}authorization: bearer {token}\r\n"));
             let response = way.ask(&gateway, &asked).await;
-            assert_eq!(response.status, 200, "{way:?} {}", response.head);
+            assert_eq!(response.status, 200, "{way:?} {} {}", signer.id, response.head);
             let seen: Vec<_> = response
                 .text()
                 .lines()
@@ -186,6 +228,72 @@ async fn a_request_without_a_good_token_is_told_why_and_reaches_nobody() {
         let twice = get(&format!("authorization: Bearer {good}\r\nauthorization: Bearer {good}\r\n"));
         assert_eq!(way.ask(&gateway, &twice).await.reason(), Some("TOKEN_INVALID"));
         assert_eq!(backend.connections(), before, "no backend was asked");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_for_the_algorithm_that_it_names_and_a_signature_for_its_own() {
+    let backend = Backend::echo().await;
+    let (mut rs, mut ps) = (Signer::new("rs", Algorithm::RS256), Signer::new("ps", Algorithm::PS256));
+    (rs.public["alg"], ps.public["alg"]) = ("RS256".into(), "PS256".into());
+    let stranger = KeyPair::generate(KeySize::Rsa2048).expect("a key");
+    let stranger = Signer { key: rsa(&stranger).0, ..Signer::new("rs", Algorithm::RS256) };
+    let (by_rs, by_ps) = (rs.sign(&claims()), rs.sign_as(Some("ps"), Algorithm::PS256, &claims()));
+    let (signed, _) = by_rs.rsplit_once('.').expect("parts");
+    let of_ps = jsonwebtoken::crypto::sign(signed.as_bytes(), &rs.key, Algorithm::PS256).expect("signs");
+    let refused = [
+        (rs.sign_as(Some("rs"), Algorithm::PS256, &claims()), "the key is not known"),
+        (rs.sign_as(Some("rs"), Algorithm::RS512, &claims()), "the algorithm is not allowed"),
+        (stranger.sign(&claims()), "the signature is wrong"),
+        // What PS256 signed is no signature of RS256, though the key is the same.
+        (format!("{signed}.{of_ps}"), "the signature is wrong"),
+    ];
+    for way in WAYS {
+        let gateway = gateway(way.engine, backend.address, jwt(&[&rs, &ps]));
+        for token in [&by_rs, &by_ps] {
+            assert_eq!(way.ask(&gateway, &bearer(token)).await.status, 200, "{way:?}");
+        }
+        for (token, why) in &refused {
+            let response = way.ask(&gateway, &bearer(token)).await;
+            let told = response.header("www-authenticate").unwrap_or_default().to_owned();
+            assert!(response.status == 401 && told.contains(why), "{way:?} {told}, not {why}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_of_other_kinds_are_passed_over_and_the_only_one_need_not_be_named() {
+    let backend = Backend::echo().await;
+    let mut signers = [Algorithm::RS256, Algorithm::ES384].map(|algorithm| Signer::new("none", algorithm));
+    for signer in &mut signers {
+        _ = signer.public.as_object_mut().expect("a map").remove("kid");
+    }
+    let [rs, ec] = &signers;
+    let (p521, other) = ("A".repeat(88), text(&[7; 32]));
+    let others = [
+        json!({ "kty": "EC", "crv": "P-521", "kid": "a", "alg": "ES512", "x": p521, "y": p521 }),
+        json!({ "kty": "EC", "crv": "secp256k1", "kid": "b", "alg": "ES256K", "x": other, "y": other }),
+        json!({ "kty": "OKP", "crv": "X25519", "kid": "c", "use": "enc", "x": other }),
+        json!({ "kty": "AKP", "kid": "d", "alg": "ML-DSA-65", "pub": other }),
+        json!({ "kty": "RSA", "kid": "e", "alg": "RSA-OAEP", "n": rs.public["n"], "e": "AQAB" }),
+    ];
+    let of = |keys: &[&Value]| {
+        let keys: Vec<_> = others.iter().chain(keys.iter().copied()).collect();
+        JwtDraft { jwks: json!({ "keys": keys }).to_string(), ..jwt(&[rs, ec]) }
+    };
+    for way in WAYS {
+        let gateway = gateway(way.engine, backend.address, of(&[&rs.public, &ec.public]));
+        for signer in &signers {
+            let token = signer.sign_as(None, signer.algorithm, &claims());
+            let response = way.ask(&gateway, &bearer(&token)).await;
+            assert_eq!(response.status, 200, "{way:?} {:?} {}", signer.algorithm, response.head);
+            let named = signer.sign(&claims());
+            assert_eq!(way.ask(&gateway, &bearer(&named)).await.reason(), Some("TOKEN_INVALID"));
+        }
+        // Which of two it is nobody can tell.
+        let gateway = self::gateway(way.engine, backend.address, of(&[&rs.public, &rs.public, &ec.public]));
+        let token = rs.sign_as(None, Algorithm::RS256, &claims());
+        assert_eq!(way.ask(&gateway, &bearer(&token)).await.reason(), Some("TOKEN_INVALID"));
     }
 }
 
