@@ -1,5 +1,6 @@
 //! TLS towards clients, by real handshakes.
 
+mod client_certificates;
 mod exchanges;
 mod refused;
 mod resources;
