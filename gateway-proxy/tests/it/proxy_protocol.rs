@@ -2,14 +2,37 @@
 
 use std::time::Duration;
 
+use hotswap_matcher::{AccessDraft, RateLimitDraft, TrafficDraft};
+
 use super::support::{Backend, Gateway, Wire, in_time};
+use crate::http2_alike::Either;
+use crate::http2_support::Http2;
+use crate::traffic::logs::lines;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
 const V1: &str = "PROXY TCP4 203.0.113.7 192.0.2.2 40000 443\r\n";
 
 fn v2(rest: &[u8]) -> Vec<u8> {
+    v2_of(0x11, rest)
+}
+
+/// Of TCP over IPv4 (0x11) or IPv6 (0x21).
+fn v2_of(family: u8, rest: &[u8]) -> Vec<u8> {
     let len = u16::try_from(rest.len()).expect("short").to_be_bytes();
-    [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11"[..], &len, rest].concat()
+    [&b"\r\n\r\n\0\r\nQUIT\n\x21"[..], &[family], &len, rest].concat()
+}
+
+/// What a load balancer says of a client of IPv6.
+fn v2_of_ipv6(client: &str) -> Vec<u8> {
+    let octets = |address: &str| address.parse::<std::net::Ipv6Addr>().expect("an address").octets();
+    v2_of(0x21, &[&octets(client)[..], &octets("2001:db8::1"), &[1, 1, 2, 2]].concat())
+}
+
+/// A client of either version behind a header.
+async fn behind(gateway: &Gateway, header: impl AsRef<[u8]>, http2: bool) -> Either {
+    let mut wire = gateway.connect().await;
+    wire.send(header).await;
+    if http2 { Either::Http2(Http2::over(wire.stream).await) } else { Either::Http1(wire) }
 }
 
 async fn gateway(args: &[&str]) -> (Gateway, Backend) {
@@ -19,7 +42,7 @@ async fn gateway(args: &[&str]) -> (Gateway, Backend) {
 }
 
 #[tokio::test]
-async fn the_address_that_it_says_is_the_clients_everywhere() {
+async fn the_address_that_it_says_is_the_one_that_backends_get() {
     let (gateway, _backend) = gateway(&["--proxy-protocol-from", "127.0.0.0/8"]).await;
     let addresses = [203, 0, 113, 7, 192, 0, 2, 2, 1, 1, 2, 2];
     for header in [V1.as_bytes().to_vec(), v2(&addresses), v2(&[&addresses[..], &[4, 0, 1, 9]].concat())] {
@@ -35,6 +58,80 @@ async fn the_address_that_it_says_is_the_clients_everywhere() {
     client.send(format!("PROXY UNKNOWN\r\n{GET}")).await;
     let seen = client.response().await.text();
     assert!(seen.contains("x-forwarded-for: 127.0.0.1\r\n"), "{seen}");
+}
+
+#[tokio::test]
+async fn the_address_that_it_says_counts_for_lists_limits_and_the_log() {
+    let backend = Backend::echo().await;
+    let deny = ["203.0.113.7", "2001:db8:bad::/48"].map(str::to_owned).into();
+    let rate_limit = RateLimitDraft {
+        requests: 2,
+        period_ms: 3_600_000,
+        client_address: Some(true),
+        ..RateLimitDraft::default()
+    };
+    let traffic = TrafficDraft {
+        access: Some(AccessDraft { deny, ..AccessDraft::default() }),
+        rate_limit: Some(rate_limit),
+        ..TrafficDraft::default()
+    };
+    let v1 = |client: &str| format!("PROXY TCP4 {client} 192.0.2.2 40000 443\r\n").into_bytes();
+    for http2 in [false, true] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("log");
+        let path = file.to_str().expect("text");
+        let own = ["--gateway-engine", "own", "--proxy-protocol-from", "127.0.0.1"];
+        let args = [&own[..], &["--access-log", "all", "--access-log-file", path]].concat();
+        let gateway = Gateway::before_with(backend.address, &args, |route| {
+            route.traffic = Some(Box::new(traffic.clone()));
+        });
+        let clients = [
+            ("203.0.113.7", v1("203.0.113.7"), [403, 403, 403]),
+            ("198.51.100.1", v1("198.51.100.1"), [200, 200, 429]),
+            // Another one has a bucket of its own, though it comes from the same load balancer.
+            ("198.51.100.2", v1("198.51.100.2"), [200, 200, 429]),
+            ("2001:db8:bad::1", v2_of_ipv6("2001:db8:bad::1"), [403, 403, 403]),
+            ("2001:db8::7", v2_of_ipv6("2001:db8::7"), [200, 200, 429]),
+            ("2001:db8:0:9::1", b"PROXY TCP6 2001:db8:0:9::1 2001:db8::1 1 2\r\n".to_vec(), [200, 200, 429]),
+        ];
+        let mut want = Vec::new();
+        for (address, header, statuses) in clients {
+            let mut client = behind(&gateway, header, http2).await;
+            for status in statuses {
+                let response = client.ask(GET).await;
+                assert_eq!(response.status, status, "{address}, HTTP/2: {http2}");
+                let told = format!("x-forwarded-for: {address}\r\n");
+                assert_eq!(response.text().contains(&told), status == 200, "{}", response.text());
+                want.push((address.to_owned(), status));
+            }
+        }
+        let lines = lines(&file, |lines| lines.len() == want.len()).await;
+        let logged = lines.iter().map(|line| {
+            let status = line["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+            (line["client"].as_str().unwrap_or_default().to_owned(), status.unwrap_or_default())
+        });
+        assert_eq!(logged.collect::<Vec<_>>(), want);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_is_trusted_by_the_address_that_it_says_and_not_by_the_load_balancers() {
+    let backend = Backend::echo().await;
+    let access = AccessDraft { deny: vec!["203.0.113.7".into()], ..AccessDraft::default() };
+    let traffic = TrafficDraft { access: Some(access), ..TrafficDraft::default() };
+    let args = ["--gateway-engine", "own", "--proxy-protocol-from", "127.0.0.1"];
+    let trusted = ["--trusted-proxies", "127.0.0.0/8,10.0.0.0/8"];
+    let gateway = Gateway::before_with(backend.address, &[&args[..], &trusted].concat(), |route| {
+        route.traffic = Some(Box::new(traffic));
+    });
+    let asked = "GET / HTTP/1.1\r\nhost: h\r\nx-forwarded-for: 203.0.113.7\r\n\r\n";
+    for http2 in [false, true] {
+        for (from, status) in [("10.0.0.1", 403), ("198.51.100.1", 200)] {
+            let header = format!("PROXY TCP4 {from} 192.0.2.2 40000 443\r\n");
+            let response = behind(&gateway, header, http2).await.ask(asked).await;
+            assert_eq!(response.status, status, "{from}, HTTP/2: {http2}");
+        }
+    }
 }
 
 #[tokio::test]
