@@ -2,6 +2,13 @@
 
 use super::*;
 
+/// Bytes of memory that this process, the gateway's too, has had at once at the most.
+fn most_memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+}
+
 #[tokio::test]
 async fn a_head_without_an_end_is_not_waited_for_nor_kept() {
     let besieged = Besieged::start(&[]).await;
@@ -41,6 +48,7 @@ async fn a_head_that_stands_still_ends_the_connection() {
 #[tokio::test]
 async fn a_small_head_that_unpacks_to_a_large_one_is_refused_and_costs_no_memory() {
     let besieged = Besieged::start(&[]).await;
+    let before = most_memory();
     let mut raw = besieged.raw().await;
     // One field goes into the table of the connection; each byte behind it stands for that field.
     let mut block = get("/");
@@ -52,6 +60,9 @@ async fn a_small_head_that_unpacks_to_a_large_one_is_refused_and_costs_no_memory
     raw.send(&frame(HEADERS, BOTH, 1, &block)).await;
     let code = raw.goodbye().await;
     assert!(matches!(code, Some(ENHANCE_YOUR_CALM | PROTOCOL_ERROR | COMPRESSION_ERROR)), "{code:?}");
+    // Unpacked it has 48 MB.
+    let more = most_memory() - before;
+    assert!(more < 8 << 20, "{more} bytes");
     assert_eq!(besieged.backend.connections(), 0);
     besieged.stands("").await;
 }

@@ -1,6 +1,8 @@
 //! HTTP/2 to backends with TLS.
 
-use hotswap_matcher::{BackendProtocol, HealthCheckDraft};
+use std::sync::atomic::AtomicU8;
+
+use hotswap_matcher::{BackendProtocol, HealthCheckDraft, HealthCheckKindDraft};
 
 use super::*;
 
@@ -95,4 +97,60 @@ async fn checks_speak_it_too() {
     .await;
     let line = format!("gateway_backend_healthy{{backend=\"{}\",pool=\"pools/p\"}} 1", backend.address);
     gateway.counts(&line).await;
+}
+
+#[tokio::test]
+async fn a_check_by_grpc_goes_with_tls_and_what_it_tells_counts() {
+    let authority = Authority::new();
+    let folder = folder_with(&authority);
+    let files = authority.issue("shop", &["shop.internal"]);
+    // The status of gRPC, and that of health.
+    let told = Arc::new([AtomicU8::new(0), AtomicU8::new(1)]);
+    let state = Arc::clone(&told);
+    let serve = move |stream: TlsStream<TcpStream>| {
+        let state = Arc::clone(&state);
+        async move {
+            let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                let is_check = request.uri().path() == "/grpc.health.v1.Health/Check"
+                    && request.uri().scheme_str() == Some("https");
+                let Ok(mut send) = respond.send_response(http::Response::new(()), false) else { continue };
+                let [code, health] = [0, 1].map(|i: usize| state[i].load(Ordering::SeqCst));
+                if is_check && code == 0 {
+                    let _ = send.send_data(vec![0, 0, 0, 0, 2, 8, health].into(), false);
+                }
+                let mut trailers = http::HeaderMap::new();
+                trailers.insert("grpc-status", code.to_string().parse().expect("a value"));
+                let _ = send.send_trailers(trailers);
+            }
+        }
+    };
+    let backend = Secured::each(with_alpn(&files, &[b"h2"]), serve).await;
+    let checked = |pool: &mut PoolDraft| {
+        http2(pool);
+        pool.health_check = Some(HealthCheckDraft {
+            kind: HealthCheckKindDraft::Grpc,
+            interval_ms: 100,
+            healthy_threshold: 1,
+            unhealthy_threshold: 1,
+            ..HealthCheckDraft::default()
+        });
+    };
+    let gateway = gateway(folder.path(), &[backend.address], by("corp", "shop.internal"), checked);
+    let is = async |healthy: u8| {
+        let of = format!("backend=\"{}\",pool=\"pools/p\"", backend.address);
+        gateway.counts(&format!("gateway_backend_healthy{{{of}}} {healthy}")).await;
+    };
+    is(1).await;
+    // Not serving; a service that it does not know, by either way to say so; no such method; nothing at all.
+    for (code, health) in [(0, 2), (0, 3), (5, 0), (12, 0), (0, 0)] {
+        for (place, n) in told.iter().zip([code, health]) {
+            place.store(n, Ordering::SeqCst);
+        }
+        is(0).await;
+        for (place, n) in told.iter().zip([0, 1]) {
+            place.store(n, Ordering::SeqCst);
+        }
+        is(1).await;
+    }
 }

@@ -100,3 +100,35 @@ async fn answers_say_whose_pages_may_read_them_whatever_the_backend_says() {
         assert_eq!(refused.header("access-control-allow-origin"), Some("https://app.example"));
     }
 }
+
+#[tokio::test]
+async fn pages_of_all_origins_may_ask_where_the_route_says_so() {
+    let backend = Backend::echo().await;
+    let all = CorsDraft {
+        origins: texts(&["*"]),
+        methods: texts(&["*"]),
+        headers: texts(&["*"]),
+        ..CorsDraft::default()
+    };
+    for way in WAYS {
+        let traffic = TrafficDraft { cors: Some(all.clone()), ..TrafficDraft::default() };
+        let gateway = gateway(way.engine, backend.address, traffic);
+        for origin in ["https://evil.example", "null"] {
+            let allowed = way.ask(&gateway, &preflight(origin, "DELETE", "x-any, X-Other")).await;
+            assert_eq!(allowed.status, 204, "{way:?} {origin}");
+            for (name, value) in [
+                ("access-control-allow-origin", Some("*")),
+                // What was asked for, which older browsers take, too.
+                ("access-control-allow-methods", Some("DELETE")),
+                ("access-control-allow-headers", Some("x-any, X-Other")),
+                ("access-control-allow-credentials", None),
+            ] {
+                assert_eq!(allowed.header(name), value, "{way:?} {origin} {name}");
+            }
+            let asked = format!("GET / HTTP/1.1\r\nhost: h\r\norigin: {origin}\r\n\r\n");
+            let answer = way.ask(&gateway, &asked).await;
+            assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{way:?} {origin}");
+            assert_eq!(answer.header("access-control-allow-credentials"), None);
+        }
+    }
+}
