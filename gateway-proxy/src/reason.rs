@@ -117,9 +117,9 @@ reasons! {
     /// The pool has backends, but none is healthy, with a breaker that is closed.
     NoHealthyBackend = "NO_HEALTHY_BACKEND", StatusCode::SERVICE_UNAVAILABLE, "no backend is healthy",
         "`/backends` on the gateway's admin address tells what is the matter with each; look at those backends.";
-    /// The route's pool wants what the gateway's engine does not do: HTTP/2 to backends, with the engine on hyper.
+    /// The route's pool wants what the gateway's engine does not do: HTTP/2 or TLS to backends, with the engine on hyper.
     PoolUnsupported = "POOL_UNSUPPORTED", StatusCode::NOT_IMPLEMENTED, "the gateway does not speak the backend's protocol",
-        "Let the gateway use its own engine (`--gateway-engine own`), or change `protocol` of the pool.";
+        "Let the gateway use its own engine (`--gateway-engine own`), or change `protocol` and `tls` of the pool.";
     /// No connection to the backend could be opened.
     ConnectFailed = "CONNECT_FAILED", StatusCode::BAD_GATEWAY, "the backend can't be reached",
         "Look at whether the backend runs and listens at the address in the pool.";

@@ -249,7 +249,7 @@ async fn a_key_is_for_the_algorithm_that_it_names_and_a_signature_for_its_own() 
         (format!("{signed}.{of_ps}"), "the signature is wrong"),
     ];
     for way in WAYS {
-        let gateway = gateway(way.engine, backend.address, jwt(&[&rs, &ps]));
+        let gateway = gateway(way, backend.address, jwt(&[&rs, &ps])).await;
         for token in [&by_rs, &by_ps] {
             assert_eq!(way.ask(&gateway, &bearer(token)).await.status, 200, "{way:?}");
         }
@@ -282,7 +282,7 @@ async fn keys_of_other_kinds_are_passed_over_and_the_only_one_need_not_be_named(
         JwtDraft { jwks: json!({ "keys": keys }).to_string(), ..jwt(&[rs, ec]) }
     };
     for way in WAYS {
-        let gateway = gateway(way.engine, backend.address, of(&[&rs.public, &ec.public]));
+        let gateway = gateway(way, backend.address, of(&[&rs.public, &ec.public])).await;
         for signer in &signers {
             let token = signer.sign_as(None, signer.algorithm, &claims());
             let response = way.ask(&gateway, &bearer(&token)).await;
@@ -291,7 +291,7 @@ async fn keys_of_other_kinds_are_passed_over_and_the_only_one_need_not_be_named(
             assert_eq!(way.ask(&gateway, &bearer(&named)).await.reason(), Some("TOKEN_INVALID"));
         }
         // Which of two it is nobody can tell.
-        let gateway = self::gateway(way.engine, backend.address, of(&[&rs.public, &rs.public, &ec.public]));
+        let gateway = self::gateway(way, backend.address, of(&[&rs.public, &rs.public, &ec.public])).await;
         let token = rs.sign_as(None, Algorithm::RS256, &claims());
         assert_eq!(way.ask(&gateway, &bearer(&token)).await.reason(), Some("TOKEN_INVALID"));
     }

@@ -10,7 +10,7 @@ const REVISION: MetricDef = MetricDef::gauge(
     "Newest revision of the gateway configuration that is distributed.",
 );
 const RESOURCES: MetricDef =
-    MetricDef::gauge("hotswap_gateway_config_resources", "resources", "Routes and pools.");
+    MetricDef::gauge("hotswap_gateway_config_resources", "resources", "Routes, pools and certificates.");
 const STREAMS: MetricDef =
     MetricDef::gauge("hotswap_watch_streams", "streams", "Proxies whose stream this process holds.");
 const DELTAS: MetricDef =
@@ -38,7 +38,7 @@ pub const METRICS: &[MetricDef] = &[REVISION, RESOURCES, STREAMS, DELTAS, RESETS
 pub(crate) struct RouteMetrics {
     /// The newest revision that the watch distributes.
     pub(crate) revision: IntGauge,
-    /// Routes and pools.
+    /// Routes, pools and certificates.
     pub(crate) resources: IntGauge,
     /// Proxies whose stream this process holds.
     pub(crate) streams: IntGauge,

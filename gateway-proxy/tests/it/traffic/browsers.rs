@@ -112,7 +112,7 @@ async fn pages_of_all_origins_may_ask_where_the_route_says_so() {
     };
     for way in WAYS {
         let traffic = TrafficDraft { cors: Some(all.clone()), ..TrafficDraft::default() };
-        let gateway = gateway(way.engine, backend.address, traffic);
+        let gateway = gateway(way, backend.address, traffic).await;
         for origin in ["https://evil.example", "null"] {
             let allowed = way.ask(&gateway, &preflight(origin, "DELETE", "x-any, X-Other")).await;
             assert_eq!(allowed.status, 204, "{way:?} {origin}");

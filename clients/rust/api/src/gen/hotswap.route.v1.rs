@@ -1318,7 +1318,7 @@ pub struct Timeouts {
     #[prost(uint32, tag = "1")]
     pub first_byte_ms: u32,
     /// For the whole exchange, both bodies included. 0: no limit. When it ends before the response's head: 504;
-    /// after it: the connection is cut.
+    /// after it: the connection is cut; by HTTP/2 the stream alone, and a call of gRPC gets a status behind its messages.
     #[prost(uint32, tag = "2")]
     pub total_ms: u32,
     /// Without a byte moved in either direction while a body is under way. 0 takes the default, 60,000. When it
