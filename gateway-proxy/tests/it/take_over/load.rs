@@ -1,10 +1,13 @@
-//! Take-overs under load: no request fails, whatever it comes by, and what lasts longer goes on.
+//! Take-overs under load: no request fails, whatever it comes and goes by, and what lasts longer goes on.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hotswap_api::gateway::v1::Resource;
+use hotswap_api::gateway::v1::resource::Spec;
+use hotswap_api::route::v1 as route;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -13,30 +16,43 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
-use super::{confirmed, generation, serving};
+use super::lasting::Lasting;
+use super::{confirmed_all, generation, serving_all};
 use crate::certificates::Authority;
 use crate::control::*;
+use crate::http2_backends::{Backend2, begin, end};
 use crate::http2_support::whole;
 use crate::support::*;
 
 /// Take-overs in a row.
-const TIMES: u64 = 5;
+pub const TIMES: u64 = 5;
 /// Requests that each client has answered at least, between any two of them.
-const ENOUGH: usize = 20;
+const ENOUGH: usize = 10;
 
 /// The other end of a connection.
-trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for T {}
 
-/// Where and how a client connects.
+/// Where and how a client connects, and what it asks for.
 #[derive(Clone)]
-struct Way {
+pub struct Way {
     at: SocketAddr,
     tls: Option<Arc<ClientConfig>>,
+    path: &'static str,
 }
 
 impl Way {
-    async fn connect(&self) -> Box<dyn Line> {
+    /// The same, to the backend of HTTP/2.
+    fn to_http2(&self) -> Self {
+        Self { path: "/h2", ..self.clone() }
+    }
+
+    /// A client without TLS, read by hand.
+    pub async fn client(&self) -> Client {
+        Client::connect(self.at).await
+    }
+
+    pub async fn connect(&self) -> Box<dyn Line> {
         let tcp = in_time("connect", TcpStream::connect(self.at)).await.expect("nobody is turned away");
         let Some(tls) = &self.tls else { return Box::new(tcp) };
         let name = ServerName::try_from("shop.example").expect("a name");
@@ -67,7 +83,7 @@ impl Load {
                     Some(on) => on,
                     none => none.insert(way.connect().await),
                 };
-                let lasts = exchange(on, keeps).await.expect("no request fails");
+                let lasts = exchange(on, way.path, keeps).await.expect("no request fails");
                 answered.fetch_add(1, Ordering::SeqCst);
                 if !lasts || !keeps {
                     line = None;
@@ -86,7 +102,8 @@ impl Load {
                 while !stop.load(Ordering::SeqCst) {
                     // Told to go elsewhere: nothing has been sent.
                     let Ok(mut send) = in_time("ready", send.clone().ready()).await else { break };
-                    let request = http::Request::get("http://shop.example/").body(()).expect("a request");
+                    let uri = format!("http://shop.example{}", way.path);
+                    let request = http::Request::get(uri).body(()).expect("a request");
                     let Ok((response, _)) = send.send_request(request, true) else { break };
                     let response = whole(response).await;
                     assert_eq!((response.status, response.whole), (200, true), "no request fails");
@@ -128,9 +145,9 @@ impl Load {
 }
 
 /// One exchange; whether the connection lasts.
-async fn exchange(line: &mut Box<dyn Line>, keeps: bool) -> io::Result<bool> {
+async fn exchange(line: &mut Box<dyn Line>, path: &str, keeps: bool) -> io::Result<bool> {
     let connection = if keeps { "keep-alive" } else { "close" };
-    let request = format!("GET / HTTP/1.1\r\nhost: shop.example\r\nconnection: {connection}\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: shop.example\r\nconnection: {connection}\r\n\r\n");
     line.write_all(request.as_bytes()).await?;
     let mut came = Vec::new();
     loop {
@@ -147,8 +164,8 @@ async fn exchange(line: &mut Box<dyn Line>, keeps: bool) -> io::Result<bool> {
     }
 }
 
-/// A backend that answers at once, at `/long` a byte for each permit, and that switches at `/chat` and sends back what it
-/// gets.
+/// A backend that answers at once, at `/long` a byte for each permit, that switches at `/chat` and sends back what it
+/// gets, and that sends back what is posted.
 async fn backend(go: &Arc<Semaphore>) -> Backend {
     let go = Arc::clone(go);
     Backend::each(move |_, mut wire| {
@@ -169,50 +186,82 @@ async fn backend(go: &Arc<Semaphore>) -> Backend {
                     }
                     continue;
                 }
-                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na").await;
+                let body = if request.body.is_empty() { b"a".to_vec() } else { request.body };
+                wire.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len())).await;
+                wire.send(body).await;
             }
         }
     })
     .await
 }
 
-async fn echoes(chat: &mut Wire) {
-    chat.send("hi").await;
-    let mut came = [0; 2];
-    in_time("an echo", chat.stream.read_exact(&mut came)).await.expect("comes");
-    assert_eq!(&came, b"hi");
+/// A backend of HTTP/2 that answers at once, and sends back what is posted as it comes.
+async fn backend2() -> Backend2 {
+    Backend2::each(|mut asked| async move {
+        if asked.request.method() == http::Method::GET {
+            let head = http::Response::builder().header("content-length", "1").body(()).expect("a response");
+            let mut out = asked.respond.send_response(head, false).expect("open");
+            return out.send_data("a".into(), true).expect("open");
+        }
+        let mut out = begin(&mut asked.respond);
+        let mut request = asked.request.into_body();
+        while let Some(data) = request.data().await {
+            let data = data.expect("nothing is cut");
+            request.flow_control().release_capacity(data.len()).expect("open");
+            out.send_data(data, false).expect("open");
+        }
+        end(&mut out, &[("x-end", "1")]);
+    })
+    .await
+}
+
+/// What the gateways are told: `/h2` goes to the one, all else to the other.
+fn resources(backend: SocketAddr, of_http2: SocketAddr) -> Vec<Resource> {
+    let mut there = Resource { name: "pools/q".into(), ..pool(1, of_http2) };
+    if let Some(Spec::Pool(pool)) = &mut there.spec {
+        pool.protocol = route::BackendProtocol::Http2.into();
+    }
+    let mut leads = Resource { name: "routes/s".into(), ..to_the_pool(1) };
+    if let Some(Spec::Route(route)) = &mut leads.spec {
+        let kind = Some(route::path_match::Kind::Prefix("/h2".into()));
+        let path = Some(route::PathMatch { kind });
+        route.matches = vec![route::RouteMatch { path, ..Default::default() }];
+        let target = Some(route::forward::Target::Pool("pools/q".into()));
+        let forward = route::Forward { target, ..Default::default() };
+        route.action = Some(route::route::Action::Forward(forward));
+    }
+    vec![pool(1, backend), there, to_the_pool(1), leads]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_over_take_overs_in_a_row_and_what_lasts_longer_goes_on() {
     let go = Arc::new(Semaphore::new(0));
-    let backend = backend(&go).await;
+    let (backend, of_http2) = (backend(&go).await, backend2().await);
+    let resources = resources(backend.address, of_http2.address);
+    let of: Vec<_> = resources.iter().map(|r| (r.name.clone(), r.version)).collect();
+    let of: Vec<_> = of.iter().map(|(name, version)| (name.as_str(), *version)).collect();
     let authority = Authority::new();
     let files = authority.issue("shop", &["shop.example"]).option();
     let args = ["--gateway-workers", "2", "--gateway-tls-listen", "127.0.0.1:0"];
     let args = [&args[..], &["--gateway-tls-certificate", &files]].concat();
     let mut control = ControlPlane::start("127.0.0.1:0").await;
-    let (first, stream) = serving(&mut control, backend.address, &args).await;
+    let (first, stream) = serving_all(&mut control, resources.clone(), &args).await;
     let told = first.told().await;
     let (at, admin) = first.ready().await;
     let tls_at: SocketAddr = told["tls_listen"].as_str().and_then(|at| at.parse().ok()).expect("an address");
 
-    let mut chat = Client::connect(at).await;
-    chat.send("GET /chat HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
-    assert_eq!(chat.response().await.status, 101);
-    let mut long = Client::connect(at).await;
-    long.send("GET /long HTTP/1.1\r\nhost: h\r\n\r\n").await;
-    let plain = Way { at, tls: None };
-    let http1 = Way { at: tls_at, tls: Some(Arc::new(authority.client())) };
+    let plain = Way { at, tls: None, path: "/" };
+    let http1 = Way { at: tls_at, tls: Some(Arc::new(authority.client())), path: "/" };
     let mut h2 = authority.client();
     h2.alpn_protocols = vec![b"h2".to_vec()];
-    let http2 = Way { at: tls_at, tls: Some(Arc::new(h2)) };
+    let http2 = Way { at: tls_at, tls: Some(Arc::new(h2)), path: "/" };
+    let mut lasting = Lasting::begin(&plain, &http1, &http2.to_http2(), &go).await;
     let mut load = Load::new();
-    for way in [&plain, &http1] {
-        load.http1(way.clone(), true);
-        load.http1(way.clone(), false);
-    }
-    load.http2(plain);
+    load.http1(plain.to_http2(), true);
+    load.http1(plain.clone(), false);
+    load.http1(http1.clone(), true);
+    load.http1(http1, false);
+    load.http2(plain.to_http2());
     load.http2(http2);
 
     let (mut gateways, mut streams) = (vec![first], vec![stream]);
@@ -223,17 +272,12 @@ async fn no_request_fails_over_take_overs_in_a_row_and_what_lasts_longer_goes_on
         assert_eq!(next.ready().await, (at, admin));
         assert_eq!(generation(admin).await, (time + 1, next.id().into()));
         gateways.push(next);
-        streams.push(confirmed(&mut control).await);
-        echoes(&mut chat).await;
-        go.add_permits(1);
+        streams.push(confirmed_all(&mut control, &of).await);
+        lasting.goes_on().await;
     }
     load.goes_on().await;
     load.end().await;
-    go.add_permits(1);
-    let response = long.response().await;
-    assert_eq!((response.status, response.whole, response.body.len()), (200, true, TIMES as usize + 1));
-    echoes(&mut chat).await;
-    drop((chat, long));
+    lasting.ends().await;
     let mut last = gateways.pop().expect("one");
     for mut gateway in gateways {
         assert!(gateway.ended().await.success());
