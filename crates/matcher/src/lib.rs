@@ -48,7 +48,7 @@ pub use draft::{
     LoadBalancingDraft, MatchDraft, MirrorDraft, OutlierEjectionDraft, PathMatchDraft, PoolDraft,
     QueryMatchDraft, RateFallbackDraft, RateLimitDraft, RateScopeDraft, RedirectDraft, RequestKeyDraft,
     RequestLimitsDraft, RetryDraft, RewriteDraft, RouteDraft, SameSite, SmokeTestDraft, StickyCookieDraft,
-    TimeoutsDraft, TrafficDraft, ValueMatchDraft,
+    TimeoutsDraft, TrafficDraft, ValueMatchDraft, WeightedPoolDraft,
 };
 pub use explain::{Explanation, NearMiss, Taken, explain};
 pub use head::{Arm, HeadSize, RequestHead, Routed};
@@ -56,11 +56,11 @@ pub use host::{Host, parse_host};
 pub use spec::{
     Access, AccessLog, AccessLogMode, Action, Address, Backend, BackendTls, Backends, Balancing,
     CandidateSpec, Check, CircuitBreaker, Cohort, Compression, Concurrency, ContentCoding, ContentType, Cors,
-    Exposure, FailureRate, Fault, Forward, HashKey, HashSource, HeaderEdits, HeaderMatch, HeaderRules,
-    HealthCheck, HostPattern, Jwt, KeyPlace, KeySet, KeySource, Keys, LoadBalancing, Mirror, Named, Network,
-    Networks, Origins, OutlierEjection, PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch, RateFallback,
-    RateKey, RateLimit, Redirect, RequestKey, RequestLimits, Resilience, Retry, Rewrite, RouteMatch,
-    RouteSpec, Scheme, SmokeTest, StickyCookie, Target, Timeouts, TrafficSpec, ValueMatch, WEBSOCKET,
-    check_meta,
+    Destination, Exposure, FailureRate, Fault, Forward, HashKey, HashSource, HeaderEdits, HeaderMatch,
+    HeaderRules, HealthCheck, HostPattern, Jwt, KeyPlace, KeySet, KeySource, Keys, LoadBalancing, Mirror,
+    Named, Network, Networks, Origins, OutlierEjection, PathMatch, PathRewrite, PoolSpec, Probe, QueryMatch,
+    RateFallback, RateKey, RateLimit, Redirect, RequestKey, RequestLimits, Resilience, Retry, Rewrite,
+    RouteMatch, RouteSpec, Scheme, SmokeTest, Split, StickyCookie, Target, Timeouts, TrafficSpec, ValueMatch,
+    WEBSOCKET, WeightedPool, check_meta,
 };
 pub use table::{Found, RouteTable, Unshared};

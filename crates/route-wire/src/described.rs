@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hotswap_api::route::v1 as wire;
 use hotswap_core::Violations;
-use hotswap_matcher::{Explanation, RequestHead, Routed, parse_host};
+use hotswap_matcher::{Explanation, RequestHead, Routed, Split, WeightedPool, parse_host};
 use http::HeaderName;
 
 /// Near misses that an explanation has at most.
@@ -107,6 +107,17 @@ pub fn explanation_to_wire<T: Routed>(
         revision,
         ..Default::default()
     }
+}
+
+/// The pools of a split with their shares, as they are told; why one takes no requests is left out.
+pub fn split_to_wire(split: &Split) -> Vec<wire::SplitOutlook> {
+    let outlook = |p: &WeightedPool| wire::SplitOutlook {
+        pool: p.pool.to_string(),
+        weight: p.weight,
+        share_percent: split.percent(p.weight),
+        gateway_reason: String::new(),
+    };
+    split.pools().iter().map(outlook).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use hotswap_matcher::{
     BackendDraft, BackendProtocol, BackendState, BackendTlsDraft, BackendsDraft, ForwardDraft, HeaderDraft,
     HeaderEditsDraft, HeaderMatchDraft, LoadBalancingDraft, MatchDraft, PathMatchDraft, PoolDraft,
     QueryMatchDraft, RedirectDraft, RewriteDraft, RouteDraft, TimeoutsDraft, ValueMatchDraft,
+    WeightedPoolDraft,
 };
 
 use crate::{balancing, resilience, traffic};
@@ -125,7 +126,9 @@ fn forward(f: &wire::Forward) -> Result<ForwardDraft, Violations> {
         idle_ms: t.idle_ms,
     });
     let retry = f.retry.as_ref().map(resilience::retry);
-    Ok(ForwardDraft { pool, inline, rewrite, timeouts, retry, upgrades: f.upgrades.clone() })
+    let weighted = |p: &wire::WeightedPool| WeightedPoolDraft { pool: p.pool.clone(), weight: p.weight };
+    let split = (!f.split.is_empty()).then(|| f.split.iter().map(weighted).collect());
+    Ok(ForwardDraft { pool, inline, split, rewrite, timeouts, retry, upgrades: f.upgrades.clone() })
 }
 
 /// Backends of a route alone, which stand in this field.

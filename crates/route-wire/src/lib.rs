@@ -15,7 +15,7 @@ mod traffic;
 
 pub use candidate::candidate_from_wire;
 pub use certificate::{certificate_from_wire, certificate_to_wire};
-pub use described::{Described, NEAR_MISSES, explanation_to_wire};
+pub use described::{Described, NEAR_MISSES, explanation_to_wire, split_to_wire};
 pub use from_wire::{pool_from_wire, route_from_wire, state_from_wire};
 pub use to_wire::{backend_tls_to_wire, load_balancing_to_wire, pool_to_wire, route_to_wire};
 

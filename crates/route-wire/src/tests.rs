@@ -149,6 +149,7 @@ fn full_route() -> wire::Route {
                 grpc_unavailable: true,
             }),
             upgrades: vec!["websocket".into(), "a/1".into()],
+            split: vec![],
         })),
         request_headers: Some(wire::HeaderEdits {
             remove: vec!["a".into()],
@@ -163,6 +164,17 @@ fn full_route() -> wire::Route {
 #[test]
 fn a_route_comes_back_as_it_went() {
     let route = full_route();
+    let draft = route_from_wire(&route).expect("fits");
+    assert_eq!(route_to_wire("routes/r", &draft), route);
+    hotswap_matcher::RouteSpec::parse(&draft).expect("valid");
+}
+
+#[test]
+fn a_split_comes_back_with_the_weights_that_were_said() {
+    let mut route = full_route();
+    let weighted = |pool: &str, weight| wire::WeightedPool { pool: pool.into(), weight };
+    let split = vec![weighted("pools/a", None), weighted("pools/b", Some(0))];
+    route.action = Some(wire::route::Action::Forward(wire::Forward { split, ..Default::default() }));
     let draft = route_from_wire(&route).expect("fits");
     assert_eq!(route_to_wire("routes/r", &draft), route);
     hotswap_matcher::RouteSpec::parse(&draft).expect("valid");

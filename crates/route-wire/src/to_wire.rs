@@ -5,6 +5,7 @@ use hotswap_matcher::{
     BackendDraft, BackendProtocol, BackendState, BackendTls, BackendTlsDraft, BackendsDraft, ForwardDraft,
     HeaderDraft, HeaderEditsDraft, HeaderMatchDraft, LoadBalancing, LoadBalancingDraft, MatchDraft,
     PathMatchDraft, PoolDraft, QueryMatchDraft, RedirectDraft, RouteDraft, ValueMatchDraft,
+    WeightedPoolDraft,
 };
 
 use crate::{balancing, resilience, traffic};
@@ -122,7 +123,9 @@ fn forward(f: &ForwardDraft) -> wire::Forward {
         idle_ms: t.idle_ms,
     });
     let retry = f.retry.as_ref().map(resilience::retry_to_wire);
-    wire::Forward { target, rewrite, timeouts, retry, upgrades: f.upgrades.clone() }
+    let weighted = |p: &WeightedPoolDraft| wire::WeightedPool { pool: p.pool.clone(), weight: p.weight };
+    let split = f.split.iter().flatten().map(weighted).collect();
+    wire::Forward { target, rewrite, timeouts, retry, upgrades: f.upgrades.clone(), split }
 }
 
 pub(super) fn inline(i: &BackendsDraft) -> wire::InlineBackends {

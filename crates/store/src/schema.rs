@@ -29,6 +29,7 @@ macro_rules! schema {
             step!($folder, 17, "0017_keep_mirror_pools"),
             step!($folder, 18, "0018_index_ended_rollouts"),
             step!($folder, 19, "0019_create_outbox_channels"),
+            step!($folder, 20, "0020_keep_split_pools"),
         ]
     };
 }

@@ -1,7 +1,9 @@
 //! `/routes`: the routes in force.
 
 use hotswap_core::ResourceName as _;
-use hotswap_matcher::{Action, HostPattern, PathMatch, RouteSpec, Routed as _, Target};
+use hotswap_matcher::{
+    Action, Destination, HostPattern, PathMatch, RouteSpec, Routed as _, Split, Target, WeightedPool,
+};
 use hotswap_runtime::admin::Asked;
 use serde::Serialize;
 
@@ -18,7 +20,7 @@ pub(super) struct Route {
     hosts: Vec<String>,
     /// The paths of its matches, as "/shop/…" for a prefix; none: any.
     paths: Vec<String>,
-    /// "pools/{pool}", "backends of its own" or "redirect".
+    /// "pools/{pool}", "pools/{pool} 90 %, pools/{pool} 10 %", "backends of its own" or "redirect".
     to: String,
 }
 
@@ -38,9 +40,10 @@ pub(super) fn page(config: &Compiled, asked: &Asked) -> Result<Part<Route>, Stri
         paths: spec.matches().iter().map(|m| path_text(m.path())).collect(),
         to: match spec.action() {
             Action::Redirect(_) => "redirect".to_owned(),
-            Action::Forward(forward) => match &forward.target {
-                Target::Pool(pool) => pool.to_string(),
-                Target::Inline(_) => "backends of its own".to_owned(),
+            Action::Forward(forward) => match &forward.to {
+                Destination::One(Target::Pool(pool)) => pool.to_string(),
+                Destination::One(Target::Inline(_)) => "backends of its own".to_owned(),
+                Destination::Split(split) => shares(split),
             },
         },
     })
@@ -60,6 +63,12 @@ fn host_text(pattern: &HostPattern) -> String {
         HostPattern::Exact(name) => name.clone(),
         HostPattern::Below(name) => format!("*.{name}"),
     }
+}
+
+fn shares(split: &Split) -> String {
+    let share =
+        |p: &WeightedPool| format!("{} {} %", p.pool, (split.percent(p.weight) * 100.0).round() / 100.0);
+    split.pools().iter().map(share).collect::<Vec<_>>().join(", ")
 }
 
 fn path_text(path: &PathMatch) -> String {

@@ -10,7 +10,7 @@ use http::HeaderValue;
 
 use super::rollouts::Rollouts;
 use super::shelf::Shelf;
-use super::{Compiled, PoolEntry, RouteEntry};
+use super::{Compiled, PoolEntry, RouteEntry, SplitPools};
 use crate::backend_state::States;
 use crate::balance::cookie::StickyIds;
 use crate::keys::KeyRing;
@@ -156,11 +156,27 @@ impl Catalog {
             };
             Some(self.hold(&what.key(target, name, part), inline))
         });
+        let split = match spec.action() {
+            Action::Redirect(_) => None,
+            Action::Forward(forward) => forward.split(),
+        };
+        let split =
+            split.map(|split| split.pools().iter().map(|p| self.hold(p.pool.as_str(), None)).collect());
         let traffic = spec.traffic().map(|traffic| {
             let state = self.traffic.entry(name.clone()).or_default();
             Box::new(RouteTraffic::new(name.as_str(), Arc::clone(traffic), Arc::clone(state), &self.keys))
         });
-        Arc::new(RouteEntry { name: name.clone(), spec, slot, pool, mirror, rewrite_host, part, traffic })
+        Arc::new(RouteEntry {
+            name: name.clone(),
+            spec,
+            slot,
+            pool,
+            split,
+            mirror,
+            rewrite_host,
+            part,
+            traffic,
+        })
     }
 
     /// Takes a route out.
@@ -305,6 +321,13 @@ impl Catalog {
             }
             self.sweep(&key);
         }
+        for (_, weighted) in old.split().into_iter().flat_map(SplitPools::iter) {
+            let key = weighted.pool.as_str();
+            if let Some(holder) = self.pools.get_mut(key) {
+                holder.routes = holder.routes.saturating_sub(1);
+            }
+            self.sweep(key);
+        }
     }
 
     fn sweep(&mut self, key: &str) {
@@ -323,10 +346,10 @@ impl Catalog {
 impl Use {
     const ALL: [Self; 2] = [Self::Requests, Self::Copies];
 
-    /// Where they go; `None`: there are none.
+    /// Where they go; `None`: there are none, or they are split.
     fn target(self, spec: &RouteSpec) -> Option<&Target> {
         match (self, spec.action()) {
-            (Self::Requests, Action::Forward(forward)) => Some(&forward.target),
+            (Self::Requests, Action::Forward(forward)) => forward.target(),
             (Self::Requests, Action::Redirect(_)) => None,
             (Self::Copies, _) => Some(&spec.traffic()?.mirror.as_ref()?.target),
         }

@@ -1,6 +1,6 @@
 use hotswap_matcher::{
     BackendDraft, BackendsDraft, CandidateDraft, ForwardDraft, MatchDraft, MirrorDraft, PathMatchDraft,
-    PoolDraft, RouteDraft, TrafficDraft,
+    PoolDraft, RouteDraft, TrafficDraft, WeightedPoolDraft,
 };
 
 use super::*;
@@ -106,6 +106,34 @@ fn slots_come_back_when_nobody_names_them() {
     }
     assert!(catalog.pools.len() <= 1 && catalog.pool_slots.end <= 2, "{catalog:?}");
     assert_eq!(catalog.route_slots.end, 1);
+}
+
+fn split_between(pools: [&str; 2]) -> Arc<RouteSpec> {
+    let weighted = |pool: &str| WeightedPoolDraft { pool: pool.into(), weight: None };
+    let forward = ForwardDraft { split: Some(pools.map(weighted).into()), ..ForwardDraft::default() };
+    let draft = RouteDraft { forward: Some(forward), ..RouteDraft::default() };
+    Arc::new(RouteSpec::parse(&draft).expect("valid"))
+}
+
+#[test]
+fn pools_of_a_split_are_held_while_it_names_them() {
+    let mut catalog = Catalog::default();
+    catalog.put_pool(&pool_name("p"), &pool("a:1"));
+    for round in 0..100 {
+        catalog.put_route(&name("a"), split_between(["pools/p", "pools/q"]));
+        let compiled = catalog.compile(round);
+        let route = compiled.route(0).expect("the route");
+        let there: Vec<_> = route.pools().map(|slot| compiled.pool(slot).is_some()).collect();
+        assert_eq!((route.pool(), there), (None, vec![true, false]));
+        catalog.put_route(&name("a"), split_between(["pools/r", "pools/p"]));
+        catalog.put_route(&name("a"), inline("b:1"));
+        if round % 2 == 0 {
+            catalog.put_route(&name("a"), split_between(["pools/r", "pools/q"]));
+            catalog.remove_route(&name("a"));
+        }
+    }
+    catalog.remove_route(&name("a"));
+    assert!(catalog.pools.len() == 1 && catalog.pool_slots.end <= 4, "{catalog:?}");
 }
 
 fn mirrored_to(mirror: MirrorDraft) -> Arc<RouteSpec> {

@@ -11,6 +11,7 @@ mod catalog;
 mod live;
 mod rollouts;
 mod shelf;
+mod split;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use crate::traffic::RouteTraffic;
 
 pub use catalog::{Candidate, Catalog};
 pub use live::{Live, View};
+pub use split::SplitPools;
 
 use self::shelf::Shelf;
 
@@ -38,8 +40,10 @@ pub struct RouteEntry {
     name: RouteName,
     spec: Arc<RouteSpec>,
     slot: usize,
-    /// The pool's slot; `None` for a redirect.
+    /// The pool's slot; `None` for a redirect, and where requests are split.
     pool: Option<usize>,
+    /// The slots of the pools that requests are split between.
+    split: Option<Box<[usize]>>,
     /// The slot of the pool that copies of requests go to, or of the backends that they have for themselves.
     mirror: Option<usize>,
     /// The Host that the backend sees, where the route sets one.
@@ -111,7 +115,7 @@ impl RouteEntry {
         }
     }
 
-    /// The slot of its pool; `None`: it redirects.
+    /// The slot of its pool; `None`: it redirects, or has several, of which [`Self::split`] tells.
     pub fn pool(&self) -> Option<usize> {
         self.pool
     }

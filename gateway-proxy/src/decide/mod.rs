@@ -12,6 +12,7 @@
 
 pub mod path;
 mod redirect;
+mod split;
 mod targets;
 
 use std::cell::RefCell;
@@ -177,7 +178,8 @@ pub fn decide<H: Clone, R: Resolve<Handle = H>>(
             return stop(stopped, found.route.slot(), arms);
         }
     };
-    let pool = found.route.pool().and_then(|slot| draws.pool(slot, &mut arms));
+    let slot = found.route.pool().or_else(|| split::choose(config, found.route, head, caller));
+    let pool = slot.and_then(|slot| draws.pool(slot, &mut arms));
     draws.end(arms);
     match found.route.forward() {
         Some(forward) => {

@@ -20,7 +20,7 @@ use hotswap_api::route::v1::backend_outlook::Obstacle;
 use hotswap_core::Violations;
 use hotswap_matcher::{Backend, LoadBalancing, RequestHead as _, explain};
 use hotswap_route_wire::{
-    Described, NEAR_MISSES, backend_tls_to_wire, explanation_to_wire, load_balancing_to_wire,
+    Described, NEAR_MISSES, backend_tls_to_wire, explanation_to_wire, load_balancing_to_wire, split_to_wire,
 };
 
 use self::arms::Foretold;
@@ -30,7 +30,7 @@ use crate::backend_state::{BreakerState, Hold, View, clock};
 use crate::balance::Wish;
 use crate::balance::client::TrustedProxies;
 use crate::balance::wish::Sender;
-use crate::config::{Compiled, Live, PoolEntry};
+use crate::config::{Compiled, Live, PoolEntry, RouteEntry, SplitPools};
 use crate::decide::path::has_dot_segment;
 use crate::reason::Reason;
 use crate::traffic::Outlook;
@@ -58,7 +58,14 @@ pub async fn live(
     let (compiled, cores) = (config.now(), config.cores().clone());
     // It looks at every route, which takes long where there are many.
     let matched = tokio::task::spawn_blocking(move || matched(&compiled, &described));
-    let Matched { mut told, pool } = matched.await.map_err(|_| Error::Ended)?;
+    let Matched { mut told, pool, drawn } = matched.await.map_err(|_| Error::Ended)?;
+    for (outlook, pool) in told.split.iter_mut().zip(drawn) {
+        let reason = match pool {
+            Some((slot, pool)) => obstacle(&pool, &cores.ask(slot, &pool, Wish::default()).await),
+            None => Some(Reason::PoolMissing),
+        };
+        outlook.gateway_reason = reason.map(|reason| reason.code().to_owned()).unwrap_or_default();
+    }
     if let Some((slot, pool, wish)) = pool {
         choose(&mut told, slot, &pool, wish, &cores).await;
     }
@@ -71,6 +78,15 @@ struct Matched {
     /// The pool's slot, its content, and what the request asks of it; `None` for the last where only a client's
     /// address would tell.
     pool: Option<(usize, Arc<PoolEntry>, Option<Wish>)>,
+    /// The pools of a split, as they are told of, where they are there.
+    drawn: Vec<Option<(usize, Arc<PoolEntry>)>>,
+}
+
+impl Matched {
+    /// It goes to no backend.
+    fn ends(told: wire::ExplainRequestResponse) -> Self {
+        Self { told, pool: None, drawn: Vec::new() }
+    }
 }
 
 fn matched(config: &Compiled, described: &Described) -> Matched {
@@ -89,7 +105,7 @@ fn matched(config: &Compiled, described: &Described) -> Matched {
     };
     if let Some(reason) = failure {
         told.gateway_reason = reason.code().to_owned();
-        return Matched { told, pool: None };
+        return Matched::ends(told);
     }
     told.rollouts.extend(foretold.outlook(route.and_then(|route| route.part())));
     if let Some(traffic) = route.and_then(|route| route.traffic()) {
@@ -98,17 +114,35 @@ fn matched(config: &Compiled, described: &Described) -> Matched {
         told.traffic = outlooks.into_iter().map(outlook_to_wire).collect();
         if let Some(reason) = refused {
             told.gateway_reason = reason.code().to_owned();
-            return Matched { told, pool: None };
+            return Matched::ends(told);
         }
     }
-    let Some(slot) = route.and_then(|route| route.pool()) else { return Matched { told, pool: None } };
-    told.rollouts.extend(foretold.outlook(config.pool(slot).and_then(|pool| pool.part())));
+    match route {
+        Some(route) => to_pool(&foretold, route, told),
+        None => Matched::ends(told),
+    }
+}
+
+/// The pool that it goes to, or those of which chance chooses.
+fn to_pool(foretold: &Foretold<'_>, route: &RouteEntry, mut told: wire::ExplainRequestResponse) -> Matched {
+    let Foretold { config, described } = foretold;
+    let split = route.split();
+    told.split = split.map(|split| split_to_wire(split.split())).unwrap_or_default();
+    let drawn = split.into_iter().flat_map(SplitPools::iter);
+    let drawn =
+        drawn.map(|(slot, _)| foretold.pool(slot).map(|(slot, pool)| (slot, Arc::clone(pool)))).collect();
+    let certain = |split: SplitPools<'_>| split.kept(config, *described).or_else(|| split.only());
+    let slot = route.pool().or_else(|| split.and_then(certain));
+    for slot in slot.map_or_else(|| route.pools().collect(), |slot| vec![slot]) {
+        told.rollouts.extend(foretold.outlook(config.pool(slot).and_then(|pool| pool.part())));
+    }
+    let Some(slot) = slot else { return Matched { told, pool: None, drawn } };
     let Some((slot, pool)) = foretold.pool(slot) else {
         told.gateway_reason = Reason::PoolMissing.code().to_owned();
-        return Matched { told, pool: None };
+        return Matched { told, pool: None, drawn };
     };
     let wish = wish(pool, described);
-    Matched { told, pool: Some((slot, Arc::clone(pool), wish)) }
+    Matched { told, pool: Some((slot, Arc::clone(pool), wish)), drawn }
 }
 
 fn outlook_to_wire(outlook: Outlook) -> wire::TrafficOutlook {
@@ -159,10 +193,8 @@ async fn choose(
         .zip(states)
         .map(|(backend, state)| outlook(backend, state.active(), &state.view(now)))
         .collect();
-    if !pool.backends().backends.iter().any(Backend::is_enabled) {
-        told.gateway_reason = Reason::NoBackend.code().to_owned();
-    } else if !chosen.is_empty() && chosen.iter().all(Option::is_none) {
-        told.gateway_reason = Reason::NoHealthyBackend.code().to_owned();
+    if let Some(reason) = obstacle(pool, &chosen) {
+        told.gateway_reason = reason.code().to_owned();
     }
     if wish.is_none() {
         return;
@@ -172,6 +204,15 @@ async fn choose(
     }
     let all = |b: &&wire::BackendOutlook| b.chosen_by_cores > 0 && b.chosen_by_cores == told.cores;
     told.backend_address = told.backends.iter().find(all).map(|b| b.address.clone()).unwrap_or_default();
+}
+
+/// Why no backend of the pool takes requests, where the cores would choose these.
+fn obstacle(pool: &PoolEntry, chosen: &[Option<usize>]) -> Option<Reason> {
+    if !pool.backends().backends.iter().any(Backend::is_enabled) {
+        return Some(Reason::NoBackend);
+    }
+    let is_none = !chosen.is_empty() && chosen.iter().all(Option::is_none);
+    is_none.then_some(Reason::NoHealthyBackend)
 }
 
 fn outlook(backend: &Backend, active: u32, view: &View) -> wire::BackendOutlook {

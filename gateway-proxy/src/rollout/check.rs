@@ -38,15 +38,21 @@ pub(crate) async fn run(config: Live, rollout: Arc<Rollout>, check: Check) -> Ch
 // === backends ===
 
 async fn backends_take_requests(config: &Compiled, rollout: &Rollout) -> Result<(), String> {
-    let pool = match rollout.subject() {
-        Subject::Pool(slot) => Some(slot),
-        Subject::Route(slot) => match config.route(slot).map(|route| (route.forward(), route.pool())) {
-            Some((Some(_), pool)) => pool,
-            // It redirects.
-            Some((None, _)) | None => return Ok(()),
-        },
+    // One that redirects has none.
+    let slots: Vec<usize> = match rollout.subject() {
+        Subject::Pool(slot) => vec![slot],
+        Subject::Route(slot) => config.route(slot).map_or_else(Vec::new, |route| match route.split() {
+            Some(split) => split.taking().collect(),
+            None => route.pool().into_iter().collect(),
+        }),
     };
-    let pool = pool.and_then(|slot| config.pool(slot)).ok_or("its pool does not exist")?;
+    for slot in slots {
+        takes_requests(config.pool(slot).ok_or("its pool does not exist")?).await?;
+    }
+    Ok(())
+}
+
+async fn takes_requests(pool: &PoolEntry) -> Result<(), String> {
     let deadline = tokio::time::Instant::now() + patience(pool);
     loop {
         match look(pool) {
@@ -169,12 +175,10 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 
 /// A host that leads to the subject: the candidate's own, or that of a route to the pool. `None`: any does.
 fn own_host(config: &Compiled, rollout: &Rollout) -> Option<String> {
-    let leads_there = |pool: Option<usize>| {
-        pool.and_then(|slot| config.pool(slot)).is_some_and(|pool| pool.name() == rollout.resource())
-    };
+    let leads_there = |slot| config.pool(slot).is_some_and(|pool| pool.name() == rollout.resource());
     let route = match rollout.subject() {
         Subject::Route(slot) => config.route(slot),
-        Subject::Pool(_) => config.routes().find(|route| leads_there(route.pool())),
+        Subject::Pool(_) => config.routes().find(|route| route.pools().any(leads_there)),
     };
     route?.spec().hosts().first().map(|host| match host {
         HostPattern::Exact(name) => name.clone(),

@@ -206,3 +206,59 @@ async fn a_result_is_told_to_each_stream_and_a_check_is_done_once() {
     stream.say(bookmark(1, &after(1))).await;
     assert_eq!(result(&mut stream).await, first);
 }
+
+#[tokio::test]
+async fn a_pool_of_a_split_is_tested_whatever_its_weight() {
+    for engine in ENGINES {
+        let status = Arc::new(AtomicU16::new(200));
+        let (live, candidate) = (Backend::echo().await, with_status(&status).await);
+        let mut control = ControlPlane::start("127.0.0.1:0").await;
+        let watching = Watching::start(control.address, &["--gateway-engine", engine]);
+        let (mut stream, _) = control.stream().await;
+        let weighted = |pool: &str, weight| route::WeightedPool { pool: pool.into(), weight: Some(weight) };
+        let split = vec![weighted("pools/none", 1), weighted("pools/p", 0)];
+        let action = Some(route::route::Action::Forward(route::Forward { split, ..Default::default() }));
+        // Only this host leads there: the test asks for it by itself.
+        let hosts = vec!["shop.example".to_owned()];
+        let spec = Some(Spec::Route(route::Route { action, hosts, ..Default::default() }));
+        let splits = Resource { spec, ..to_the_pool(1) };
+        let resource = checked(1, [live.address, candidate.address], 1, vec![get("/")]);
+        let nonce = stream.say(whole(1, vec![resource, splits])).await;
+        stream.acknowledged(&nonce).await;
+        let found = result(&mut stream).await;
+        assert!(found.passed, "{engine}: {found:?}");
+        let ask = "GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+        assert_eq!(watching.gateway.ask(ask).await.reason(), Some("POOL_MISSING"), "no weight, no requests");
+    }
+}
+
+/// A route that forwards to both pools alike.
+fn between(pools: [&str; 2]) -> route::Route {
+    let weighted = |pool: &str| route::WeightedPool { pool: pool.into(), weight: None };
+    let split = pools.map(weighted).into();
+    let action = Some(route::route::Action::Forward(route::Forward { split, ..Default::default() }));
+    route::Route { action, ..Default::default() }
+}
+
+#[tokio::test]
+async fn each_pool_of_a_candidates_split_must_take_requests() {
+    let live = Backend::echo().await;
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let _watching = Watching::start(control.address, &[]);
+    let (mut stream, _) = control.stream().await;
+    let other = Resource { name: "pools/q".into(), ..pool(1, live.address) };
+    let candidate = |version, pools, number| {
+        let mut candidate =
+            checked(version, [live.address; 2], number, vec![]).candidate.expect("a candidate");
+        candidate.spec = Some(Beside::Route(between(pools)));
+        Resource { version, candidate: Some(candidate), ..to_the_pool(1) }
+    };
+    let all = vec![pool(1, live.address), other, candidate(1, ["pools/p", "pools/q"], 1)];
+    let nonce = stream.say(whole(1, all)).await;
+    stream.acknowledged(&nonce).await;
+    assert!(result(&mut stream).await.passed);
+    let next = candidate(2, ["pools/p", "pools/none"], 2);
+    stream.say(step(1, 2, vec![next], &[("pools/p", 1), ("pools/q", 1), ("routes/r", 2)])).await;
+    let failed = result(&mut stream).await;
+    assert_eq!((failed.number, failed.message.as_str()), (2, "its pool does not exist"));
+}

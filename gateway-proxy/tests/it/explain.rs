@@ -277,3 +277,52 @@ async fn the_revision_of_a_route_that_a_cohort_would_meet_is_told() {
     let told = explain(&mut stream, describe("/")).await;
     assert_eq!((told.pool.as_str(), told.rollouts[0].arm.as_str()), ("pools/p", "baseline"));
 }
+
+/// A route that splits requests between the pool and one that is not there.
+fn split_route(weights: [u32; 2]) -> Resource {
+    let weighted =
+        |(pool, weight): (&str, u32)| wire::WeightedPool { pool: pool.into(), weight: Some(weight) };
+    let split = ["pools/p", "pools/none"].into_iter().zip(weights).map(weighted).collect();
+    let action = Some(wire::route::Action::Forward(wire::Forward { split, ..Default::default() }));
+    Resource { spec: Some(Spec::Route(wire::Route { action, ..Default::default() })), ..to_the_pool(1) }
+}
+
+#[tokio::test]
+async fn a_split_is_told_with_its_shares_and_why_a_pool_fails_its_own() {
+    let (a, _) = two_backends().await;
+    let sticky = |pool: &mut wire::Pool| {
+        let sticky_cookie = Some(wire::StickyCookie::default());
+        pool.balancing = Some(wire::Balancing { sticky_cookie, ..Default::default() });
+    };
+    let mut control = ControlPlane::start("127.0.0.1:0").await;
+    let watching = Watching::start(control.address, &[]);
+    let (mut stream, _) = control.stream().await;
+    let pool = pool_of(1, &[a.address], sticky);
+    let nonce = stream.say(whole(1, vec![pool, split_route([3, 1])])).await;
+    stream.acknowledged(&nonce).await;
+    let told = explain(&mut stream, describe("/")).await;
+    assert_eq!((told.route.as_str(), told.pool.as_str(), told.backends.len()), ("routes/r", "", 0));
+    let shares = |told: &wire::ExplainRequestResponse| {
+        let split = told.split.iter();
+        split.map(|s| (s.pool.clone(), s.share_percent, s.gateway_reason.clone())).collect::<Vec<_>>()
+    };
+    let of = |pool: &str, share, reason: &str| (pool.to_owned(), share, reason.to_owned());
+    assert_eq!(shares(&told), [of("pools/p", 75.0, ""), of("pools/none", 25.0, "POOL_MISSING")]);
+
+    // A cookie decides, and so does a weight that is all there is.
+    let cookie = loop {
+        let response = watching.gateway.ask(GET).await;
+        if let Some(line) = response.header("set-cookie") {
+            break line.split(';').next().expect("a pair").to_owned();
+        }
+    };
+    let headers = vec![wire::Header { name: "cookie".into(), value: cookie }];
+    let back = explain(&mut stream, wire::ExplainRequestRequest { headers, ..describe("/") }).await;
+    assert_eq!((back.pool.as_str(), back.backend_address), ("pools/p", a.address.to_string()));
+    let only = Resource { version: 2, ..split_route([0, 1]) };
+    let nonce = stream.say(step(1, 2, vec![only], &[("pools/p", 1), ("routes/r", 2)])).await;
+    stream.acknowledged(&nonce).await;
+    let told = explain(&mut stream, describe("/")).await;
+    assert_eq!(shares(&told), [of("pools/p", 0.0, ""), of("pools/none", 100.0, "POOL_MISSING")]);
+    assert_eq!(told.gateway_reason, "POOL_MISSING");
+}

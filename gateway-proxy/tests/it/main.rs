@@ -42,6 +42,7 @@ mod retries;
 mod rollouts;
 mod rollouts_watch;
 mod shadows;
+mod splits;
 mod support;
 mod swaps;
 mod take_over;

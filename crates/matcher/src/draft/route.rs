@@ -103,6 +103,9 @@ pub struct ForwardDraft {
     pub pool: Option<String>,
     /// Backends of the route alone.
     pub inline: Option<BackendsDraft>,
+    /// Pools, of which each request goes to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Vec<WeightedPoolDraft>>,
     /// What the backend sees otherwise.
     pub rewrite: Option<RewriteDraft>,
     /// Limits.
@@ -113,6 +116,16 @@ pub struct ForwardDraft {
     /// Protocols that a client may switch to; empty: the default.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub upgrades: Vec<String>,
+}
+
+/// A pool and its share, unchecked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WeightedPoolDraft {
+    /// A pool's name.
+    pub pool: String,
+    /// The relative share; `None`: 1.
+    pub weight: Option<u32>,
 }
 
 /// A change of the request line, unchecked.

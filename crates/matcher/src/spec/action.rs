@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use super::pool::Backends;
 use super::resilience::Retry;
+use super::split::Split;
 use super::{check_host, check_path};
 use crate::draft::{BackendsDraft, ForwardDraft, RedirectDraft, RewriteDraft, TimeoutsDraft};
 
@@ -33,7 +34,7 @@ pub enum Action {
 #[derive(Clone, Debug)]
 pub struct Forward {
     /// Where.
-    pub target: Target,
+    pub to: Destination,
     /// What the backend sees otherwise.
     pub rewrite: Rewrite,
     /// Limits.
@@ -44,6 +45,15 @@ pub struct Forward {
     pub upgrades: Box<[Box<str>]>,
 }
 
+/// Where the requests of a route are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// All of them there.
+    One(Target),
+    /// Each to one of several pools.
+    Split(Split),
+}
+
 /// Where a request is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -51,6 +61,24 @@ pub enum Target {
     Pool(PoolName),
     /// Backends of this route, or of its mirror, alone.
     Inline(Box<Backends>),
+}
+
+impl Destination {
+    fn parse(v: &mut Violations, draft: &ForwardDraft) -> Option<Self> {
+        let ForwardDraft { pool, inline, split, .. } = draft;
+        match split {
+            None if pool.is_some() != inline.is_some() => {
+                Target::parse(v, pool.as_ref(), inline.as_ref()).map(Self::One)
+            }
+            Some(split) if pool.is_none() && inline.is_none() => {
+                Split::parse(split).map(Self::Split).map_err(|e| v.nest("split", e)).ok()
+            }
+            _ => {
+                v.add("", "must have exactly one of pool, inline and split");
+                None
+            }
+        }
+    }
 }
 
 impl Target {
@@ -131,7 +159,7 @@ pub struct Redirect {
 impl Forward {
     pub(super) fn parse(draft: &ForwardDraft) -> Result<Self, Violations> {
         let mut v = Violations::new();
-        let target = Target::parse(&mut v, draft.pool.as_ref(), draft.inline.as_ref());
+        let to = Destination::parse(&mut v, draft);
         let rewrite = draft.rewrite.as_ref().map_or(Ok(Rewrite::default()), Rewrite::parse);
         let rewrite = rewrite.map_err(|e| v.nest("rewrite", e)).ok();
         let timeouts = Timeouts::parse(draft.timeouts.as_ref().unwrap_or(&TimeoutsDraft::default()));
@@ -139,11 +167,27 @@ impl Forward {
         let retry = draft.retry.as_ref().map(Retry::parse).transpose();
         let retry = retry.map_err(|e| v.nest("retry", e)).ok();
         let upgrades = upgrades(&draft.upgrades).map_err(|e| v.nest("upgrades", e)).ok();
-        match (target, rewrite, timeouts, retry, upgrades) {
-            (Some(target), Some(rewrite), Some(timeouts), Some(retry), Some(upgrades)) => {
-                Ok(Self { target, rewrite, timeouts, retry, upgrades })
+        match (to, rewrite, timeouts, retry, upgrades) {
+            (Some(to), Some(rewrite), Some(timeouts), Some(retry), Some(upgrades)) => {
+                Ok(Self { to, rewrite, timeouts, retry, upgrades })
             }
             _ => Err(v),
+        }
+    }
+
+    /// Where all requests are sent; `None`: they are split.
+    pub fn target(&self) -> Option<&Target> {
+        match &self.to {
+            Destination::One(target) => Some(target),
+            Destination::Split(_) => None,
+        }
+    }
+
+    /// The pools that requests are split between; `None`: all go to one target.
+    pub fn split(&self) -> Option<&Split> {
+        match &self.to {
+            Destination::Split(split) => Some(split),
+            Destination::One(_) => None,
         }
     }
 }

@@ -10,6 +10,7 @@ mod network;
 mod pool;
 mod resilience;
 mod route;
+mod split;
 mod tls;
 mod traffic;
 
@@ -17,7 +18,9 @@ use std::collections::BTreeMap;
 
 use hotswap_core::{Violations, check_id};
 
-pub use action::{Action, Forward, PathRewrite, Redirect, Rewrite, Scheme, Target, Timeouts, WEBSOCKET};
+pub use action::{
+    Action, Destination, Forward, PathRewrite, Redirect, Rewrite, Scheme, Target, Timeouts, WEBSOCKET,
+};
 pub use balancing::{Balancing, HashKey, HashSource, HeaderRules, LoadBalancing, StickyCookie};
 pub use candidate::{CandidateSpec, Check, Cohort, Exposure, RequestKey, SmokeTest};
 pub use condition::{HeaderMatch, HostPattern, PathMatch, QueryMatch, RouteMatch, ValueMatch};
@@ -26,6 +29,7 @@ pub use network::{Network, Networks};
 pub use pool::{Address, Backend, Backends, PoolSpec};
 pub use resilience::{CircuitBreaker, FailureRate, HealthCheck, OutlierEjection, Probe, Resilience, Retry};
 pub use route::RouteSpec;
+pub use split::{Split, WeightedPool};
 pub use tls::BackendTls;
 pub use traffic::{
     Access, AccessLog, AccessLogMode, Compression, Concurrency, ContentCoding, ContentType, Cors, Fault, Jwt,

@@ -18,6 +18,8 @@ use crate::draft::{
 };
 
 const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 2_000;
+/// The largest weight, of a backend and of a pool.
+pub(super) const MAX_WEIGHT: u32 = 1_000_000;
 
 /// "host:port", the host a name or an address, in lower case; and how it is reached: what is reached otherwise is
 /// another backend, with connections and health of its own.
@@ -193,7 +195,7 @@ fn backend(draft: &BackendDraft) -> Result<Backend, Violations> {
     let mut v = Violations::new();
     let address = v.take("address", Address::parse(&draft.address));
     let weight = draft.weight.unwrap_or(1);
-    if weight > 1_000_000 {
+    if weight > MAX_WEIGHT {
         v.add("weight", "must be 0 to 1,000,000");
     }
     let priority = u8::try_from(draft.priority).ok().filter(|p| *p <= 15);

@@ -162,8 +162,13 @@ pub(crate) async fn check<C: Content>(
     if let Err(faults) = content.validate(before, now) {
         v.nest(C::FIELD, faults);
     }
-    let needed = [("forward.pool", content.pool()), ("traffic.mirror.pool", content.mirror_pool())];
-    for (field, pool) in needed.into_iter().filter_map(|(field, pool)| Some((field, pool?))) {
+    let of_split = content.split_pools().enumerate();
+    let of_split = of_split.map(|(i, pool)| (format!("forward.split[{i}].pool"), pool));
+    let of_requests =
+        content.pool().map(|pool| ("forward.pool".to_owned(), pool)).into_iter().chain(of_split);
+    let of_copies = content.mirror_pool().map(|pool| ("traffic.mirror.pool".to_owned(), pool));
+    let needed: Vec<_> = of_requests.chain(of_copies).collect();
+    for (field, pool) in needed {
         if PoolName::parse(pool).is_ok() && !store::exists(tx, pool).await? {
             v.add(format!("{}.{field}", C::FIELD), format!("{pool} does not exist"));
         }

@@ -53,6 +53,11 @@ pub trait Content:
         None
     }
 
+    /// The pools that it splits requests between, in its order.
+    fn split_pools(&self) -> impl Iterator<Item = &str> {
+        std::iter::empty()
+    }
+
     /// An instance with every optional message set, so that field masks can be checked against it.
     fn shape() -> Self;
 
@@ -69,7 +74,7 @@ impl Content for RouteDraft {
     const FILTER_FIELDS: &'static [&'static str] = &["name", "display_name", "labels.*", "hosts", "pool"];
     const ONEOFS: &'static [(&'static str, &'static [&'static str])] = &[
         ("", &["forward", "redirect"]),
-        ("forward", &["pool", "inline"]),
+        ("forward", &["pool", "inline", "split"]),
         ("forward.inline.balancing.hash", &["header", "cookie"]),
         ("forward.rewrite", &["full_path", "replace_prefix"]),
         ("redirect", &["full_path", "replace_prefix"]),
@@ -90,12 +95,18 @@ impl Content for RouteDraft {
         self.traffic.as_ref()?.mirror.as_ref()?.pool.as_deref()
     }
 
+    fn split_pools(&self) -> impl Iterator<Item = &str> {
+        let split = self.forward.as_ref().and_then(|forward| forward.split.as_ref());
+        split.into_iter().flatten().map(|weighted| weighted.pool.as_str())
+    }
+
     fn shape() -> Self {
         let text = || Some(String::new());
         Self {
             forward: Some(ForwardDraft {
                 pool: text(),
                 inline: Some(inline_shape()),
+                split: Some(Vec::new()),
                 rewrite: Some(RewriteDraft {
                     full_path: text(),
                     replace_prefix: text(),
@@ -122,7 +133,7 @@ impl Content for RouteDraft {
             "name" => condition.holds([name]),
             "display_name" => condition.holds([self.display_name.as_str()]),
             "hosts" => condition.holds(self.hosts.iter().map(String::as_str)),
-            "pool" => condition.holds(self.pool()),
+            "pool" => condition.holds(self.pool().into_iter().chain(self.split_pools())),
             field => condition.holds(label(&self.labels, field)),
         }
     }

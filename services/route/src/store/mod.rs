@@ -7,6 +7,8 @@ pub(crate) mod rollouts;
 mod row;
 pub(crate) mod sql;
 
+use std::collections::BTreeSet;
+
 use hotswap_core::{PageSize, ResourceName as _, Revision, Timestamp};
 use hotswap_store::{Changes, StoreError, Tx, Value};
 
@@ -38,7 +40,7 @@ pub(crate) async fn exists(tx: &mut Tx, name: &str) -> Result<bool, StoreError> 
     Ok(tx.fetch_opt(sql::EXISTS, &[name.into()]).await?.is_some())
 }
 
-/// Up to 10 names of routes that send requests or copies to a pool.
+/// Up to 10 names of routes that send requests, some of them, or copies to a pool.
 pub(crate) async fn users_of(tx: &mut Tx, pool: &str) -> Result<Vec<String>, StoreError> {
     let rows = tx.fetch_all(sql::USERS_OF, &[pool.into()]).await?;
     rows.iter().map(|r| r.text("name")).collect()
@@ -62,6 +64,13 @@ pub(crate) async fn keep<C: Content>(
     note(tx, r, (r.updated_at, actor), spec, Standing::Draft(base)).await
 }
 
+/// The pools that any of these split requests between, each between commas, so that one can be looked for; `None`: there
+/// are none. Names have neither commas nor what LIKE reads otherwise.
+pub(crate) fn listed<'a, C: Content>(all: impl IntoIterator<Item = Option<&'a C>>) -> Option<String> {
+    let pools = all.into_iter().flatten().flat_map(C::split_pools).collect::<BTreeSet<_>>();
+    (!pools.is_empty()).then(|| pools.into_iter().fold(",".to_owned(), |list, pool| list + pool + ","))
+}
+
 /// Writes a resource whose content has a revision already: what proxies see of it is of its version.
 pub(crate) async fn write<C: Content>(tx: &mut Tx, r: &Resource<C>) -> Result<(), StoreError> {
     let candidate = r.candidate.as_ref().map(|c| &c.content);
@@ -80,6 +89,7 @@ pub(crate) async fn write<C: Content>(tx: &mut Tx, r: &Resource<C>) -> Result<()
         owned(candidate.and_then(Content::pool)).into(),
         owned(r.content.mirror_pool()).into(),
         owned(candidate.and_then(Content::mirror_pool)).into(),
+        listed([Some(&r.content), candidate]).into(),
     ];
     tx.execute(sql::PUT, &values).await?;
     tx.log_change(SCOPE, r.version, r.full_name()).await

@@ -25,6 +25,8 @@ pub(crate) struct Track {
     pub(crate) baseline_pool: Option<String>,
     /// The pool of a mirror that it needs.
     pub(crate) baseline_mirror_pool: Option<String>,
+    /// The pools of a split that it needs, as [`super::listed`] has them.
+    pub(crate) baseline_split_pools: Option<String>,
 }
 
 fn key(rollout: RolloutId) -> String {
@@ -43,6 +45,7 @@ pub(crate) async fn tracked(tx: &mut Tx, rollout: RolloutId) -> Result<Option<Tr
             baseline: Revision(row.int("baseline")?),
             baseline_pool: row.opt_text("baseline_pool")?,
             baseline_mirror_pool: row.opt_text("baseline_mirror_pool")?,
+            baseline_split_pools: row.opt_text("baseline_split_pools")?,
         })
     };
     row.map(track).transpose()
@@ -66,6 +69,7 @@ pub(crate) async fn track(
         track.baseline_pool.clone().into(),
         at.into(),
         track.baseline_mirror_pool.clone().into(),
+        track.baseline_split_pools.clone().into(),
     ];
     tx.execute(sql::TRACK, &values).await.map(drop)
 }

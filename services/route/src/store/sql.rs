@@ -24,15 +24,18 @@ pub(crate) const EXISTS: &str = "SELECT name FROM gateway_resources WHERE name =
 pub(crate) const EVERYTHING: &str = columns!("ORDER BY name");
 pub(crate) const USERS_OF: &str = "SELECT name FROM gateway_resources \
      WHERE pool = $1 OR candidate_pool = $1 OR mirror_pool = $1 OR candidate_mirror_pool = $1 \
+     UNION SELECT name FROM gateway_resources \
+     WHERE split_pools IS NOT NULL AND split_pools LIKE '%,' || CAST($1 AS TEXT) || ',%' \
      ORDER BY name LIMIT 10";
 pub(crate) const PUT: &str = "INSERT INTO gateway_resources \
      (name, collection, uid, revision, version, created_at, updated_at, pool, spec, candidate, candidate_pool, \
-     mirror_pool, candidate_mirror_pool) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+     mirror_pool, candidate_mirror_pool, split_pools) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
      ON CONFLICT (name) DO UPDATE SET uid = excluded.uid, revision = excluded.revision, \
      version = excluded.version, created_at = excluded.created_at, updated_at = excluded.updated_at, \
      pool = excluded.pool, spec = excluded.spec, candidate = excluded.candidate, \
      candidate_pool = excluded.candidate_pool, mirror_pool = excluded.mirror_pool, \
-     candidate_mirror_pool = excluded.candidate_mirror_pool";
+     candidate_mirror_pool = excluded.candidate_mirror_pool, split_pools = excluded.split_pools";
 pub(crate) const DELETE: &str = "DELETE FROM gateway_resources WHERE name = $1";
 pub(crate) const PUT_KEY: &str = "INSERT INTO gateway_certificate_keys (name, revision, sealed) \
      VALUES ($1, $2, $3) \
@@ -107,17 +110,19 @@ pub(crate) const REBASE: &str = "UPDATE gateway_revisions SET base = $3 WHERE na
 pub(crate) const WRITTEN: &str = "SELECT r.uid, r.spec, r.actor FROM gateway_revisions r \
      JOIN gateway_resources g ON g.name = r.name AND g.uid = r.uid \
      WHERE r.name = $1 AND r.revision = $2 AND r.spec IS NOT NULL";
-pub(crate) const TRACKED: &str = "SELECT fence, standing, version, baseline, baseline_pool, baseline_mirror_pool FROM gateway_rollouts \
-     WHERE rollout = $1";
+pub(crate) const TRACKED: &str = "SELECT fence, standing, version, baseline, baseline_pool, baseline_mirror_pool, \
+     baseline_split_pools FROM gateway_rollouts WHERE rollout = $1";
 pub(crate) const TRACK: &str = "INSERT INTO gateway_rollouts \
-     (rollout, name, fence, standing, version, baseline, baseline_pool, updated_at, baseline_mirror_pool) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+     (rollout, name, fence, standing, version, baseline, baseline_pool, updated_at, baseline_mirror_pool, \
+     baseline_split_pools) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
      ON CONFLICT (rollout) DO UPDATE SET fence = excluded.fence, standing = excluded.standing, \
      version = excluded.version, baseline = excluded.baseline, baseline_pool = excluded.baseline_pool, \
-     baseline_mirror_pool = excluded.baseline_mirror_pool, updated_at = excluded.updated_at";
+     baseline_mirror_pool = excluded.baseline_mirror_pool, \
+     baseline_split_pools = excluded.baseline_split_pools, updated_at = excluded.updated_at";
 /// Commits whose way back needs a pool.
 pub(crate) const COMMITTED_FROM: &str = "SELECT rollout, name FROM gateway_rollouts \
-     WHERE (baseline_pool = $1 OR baseline_mirror_pool = $1) AND standing = 'committed' ORDER BY name";
+     WHERE (baseline_pool = $1 OR baseline_mirror_pool = $1 \
+     OR baseline_split_pools LIKE '%,' || CAST($1 AS TEXT) || ',%') AND standing = 'committed' ORDER BY name";
 pub(crate) const FORGET: &str =
     "DELETE FROM gateway_rollouts WHERE updated_at < $1 AND standing <> 'resident'";
 pub(crate) const PUT_COUNTS: &str = "INSERT INTO gateway_arm_counts \

@@ -144,6 +144,7 @@ impl RouteTarget {
             baseline,
             baseline_pool: way_back.and_then(Content::pool).map(str::to_owned),
             baseline_mirror_pool: way_back.and_then(Content::mirror_pool).map(str::to_owned),
+            baseline_split_pools: store::listed([way_back]),
         };
         rollouts::track(&mut tx, rollout.id, after.full_name(), &track, self.app.clock.now()).await?;
         if next.standing != Tracked::Resident {
@@ -241,6 +242,7 @@ impl RouteTarget {
                 baseline,
                 baseline_pool: None,
                 baseline_mirror_pool: None,
+                baseline_split_pools: None,
             };
             let track = found.track.map_or(fresh, |track| Track { fence, standing, ..track });
             let name = found.resource.full_name();

@@ -1217,7 +1217,7 @@ pub mod query_match {
         Present(bool),
     }
 }
-/// Sends the request to a backend.
+/// Sends the request to a backend. Exactly one of pool, inline and split says where.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Forward {
     /// Changes the path or the host that the backend sees. Absent: neither.
@@ -1236,13 +1236,19 @@ pub struct Forward {
     /// left out of the request that the backend sees.
     #[prost(string, repeated, tag = "6")]
     pub upgrades: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Exactly one.
+    /// Pools, of which each request goes to one, drawn by weight: 2 to 16, each named once, at least one with a weight above
+    /// 0. All tries of a request stay with its pool. A client that shows the sticky cookie of a backend of one of them goes
+    /// there while that pool's weight is above 0. A pool without a backend that takes requests keeps its share, and fails it.
+    /// Gateways that do not know this field refuse the route.
+    #[prost(message, repeated, tag = "7")]
+    pub split: ::prost::alloc::vec::Vec<WeightedPool>,
+    /// At most one; none where there is a split.
     #[prost(oneof = "forward::Target", tags = "1, 2")]
     pub target: ::core::option::Option<forward::Target>,
 }
 /// Nested message and enum types in `Forward`.
 pub mod forward {
-    /// Exactly one.
+    /// At most one; none where there is a split.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Target {
         /// A pool, "pools/{pool}". It must exist.
@@ -1252,6 +1258,16 @@ pub mod forward {
         #[prost(message, tag = "2")]
         Inline(super::InlineBackends),
     }
+}
+/// A pool, and its share of a route's requests.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WeightedPool {
+    /// "pools/{pool}". It must exist.
+    #[prost(string, tag = "1")]
+    pub pool: ::prost::alloc::string::String,
+    /// Relative share: 0 to 1,000,000; 0 takes no requests. Default: 1.
+    #[prost(uint32, optional, tag = "2")]
+    pub weight: ::core::option::Option<u32>,
 }
 /// When a request is tried again, elsewhere if it can be. Only GET, HEAD, OPTIONS, TRACE, PUT and DELETE are, on a status
 /// of 502, 503 or 504 or where no answer came, before anything of a response has gone to the client, and not where the
@@ -1959,7 +1975,7 @@ pub struct ExplainRequestResponse {
     /// The route taken, "routes/{route}". Empty: none matches.
     #[prost(string, tag = "1")]
     pub route: ::prost::alloc::string::String,
-    /// The pool, "pools/{pool}". Empty: inline backends, a redirect or no route.
+    /// The pool, "pools/{pool}". Empty: inline backends, a redirect, no route, or a split of which chance decides.
     #[prost(string, tag = "2")]
     pub pool: ::prost::alloc::string::String,
     /// The backend, where there is only one to choose, or where all cores of the proxy that was asked would choose the
@@ -2001,6 +2017,27 @@ pub struct ExplainRequestResponse {
     /// The rollouts that the request would meet, the route's before the pool's. Empty: none is under way.
     #[prost(message, repeated, tag = "14")]
     pub rollouts: ::prost::alloc::vec::Vec<RolloutOutlook>,
+    /// The pools that the route splits requests between, in its order; the control plane tells them, too. Empty: it does
+    /// not.
+    #[prost(message, repeated, tag = "15")]
+    pub split: ::prost::alloc::vec::Vec<SplitOutlook>,
+}
+/// A pool of a split, as requests that are drawn to it would find it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SplitOutlook {
+    /// "pools/{pool}".
+    #[prost(string, tag = "1")]
+    pub pool: ::prost::alloc::string::String,
+    /// Its weight.
+    #[prost(uint32, tag = "2")]
+    pub weight: u32,
+    /// What its weight comes to: its percentage of the requests that show no sticky cookie.
+    #[prost(double, tag = "3")]
+    pub share_percent: f64,
+    /// The reason that the proxy would answer those with by itself: "POOL_MISSING", "NO_HEALTHY_BACKEND". Empty: a backend
+    /// answers, or no proxy was asked.
+    #[prost(string, tag = "4")]
+    pub gateway_reason: ::prost::alloc::string::String,
 }
 /// What a rollout that is under way would do with a request.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -11,6 +11,7 @@ mod emergency;
 mod landing;
 mod mirrors;
 mod shared;
+mod splits;
 mod survival;
 
 use std::time::Duration;
