@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hotswap_api::rollout::v1::Standing;
 use hotswap_api::route::v1::{
     Backend, BackendState, Certificate, Forward, LoadBalancing, PathMatch, Pool, Redirect, Route, RouteMatch,
-    forward, path_match, redirect, route,
+    WeightedPool, forward, path_match, redirect, route,
 };
 use prost_types::Timestamp;
 
@@ -162,12 +162,25 @@ fn target(route: &Route, all: bool) -> String {
 
 fn forward_words(forward: &Forward, all: bool) -> String {
     match &forward.target {
-        None => "none".to_owned(),
+        None => some_of(shares(forward), all, "none"),
         Some(forward::Target::Pool(pool)) => pool.clone(),
         Some(forward::Target::Inline(inline)) => {
             some_of(inline.backends.iter().map(|b| b.address.clone()), all, "none")
         }
     }
+}
+
+/// The pools that requests are split between, each as "pools/shop 90 %".
+pub(crate) fn shares(forward: &Forward) -> impl ExactSizeIterator<Item = String> {
+    let weight = |p: &WeightedPool| f64::from(p.weight.unwrap_or(1));
+    let total: f64 = forward.split.iter().map(weight).sum();
+    let percent = move |p: &WeightedPool| if total > 0.0 { 100.0 * weight(p) / total } else { 0.0 };
+    forward.split.iter().map(move |p| format!("{} {}", p.pool, share(percent(p))))
+}
+
+/// A share, as "33.33 %".
+pub(crate) fn share(percent: f64) -> String {
+    format!("{} %", (percent * 100.0).round() / 100.0)
 }
 
 /// A redirect, as "redirect 302 https://a.example".
@@ -300,6 +313,20 @@ mod tests {
         );
     }
 
+    fn thirds() -> Forward {
+        let weighted = |pool: &str, weight| WeightedPool { pool: pool.into(), weight };
+        Forward { split: vec![weighted("pools/a", None), weighted("pools/b", Some(2))], ..Forward::default() }
+    }
+
+    #[test]
+    fn weights_of_a_split_are_told_as_shares() {
+        assert_eq!(shares(&thirds()).collect::<Vec<_>>(), ["pools/a 33.33 %", "pools/b 66.67 %"]);
+        let weight = Some(0);
+        let none = WeightedPool { pool: "pools/a".into(), weight };
+        let forward = Forward { split: vec![none], ..Forward::default() };
+        assert_eq!(shares(&forward).collect::<Vec<_>>(), ["pools/a 0 %"]);
+    }
+
     #[test]
     fn targets_are_told_in_few_words() {
         let inline = InlineBackends {
@@ -309,6 +336,7 @@ mod tests {
         let to = Forward { target: Some(forward::Target::Inline(inline)), ..Forward::default() };
         let at = |action| target(&Route { action: Some(action), ..Route::default() }, false);
         assert_eq!(at(route::Action::Forward(to)), "10.0.0.1:80");
+        assert_eq!(at(route::Action::Forward(thirds())), "pools/a 33.33 % +1");
         let away =
             Redirect { scheme: "https".into(), host: "a.example".into(), port: 8443, ..Redirect::default() };
         assert_eq!(at(route::Action::Redirect(away)), "redirect 302 https://a.example:8443");

@@ -1,5 +1,6 @@
 //! How a command ends: its exit code, and what it says of a failure.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::process::ExitCode;
 
@@ -115,8 +116,8 @@ impl Failure {
     }
 
     /// Whether nothing is wrong but these fields.
-    pub(crate) fn is_only_about(&self, fields: &[&str]) -> bool {
-        self.has_violations() && self.0.violations.iter().all(|(f, _)| fields.contains(&f.as_str()))
+    pub(crate) fn is_only_about(&self, fields: &[Cow<'static, str>]) -> bool {
+        self.has_violations() && self.0.violations.iter().all(|(f, _)| fields.iter().any(|field| field == f))
     }
 }
 

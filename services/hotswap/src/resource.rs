@@ -1,5 +1,6 @@
 //! What routes, pools and certificates have in common for a client: names, calls, columns, revisions.
 
+use std::borrow::Cow;
 use std::future::Future;
 
 use hotswap_api::rollout::v1::Landing;
@@ -101,7 +102,7 @@ pub(crate) trait Resource: prost::Message + Show + Default + Clone + PartialEq +
     /// Whether it is what a draft says, and never was live.
     fn is_draft(&self) -> bool;
     /// The pools that it needs, each with the field that a write names it by.
-    fn pools(&self) -> impl Iterator<Item = (&'static str, &str)>;
+    fn pools(&self) -> impl Iterator<Item = (Cow<'static, str>, &str)>;
     /// Itself without what the server writes, for comparing.
     fn content(&self) -> Self;
 

@@ -201,7 +201,10 @@ fn protocol(number: i32, lines: &mut Lines) {
 
 fn forward_lines(forward: &Forward, lines: &mut Lines) {
     match &forward.target {
-        None => {}
+        None if forward.split.is_empty() => {}
+        None => {
+            lines.push(("Forward", columns::shares(forward).map(|share| format!("to {share}")).collect()))
+        }
         Some(forward::Target::Pool(pool)) => lines.push(("Forward", vec![format!("to {pool}")])),
         Some(forward::Target::Inline(inline)) => {
             let strategy = columns::strategy(inline.load_balancing);

@@ -3,12 +3,13 @@
 
 use hotswap_api::route::v1::{
     BackendOutlook, ExplainRequestRequest, ExplainRequestResponse, Header, LoadBalancing, RolloutOutlook,
-    TrafficOutlook,
+    SplitOutlook, TrafficOutlook,
 };
 use tonic::codegen::http::Uri;
 
 use super::describe::fields;
 use crate::cli::Explain;
+use crate::columns;
 use crate::exit::Failure;
 use crate::output::{self, Format, View, io_result, print, render};
 use crate::proto_json::Document;
@@ -76,6 +77,15 @@ fn outlook(outlook: &TrafficOutlook) -> String {
     }
 }
 
+/// What a pool of a split gets, and why it fails that.
+fn share(outlook: &SplitOutlook) -> String {
+    let share = format!("{} to {}", columns::share(outlook.share_percent), outlook.pool);
+    match outlook.gateway_reason.as_str() {
+        "" => share,
+        reason => format!("{share}: {reason}"),
+    }
+}
+
 /// Which revision a rollout would have the request meet.
 fn met(outlook: &RolloutOutlook) -> String {
     let arm = if outlook.arm.is_empty() { "by chance" } else { &outlook.arm };
@@ -92,7 +102,10 @@ fn words(request: &ExplainRequestRequest, told: &ExplainRequestResponse, view: V
     ];
     if !told.route.is_empty() {
         let strategy = if request.proxy.is_empty() { String::new() } else { strategy(told) };
-        lines.extend([("Pool", or(&told.pool, "none")), ("Strategy", vec![strategy])]);
+        let is_drawn = !told.split.is_empty() && told.gateway_reason.is_empty();
+        let pool = if is_drawn { "by chance" } else { "none" };
+        lines.push(("Split", told.split.iter().map(share).collect()));
+        lines.extend([("Pool", or(&told.pool, pool)), ("Strategy", vec![strategy])]);
         lines.push(("TLS", told.backend_tls.iter().map(crate::words::backend_tls).collect()));
         lines.push(("Backend", or(&told.backend_address, &turns(request, told))));
     }
@@ -192,6 +205,24 @@ mod tests {
         let table = words(&ExplainRequestRequest::default(), &told, View::PLAIN);
         assert!(table.contains("routes/near") && table.ends_with("-o wide shows them.\n"), "{table}");
         assert!(table.contains("routes/2 ") && !table.contains("routes/3 "), "{table}");
+    }
+
+    #[test]
+    fn a_split_is_told_with_shares_and_reasons() {
+        let outlook = |pool: &str, share_percent, reason: &str| SplitOutlook {
+            pool: pool.into(),
+            share_percent,
+            gateway_reason: reason.into(),
+            ..Default::default()
+        };
+        let split = vec![outlook("pools/a", 87.5, ""), outlook("pools/b", 12.5, "POOL_MISSING")];
+        let told = ExplainRequestResponse { route: "routes/r".into(), split, ..Default::default() };
+        let text = words(&ExplainRequestRequest::default(), &told, View::PLAIN);
+        assert!(
+            text.contains("87.5 % to pools/a\n") && text.contains("12.5 % to pools/b: POOL_MISSING"),
+            "{text}"
+        );
+        assert!(text.contains("by chance"), "{text}");
     }
 
     #[test]

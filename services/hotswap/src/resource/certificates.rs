@@ -1,5 +1,7 @@
 //! Certificates, call by call.
 
+use std::borrow::Cow;
+
 use hotswap_api::route::v1::{
     Certificate, CertificateRevision, CreateCertificateRequest, DeleteCertificateRequest,
     DiffCertificateRevisionsRequest, DiffCertificateRevisionsResponse, GetCertificateRequest,
@@ -51,7 +53,7 @@ impl Resource for Certificate {
         false
     }
 
-    fn pools(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    fn pools(&self) -> impl Iterator<Item = (Cow<'static, str>, &str)> {
         std::iter::empty()
     }
 

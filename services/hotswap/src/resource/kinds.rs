@@ -1,12 +1,13 @@
 //! Routes and pools, call by call.
 
+use std::borrow::Cow;
 use std::iter;
 
 use hotswap_api::route::v1::{
     Backend, BackendState, CreatePoolRequest, CreateRouteRequest, DeletePoolRequest, DeleteRouteRequest,
     DiffPoolRevisionsRequest, DiffPoolRevisionsResponse, DiffRouteRevisionsRequest,
-    DiffRouteRevisionsResponse, Forward, GetPoolRequest, GetRouteRequest, ListPoolRevisionsRequest,
-    ListPoolsRequest, ListRouteRevisionsRequest, ListRoutesRequest, Pool, PoolRevision, Route, RouteRevision,
+    DiffRouteRevisionsResponse, GetPoolRequest, GetRouteRequest, ListPoolRevisionsRequest, ListPoolsRequest,
+    ListRouteRevisionsRequest, ListRoutesRequest, Pool, PoolRevision, Route, RouteRevision,
     UpdatePoolRequest, UpdateRouteRequest, forward, mirror, route,
 };
 use hotswap_core::Reason;
@@ -65,19 +66,24 @@ impl Resource for Route {
         self.standing.as_ref().is_some_and(|standing| standing.live_revision == 0)
     }
 
-    fn pools(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let of_requests = match &self.action {
-            Some(route::Action::Forward(Forward { target: Some(forward::Target::Pool(pool)), .. })) => {
-                Some(("route.forward.pool", pool.as_str()))
-            }
-            Some(route::Action::Forward(_) | route::Action::Redirect(_)) | None => None,
+    fn pools(&self) -> impl Iterator<Item = (Cow<'static, str>, &str)> {
+        let forward = match &self.action {
+            Some(route::Action::Forward(forward)) => Some(forward),
+            Some(route::Action::Redirect(_)) | None => None,
         };
+        let of_requests = match forward.and_then(|forward| forward.target.as_ref()) {
+            Some(forward::Target::Pool(pool)) => Some(("route.forward.pool".into(), pool.as_str())),
+            Some(forward::Target::Inline(_)) | None => None,
+        };
+        let of_split = forward.into_iter().flat_map(|forward| &forward.split).enumerate();
+        let of_split =
+            of_split.map(|(i, p)| (format!("route.forward.split[{i}].pool").into(), p.pool.as_str()));
         let mirror = self.traffic.as_ref().and_then(|traffic| traffic.mirror.as_ref());
         let of_copies = match mirror.and_then(|mirror| mirror.target.as_ref()) {
-            Some(mirror::Target::Pool(pool)) => Some(("route.traffic.mirror.pool", pool.as_str())),
+            Some(mirror::Target::Pool(pool)) => Some(("route.traffic.mirror.pool".into(), pool.as_str())),
             Some(mirror::Target::Inline(_)) | None => None,
         };
-        of_requests.into_iter().chain(of_copies)
+        of_requests.into_iter().chain(of_split).chain(of_copies)
     }
 
     fn content(&self) -> Self {
@@ -231,7 +237,7 @@ impl Resource for Pool {
         self.standing.as_ref().is_some_and(|standing| standing.live_revision == 0)
     }
 
-    fn pools(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    fn pools(&self) -> impl Iterator<Item = (Cow<'static, str>, &str)> {
         iter::empty()
     }
 
