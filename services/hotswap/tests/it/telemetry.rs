@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::mpsc;
 
 use hotswap_api::route::v1 as api;
 use hotswap_api::route::v1::route_service_client::RouteServiceClient;
@@ -118,7 +119,9 @@ fn a_request_is_four_spans_and_its_backend_goes_on_with_them() {
         let folder = folder();
         let url = jaeger.otlp_url();
         let args = [&UP[..], &["--otlp-endpoint", &url]].concat();
-        let variables = [AT_ONCE, ("HOTSWAP_GATEWAY_ENGINE", engine)];
+        let log = folder.path().join("access.log");
+        let file = ("HOTSWAP_ACCESS_LOG_FILE", log.to_str().expect("text"));
+        let variables = [AT_ONCE, ("HOTSWAP_GATEWAY_ENGINE", engine), ("HOTSWAP_ACCESS_LOG", "all"), file];
         let suite = Server::start_with(folder.path(), &variables, &args, "token");
         let seen = backend_that(|head| {
             head.iter().find_map(|l| l.strip_prefix("traceparent: ")).unwrap_or("none").to_owned()
@@ -149,7 +152,97 @@ fn a_request_is_four_spans_and_its_backend_goes_on_with_them() {
             (&200.into(), &"routes/shop".into())
         );
         assert_eq!(tags["url.path"], "/", "{engine}: {tags}");
+        let logged = || {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.map(|line| line["trace_id"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        };
+        // One that began here, one that is not recorded, one that is.
+        eventually("its lines", || logged().iter().filter(|id| *id == trace).count() == 2);
+        assert!(logged().iter().all(|id| id.len() == 32), "{engine}: {:?}", logged());
     }
+}
+
+const CALLER: &str = "00f067aa0ba902b7";
+
+/// A pool of one backend, and a route that sends calls of a service there.
+fn calls_to(backend: SocketAddr, protocol: &str, service: &str) -> String {
+    format!(
+        "kind: Pool\nname: pools/calls\nprotocol: {protocol}\nbackends: [{{ address: '{backend}' }}]\n---\n\
+         kind: Route\nname: routes/calls\nmatches: [{{ path: {{ prefix: /{service} }} }}]\n\
+         forward: {{ pool: pools/calls }}\n"
+    )
+}
+
+/// Lists routes by the gateway, as a caller whose span is recorded. Whether it was answered.
+fn list_routes(suite: &Server, trace: &str) -> bool {
+    let token = std::fs::read_to_string(suite.folder.join("data/admin.token")).expect("a token");
+    let mut request = Request::new(api::ListRoutesRequest::default());
+    let mut put = |key, value: String| request.metadata_mut().insert(key, value.parse().expect("ASCII"));
+    put("authorization", format!("Bearer {}", token.trim()));
+    put("traceparent", format!("00-{trace}-{CALLER}-01"));
+    let url = format!("http://{}", suite.address("gateway"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let call = async { RouteServiceClient::connect(url).await.expect("connects").list_routes(request).await };
+    runtime.block_on(call).is_ok()
+}
+
+#[test]
+fn a_call_of_grpc_is_one_trace_over_the_gateway() {
+    let Some(jaeger) = required(Jaeger::start()) else { return };
+    let folder = folder();
+    let suite = traced_suite(folder.path(), &jaeger);
+    // Its backend is the control plane.
+    let plane = suite.address("control plane");
+    let service = "hotswap.route.v1.RouteService";
+    suite.apply("control plane", &calls_to(plane, "BACKEND_PROTOCOL_HTTP2", service), &[]).ok();
+    eventually("the route", || list_routes(&suite, "66f92f3577b34da6a3ce929d0e0e4735"));
+    let trace = "66f92f3577b34da6a3ce929d0e0e4736";
+    assert!(list_routes(&suite, trace));
+    let served = "hotswap.route.v1.RouteService/ListRoutes";
+    let names = ["gateway.request", "gateway.match", "gateway.select", "gateway.proxy", served];
+    eventually("the whole trace", || {
+        let all = spans(&jaeger, trace);
+        names.iter().all(|name| all.iter().any(|span| span.name == *name))
+    });
+
+    let all = spans(&jaeger, trace);
+    let named = |name: &str| all.iter().find(|s| s.name == name).unwrap_or_else(|| panic!("{name}: {all:?}"));
+    let (request, proxy) = (named("gateway.request"), named("gateway.proxy"));
+    let served = named(served);
+    assert_eq!((request.parent.as_str(), request.service.as_str()), (CALLER, "hotswap-gateway"));
+    for child in ["gateway.match", "gateway.select", "gateway.proxy"] {
+        assert_eq!(named(child).parent, request.id, "{child}");
+    }
+    assert_eq!((&served.parent, served.service.as_str()), (&proxy.id, "hotswap-control-plane"));
+    assert_eq!(request.tags["hotswap.route"], "routes/calls");
+    assert_eq!(request.tags["url.path"], "/hotswap.route.v1.RouteService/ListRoutes");
+}
+
+#[test]
+fn a_request_of_http_2_is_traced_to_a_backend_of_http_1_1() {
+    let Some(jaeger) = required(Jaeger::start()) else { return };
+    let folder = folder();
+    let suite = traced_suite(folder.path(), &jaeger);
+    let (told, came) = mpsc::channel();
+    let backend = backend_that(move |head| {
+        let traceparent = head.iter().find_map(|line| line.strip_prefix("traceparent: "));
+        let _ = told.send(traceparent.unwrap_or_default().to_owned());
+        String::new()
+    });
+    let service = "hotswap.route.v1.RouteService";
+    suite.apply("control plane", &calls_to(backend, "BACKEND_PROTOCOL_HTTP1", service), &[]).ok();
+    let trace = "77f92f3577b34da6a3ce929d0e0e4736";
+    // It is no server of gRPC: what counts is what it was told.
+    let mut seen = String::new();
+    eventually("the route", || {
+        list_routes(&suite, trace);
+        seen = came.try_recv().unwrap_or_default();
+        !seen.is_empty()
+    });
+    let proxy = || spans(&jaeger, trace).into_iter().find(|s| s.name == "gateway.proxy");
+    eventually("its spans", || proxy().is_some());
+    assert_eq!(seen, format!("00-{trace}-{}-01", proxy().expect("a try").id));
 }
 
 #[test]
