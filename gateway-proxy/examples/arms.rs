@@ -13,6 +13,7 @@ use hotswap_gateway::balance::wish::Sender;
 use hotswap_gateway::config::{Catalog, Compiled};
 use hotswap_gateway::decide::{ByAddress, Caller, Decision, Targets, decide};
 use hotswap_gateway::dice::Dice;
+use hotswap_gateway::traffic::Mark;
 use hotswap_matcher::{
     BackendDraft, CandidateDraft, CandidateSpec, ExposureDraft, ForwardDraft, MatchDraft, PathMatchDraft,
     PoolDraft, PoolSpec, RequestHead, RequestKeyDraft, RouteDraft, RouteSpec,
@@ -66,8 +67,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn measured(config: &Compiled, head: &Head) -> f64 {
     let (trusted, dice) = (TrustedProxies::default(), RefCell::new(Dice::new()));
     let sender = Sender { peer: [192, 0, 2, 1].into(), trusted: &trusted };
-    let caller =
-        Caller { port: None, sender, now: 1, stages: None, dice: &dice, forced: None, secure: false };
+    let (dice, mark) = (&dice, &Mark::new(&mut Dice::new()));
+    let caller = Caller { port: None, sender, now: 1, stages: None, dice, mark, forced: None, secure: false };
     let mut targets = Targets::new(0);
     let began = Instant::now();
     for _ in 0..REQUESTS {

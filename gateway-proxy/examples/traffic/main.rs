@@ -17,7 +17,7 @@ use hotswap_gateway::balance::wish::Sender;
 use hotswap_gateway::config::{Catalog, Compiled};
 use hotswap_gateway::decide::{ByAddress, Caller, Decision, Targets, decide};
 use hotswap_gateway::dice::Dice;
-use hotswap_gateway::traffic::Told;
+use hotswap_gateway::traffic::{Mark, Told};
 use hotswap_h1::Head as Response;
 use hotswap_matcher::{
     AccessDraft, AccessLogDraft, BackendDraft, CompressionDraft, ConcurrencyDraft, CorsDraft,
@@ -156,8 +156,8 @@ fn cases() -> Vec<(&'static str, Option<TrafficDraft>)> {
 fn measured(config: &Compiled, heads: &[Head], requests: usize) -> f64 {
     let (trusted, dice) = (TrustedProxies::default(), RefCell::new(Dice::new()));
     let sender = Sender { peer: [192, 0, 2, 1].into(), trusted: &trusted };
-    let caller =
-        Caller { port: None, sender, now: 1, stages: None, dice: &dice, forced: None, secure: false };
+    let (dice, mark) = (&dice, &Mark::new(&mut Dice::new()));
+    let caller = Caller { port: None, sender, now: 1, stages: None, dice, mark, forced: None, secure: false };
     let (mut targets, mut response) = (Targets::new(0), Response::default());
     let began = Instant::now();
     for head in heads.iter().cycle().take(requests) {

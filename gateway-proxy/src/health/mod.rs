@@ -115,28 +115,28 @@ async fn check(
     metrics: Arc<ControlMetrics>,
     files: BackendFiles,
 ) {
-    let address = state.address().clone();
     tokio::time::sleep(dice.up_to(settings.interval / FIRST_WITHIN)).await;
     loop {
-        let found =
-            tokio::time::timeout(settings.timeout, probe::run(&address, &settings.probe, &files)).await;
-        let found = found.unwrap_or(Err(probe::Failed::Timeout));
-        let is_own = found.as_ref().is_err_and(probe::Failed::is_own);
-        let count = match &found {
-            Ok(()) => &metrics.checks_ok,
-            Err(_) if is_own => &metrics.checks_not_made,
-            Err(_) => &metrics.checks_failed,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-        if is_own {
-            tracing::debug!(pool, backend = %address, "no socket is left to check it");
-        } else if state.checked(found.is_ok()) {
-            match found {
-                Ok(()) => tracing::info!(pool, backend = %address, "backend is healthy again"),
-                Err(error) => tracing::warn!(pool, backend = %address, %error, "backend is unhealthy"),
-            }
-        }
+        let made = probe::run(state.address(), &settings.probe, &files);
+        let found = tokio::time::timeout(settings.timeout, made).await;
+        note(&pool, &state, &found.unwrap_or(Err(probe::Failed::Timeout)), &metrics);
         tokio::time::sleep(next(&settings, &mut dice)).await;
+    }
+}
+
+/// Counts a check, and says what it has changed. One that could not be made says nothing of the backend.
+fn note(pool: &str, state: &BackendState, found: &Result<(), probe::Failed>, metrics: &ControlMetrics) {
+    let (count, says_something) = match found {
+        Ok(()) => (&metrics.checks_ok, true),
+        Err(error) if error.is_own() => (&metrics.checks_not_made, false),
+        Err(_) => (&metrics.checks_failed, true),
+    };
+    count.fetch_add(1, Ordering::Relaxed);
+    let backend = state.address();
+    match found {
+        _ if !says_something || !state.checked(found.is_ok()) => {}
+        Ok(()) => tracing::info!(pool, %backend, "backend is healthy again"),
+        Err(error) => tracing::warn!(pool, %backend, %error, "backend is unhealthy"),
     }
 }
 

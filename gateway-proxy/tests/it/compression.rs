@@ -71,7 +71,7 @@ async fn that_says(answer: String, ends: bool) -> Backend {
 #[tokio::test]
 async fn a_body_comes_compressed_however_it_was_framed_and_is_the_same() {
     let html = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\netag: \"a\"\r\n";
-    for len in [5_000, 300_000] {
+    for len in [5_000, 100_000] {
         let body = text(len);
         let (a, b) = body.split_at(len / 3);
         let chunks = [a, b].map(|piece| format!("{:x}\r\n{piece}\r\n", piece.len())).concat();
@@ -230,8 +230,8 @@ fn noise(len: usize) -> Vec<u8> {
 /// pauses, fits in part.
 #[tokio::test]
 async fn what_came_before_a_pause_reaches_one_who_reads_late() {
-    const STEP: usize = 96 * 1024;
-    const SIZES: usize = 60;
+    const STEP: usize = 128 * 1024;
+    const SIZES: usize = 48;
     let (whole, went, go) =
         (Arc::new(noise(SIZES * STEP)), Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
     let (sent, count, gate) = (Arc::clone(&whole), Arc::clone(&went), Arc::clone(&go));
@@ -245,31 +245,32 @@ async fn what_came_before_a_pause_reaches_one_who_reads_late() {
             wire.send(&sent[..len]).await;
             count.fetch_add(1, Ordering::SeqCst);
             // The pause.
-            drop(gate.acquire().await);
+            gate.acquire().await.expect("open").forget();
         }
     })
     .await;
-    let gateway = gateway(&backend, CompressionDraft::default());
-    let mut clients = Vec::new();
-    for size in 1..=SIZES {
-        let mut client = gateway.connect().await;
-        client.send(get("zstd").replace(" / ", &format!(" /{} ", size * STEP))).await;
-        clients.push((client, size * STEP));
-    }
-    // As many are through as can be while nobody reads.
-    let (mut last, mut still) = (0, 0);
-    while still < 20 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        let now = went.load(Ordering::SeqCst);
-        (still, last) = if now == last { (still + 1, last) } else { (0, now) };
-    }
-    for (mut client, len) in clients {
-        while client.buffered().len() < len || decoded("zstd", &chunks(client.buffered())).len() < len {
-            assert!(client.more().await, "{len}");
+    for (round, gateway) in gateways(&backend, CompressionDraft::default()).await.iter().enumerate() {
+        let mut clients = Vec::new();
+        for size in 1..=SIZES {
+            let mut client = gateway.connect().await;
+            client.send(get("zstd").replace(" / ", &format!(" /{} ", size * STEP))).await;
+            clients.push((client, size * STEP));
         }
-        assert!(decoded("zstd", &chunks(client.buffered())) == whole[..len], "{len}");
+        // As many are through as can be while nobody reads.
+        let (mut last, mut still) = (0, 0);
+        while still < 20 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let now = went.load(Ordering::SeqCst);
+            (still, last) = if now == last { (still + 1, last) } else { (0, now) };
+        }
+        for (mut client, len) in clients {
+            while client.buffered().len() < len || decoded("zstd", &chunks(client.buffered())).len() < len {
+                assert!(client.more().await, "{round} {len}");
+            }
+            assert!(decoded("zstd", &chunks(client.buffered())) == whole[..len], "{round} {len}");
+        }
+        go.add_permits(SIZES);
     }
-    go.add_permits(SIZES);
 }
 
 /// What stands in the chunks that have come.
@@ -329,9 +330,9 @@ async fn a_client_of_http_1_0_gets_it_until_the_end_and_a_body_that_is_cut_does_
 
 #[tokio::test]
 async fn a_slow_reader_of_a_large_body_gets_it_whole() {
-    let body = text(8_000_000);
+    let body = text(4_000_000);
     let answer =
-        format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 8000000\r\n\r\n{body}");
+        format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4000000\r\n\r\n{body}");
     let backend = that_says(answer, false).await;
     let rules = CompressionDraft { quality: 1, codings: vec!["gzip".into()], ..CompressionDraft::default() };
     for gateway in gateways(&backend, rules).await {

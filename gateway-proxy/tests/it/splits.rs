@@ -1,6 +1,7 @@
 //! Routes that split their requests between pools, on real sockets.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hotswap_core::{PoolName, ResourceName as _};
 use hotswap_matcher::{
@@ -9,10 +10,10 @@ use hotswap_matcher::{
 };
 
 use crate::gateway_process::two_backends;
-use crate::http2_alike::WAYS;
 use crate::rollouts::{ENGINES, GET, OTHER, is_about, who};
 use crate::shadows::{shadow, that_keeps};
 use crate::support::*;
+use crate::ways::TO_HTTP1;
 
 const ALL: u64 = 2_000;
 const C: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nc";
@@ -59,7 +60,7 @@ fn count(answers: &BTreeMap<String, u64>, of: &str) -> u64 {
 async fn each_pool_gets_its_share_and_one_without_weight_nothing() {
     let ((a, b), c) = (two_backends().await, Backend::always(C).await);
     let pools = [("a", &a), ("b", &b), ("c", &c)];
-    for way in WAYS {
+    for way in TO_HTTP1 {
         let gateway = gateway(way.engine, &pools, &split(&[("a", 7), ("b", 3), ("c", 0)]));
         let mut client = way.connect(&gateway).await;
         let mut met = BTreeMap::new();
@@ -209,6 +210,13 @@ async fn what_goes_to_a_pool_with_a_shadow_is_copied_to_it_and_nothing_else() {
         let copies = count(&met, "b");
         gateway.counts(&format!("gateway_shadow_requests_total{{result=\"sent\"}} {copies}")).await;
         gateway.counts("gateway_shadow_requests_total{result=\"dropped\"} 0").await;
+        // They are counted when they go out.
+        let arrive = async {
+            while (kept.lock().expect("free").len() as u64) < copies {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        in_time("copies", arrive).await;
         assert_eq!(kept.lock().expect("free").len() as u64, copies, "{engine}: {met:?}");
     }
 }

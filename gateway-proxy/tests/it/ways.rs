@@ -40,6 +40,9 @@ pub const WAYS: [Way; 5] = [own(false, false), own(true, false), HYPER, own(fals
 /// Those of clients of HTTP/1.1, for tests that write their bytes by hand.
 pub const FROM_HTTP1: [Way; 3] = [own(false, false), HYPER, own(false, true)];
 
+/// Those to backends of HTTP/1.1, for tests that have pools of their own.
+pub const TO_HTTP1: [Way; 3] = [own(false, false), own(true, false), HYPER];
+
 /// The own engine before backends of either version, for tests that have clients of both.
 pub const TO_BOTH: [Way; 2] = [own(false, false), own(false, true)];
 

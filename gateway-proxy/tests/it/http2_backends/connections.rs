@@ -195,7 +195,8 @@ async fn long_bodies_wait_until_a_backend_has_said_how_many_streams_it_takes() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             open.spawn(async move {
-                let mut http2 = Builder::new().max_concurrent_streams(1).handshake(stream).await.expect("HTTP/2");
+                let mut http2 =
+                    Builder::new().max_concurrent_streams(1).handshake(stream).await.expect("HTTP/2");
                 let mut streams = tokio::task::JoinSet::new();
                 while let Some(Ok((request, mut respond))) = http2.accept().await {
                     streams.spawn(async move {
@@ -215,7 +216,12 @@ async fn long_bodies_wait_until_a_backend_has_said_how_many_streams_it_takes() {
             let head = "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 300000\r\n\r\n";
             client.send(&format!("{head}{}", "x".repeat(300_000))).await;
             let response = client.response().await;
-            assert_eq!((response.status, response.text().as_str()), (200, "300000 true"), "{}", response.head);
+            assert_eq!(
+                (response.status, response.text().as_str()),
+                (200, "300000 true"),
+                "{}",
+                response.head
+            );
         });
     }
     in_time("all", async { while all.join_next().await.transpose().expect("passes").is_some() {} }).await;

@@ -131,16 +131,25 @@ async fn a_breaker_counts_failures() {
 
 #[tokio::test]
 async fn no_answer_of_http_2_makes_a_client_think_that_the_protocol_has_changed() {
-    let backend = Backend2::each(|mut asked| async move {
-        let switching = Response::builder().status(101).header("upgrade", "x").body(()).expect("a response");
-        let _ = asked.respond.send_informational(switching);
-        begin(&mut asked.respond).send_data(Bytes::from("no"), true).expect("open");
-    })
-    .await;
-    let gateway = before(backend.address);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let gateway = before(listener.local_addr().expect("addr"));
+    let _backend = spawn(async move {
+        let (stream, _) = listener.accept().await.expect("accepts");
+        let mut raw = Frames::accepted(stream).await;
+        while let Some(asked) = raw.next_of(HEADERS).await {
+            let switching = fields([(&b":status"[..], &b"101"[..]), (b"upgrade", b"x")]);
+            raw.send(&frame(HEADERS, END_HEADERS, asked.stream, &switching)).await;
+            raw.send(&frame(HEADERS, BOTH, asked.stream, &fields([(&b":status"[..], &b"200"[..])]))).await;
+        }
+    });
     for wish in ["", "connection: upgrade\r\nupgrade: x\r\n"] {
         let response = gateway.ask(&format!("GET / HTTP/1.1\r\nhost: h\r\n{wish}\r\n")).await;
-        assert_eq!((response.status, response.reason()), (502, Some("BACKEND_PROTOCOL")), "{}", response.head);
+        assert_eq!(
+            (response.status, response.reason()),
+            (502, Some("BACKEND_PROTOCOL")),
+            "{}",
+            response.head
+        );
     }
 }
 

@@ -57,7 +57,7 @@ impl Besieged {
 
     /// Others are served, on connections that are there and on new ones, and nothing is kept of what came.
     async fn stands(&self, what: &str) {
-        for _ in 0..20 {
+        for _ in 0..4 {
             for path in ["/one", "/two"] {
                 let asked = format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n");
                 assert_eq!(self.other.ask(&asked).await.status, 200, "{what}");
@@ -88,13 +88,9 @@ fn bomb(first: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_backend_that_floods_holds_up_nobody_else() {
-    let update = 1_u32.to_be_bytes();
-    let floods: [(&str, Vec<u8>); 7] = [
+    let floods: [(&str, Vec<u8>); 4] = [
         ("settings", frame(SETTINGS, 0, 0, &[])),
         ("pings", frame(PING, 0, 0, &[0; 8])),
-        ("answers to no ping", frame(PING, ACK, 0, &[0; 8])),
-        ("priorities", frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1])),
-        ("updates of the window", frame(WINDOW_UPDATE, 0, 0, &update)),
         ("unknown frames", frame(0xee, 0, 0, &[])),
         ("data without data", frame(DATA, 0, 1, &[])),
     ];

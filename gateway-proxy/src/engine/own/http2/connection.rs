@@ -320,9 +320,7 @@ impl Connection {
                 self.wait_at_most(PING_MS);
             }
             // The client still takes what its streams have left to it, or has not said that it knows of the end.
-            Wait::End
-                if !self.is_over && self.moved != self.wire.moved() && self.closing < MOST_CLOSING =>
-            {
+            Wait::End if !self.is_over && self.moved != self.wire.moved() && self.closing < MOST_CLOSING => {
                 self.closing = if self.wire.is_out() { self.closing + 1 } else { 0 };
                 self.moved = self.wire.moved();
                 self.track.wait(self.closing_ms());

@@ -60,7 +60,8 @@ impl Shared {
         core: &Rc<Core>,
     ) -> Self {
         let (late, core) = (Rest::default(), Rc::clone(core));
-        let wire = Wire { socket, early, late, frames, earned, is_held: false, moved: (0, 0), refusal: None, core };
+        let wire =
+            Wire { socket, early, late, frames, earned, is_held: false, moved: (0, 0), refusal: None, core };
         Self(Rc::new(RefCell::new(wire)))
     }
 
