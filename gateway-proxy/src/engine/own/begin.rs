@@ -168,7 +168,7 @@ impl<F: Front> Client<F> {
         };
         let tries = Tries::of(config, &plan, head.method(), is_call);
         let per_try = tries.as_ref().and_then(Tries::per_try_ms);
-        let read = (framing, F::reads(framing));
+        let read = (framing, reads::<F>(framing, &plan.backend));
         let mut exchange = Exchange::new(head, &mut plan, read, bounds, tries);
         exchange.copy = copy;
         exchange.later = Later::of(config, &plan);
@@ -220,6 +220,15 @@ impl<F: Front> Client<F> {
         }
         self.exchange = Some(exchange);
         (step, taken.used)
+    }
+}
+
+/// How a request's body is read that its head frames so. Where it comes and goes by HTTP/2 its end is told beside it, and
+/// fields may follow whatever its length; that it is as long as was said, h2 sees to.
+fn reads<F: Front>(framing: Framing, backend: &Backend) -> Framing {
+    match framing {
+        Framing::Length(1..) if !F::IN_TURN && backend::is_shared(backend) => Framing::UntilClose,
+        framing => F::reads(framing),
     }
 }
 

@@ -41,11 +41,14 @@ async fn bodies_of_every_kind_arrive() {
     let empty = "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n";
     assert!(gateway.ask(empty).await.text().ends_with("\n|"));
     let client = Http2::connect(&gateway).await;
-    let (response, mut stream) = client.begin("POST / HTTP/1.1\r\n", false).await;
-    stream.send_data(Bytes::from("hello"), false).expect("sent");
-    end(&mut stream, &[("x-any", "1")]);
-    let text = whole(response).await.text();
-    assert!(text.ends_with("\nhello|x-any: 1\n"), "HTTP/2 does not announce trailers: {text}");
+    for length in ["", "content-length: 5\r\n"] {
+        let (response, mut stream) = client.begin(&format!("POST / HTTP/1.1\r\n{length}"), false).await;
+        stream.send_data(Bytes::from("hello"), false).expect("sent");
+        end(&mut stream, &[("x-any", "1")]);
+        let text = whole(response).await.text();
+        assert!(text.ends_with("\nhello|x-any: 1\n"), "HTTP/2 does not announce trailers: {text}");
+        assert!(text.contains(&length.replace('\r', "")), "{text}");
+    }
 }
 
 #[tokio::test]
