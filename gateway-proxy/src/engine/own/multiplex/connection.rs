@@ -139,6 +139,11 @@ impl Connection {
                     }
                     return Poll::Ready(());
                 }
+                // Why may still stand in the socket: a refusal of the gateway's certificate comes before the reset.
+                (Poll::Pending, Err(_)) if self.heard == 0 => {
+                    self.give_up_soon();
+                    break;
+                }
                 (Poll::Pending, Err(_)) => return Poll::Ready(()),
                 (Poll::Pending, Ok(true)) => {}
                 (Poll::Pending, Ok(false)) => break,
@@ -152,6 +157,14 @@ impl Connection {
         self.look_for_pong(cx);
         self.arm(cx);
         Poll::Pending
+    }
+
+    /// Nothing goes out any more, and what has come is to be read.
+    fn give_up_soon(&mut self) {
+        if self.wait != Wait::End {
+            self.state.retire();
+            self.wait_for(Wait::End);
+        }
     }
 
     /// Whether the backend turned the gateway's certificate down: it may say so only after the handshake.
