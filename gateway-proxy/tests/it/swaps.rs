@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hotswap_matcher::RouteDraft;
+use tokio::sync::Semaphore;
 
 use crate::support::*;
 use crate::ways::{FROM_HTTP1, WAYS, Way};
@@ -78,20 +79,34 @@ async fn a_swap_fails_no_request() {
     assert!(a.connections() > 1 && b.connections() > 1, "both had their share");
 }
 
+/// A backend that answers as often as the test lets it.
+async fn that_waits() -> (Backend, Arc<Semaphore>) {
+    let go = Arc::new(Semaphore::new(0));
+    let waiting = Arc::clone(&go);
+    let backend = Backend::each(move |_, mut wire| {
+        let go = Arc::clone(&waiting);
+        async move {
+            let _ = wire.request().await;
+            go.acquire().await.expect("open").forget();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        }
+    });
+    (backend.await, go)
+}
+
+async fn reached(backend: &Backend) {
+    let reach = async {
+        while backend.connections() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    in_time("reach the backend", reach).await;
+}
+
 #[tokio::test]
 async fn a_request_keeps_the_configuration_that_it_began_with() {
     for way in WAYS {
-        let go = Arc::new(tokio::sync::Semaphore::new(0));
-        let waiting = Arc::clone(&go);
-        let backend = Backend::each(move |_, mut wire| {
-            let go = Arc::clone(&waiting);
-            async move {
-                let _ = wire.request().await;
-                go.acquire().await.expect("open").forget();
-                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-            }
-        })
-        .await;
+        let (backend, go) = that_waits().await;
         let edits = |value: &str| {
             let set = vec![hotswap_matcher::HeaderDraft { name: "x-by".into(), value: value.into() }];
             Some(hotswap_matcher::HeaderEditsDraft { set, ..Default::default() })
@@ -100,12 +115,7 @@ async fn a_request_keeps_the_configuration_that_it_began_with() {
             way.before(backend.address, &[], |draft| draft.response_headers = edits("old")).await;
         let mut client = way.connect(&gateway).await;
         let asking = spawn(async move { (client.ask(GET).await, client) });
-        in_time("reach the backend", async {
-            while backend.connections() == 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        reached(&backend).await;
         // Its pool goes, too.
         gateway.route("r", &RouteDraft { response_headers: edits("new"), ..to_pool("q") });
         gateway.pool_of("q", &way.pool(&[backend.address]).await);
@@ -152,27 +162,12 @@ async fn a_backend_that_left_the_configuration_loses_its_connections() {
 #[tokio::test]
 async fn a_drain_lets_requests_end_and_takes_no_new_ones() {
     for way in FROM_HTTP1 {
-        let go = Arc::new(tokio::sync::Semaphore::new(0));
-        let waiting = Arc::clone(&go);
-        let backend = Backend::each(move |_, mut wire| {
-            let go = Arc::clone(&waiting);
-            async move {
-                let _ = wire.request().await;
-                go.acquire().await.expect("open").forget();
-                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-            }
-        })
-        .await;
+        let (backend, go) = that_waits().await;
         let gateway = way.before(backend.address, &[], |_| {}).await;
         let mut idle = gateway.connect().await;
         let mut busy = gateway.connect().await;
         busy.send(GET).await;
-        in_time("reach the backend", async {
-            while backend.connections() == 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        reached(&backend).await;
         gateway.plane.stop();
         assert!(!idle.ended().await, "an idle connection closes at once");
         in_time("the listener's end", async {

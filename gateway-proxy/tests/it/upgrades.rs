@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hotswap_gateway::rollout::Total;
 use hotswap_matcher::{ExposureDraft, TimeoutsDraft};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::support::{Backend, Gateway, Wire, header, in_time, timeouts, to_pool};
@@ -45,6 +46,20 @@ pub async fn exactly(client: &mut Wire, want: &[u8]) {
     assert!(came == want);
 }
 
+/// Messages of every size come back by a WebSocket, and it ends in order.
+pub async fn talked<S>(socket: &mut WebSocketStream<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    for size in [0, 1, 125, 126, 16_384, 65_536, 3_000_000] {
+        let sent = Message::binary(vec![7; size]);
+        in_time("sent", socket.send(sent.clone())).await.expect("sent");
+        assert!(in_time("came", socket.next()).await.expect("one").expect("sound") == sent, "{size}");
+    }
+    socket.close(None).await.expect("closes");
+    while in_time("end", socket.next()).await.is_some_and(|m| m.is_ok()) {}
+}
+
 #[tokio::test]
 async fn a_websocket_passes_in_both_directions_whatever_the_size() {
     let backend = Backend::each(|_, wire| async move {
@@ -62,13 +77,7 @@ async fn a_websocket_passes_in_both_directions_whatever_the_size() {
         tokio_tungstenite::client_async("ws://h/chat", stream).await.expect("a websocket");
     assert_eq!(answer.status(), 101);
     gateway.counts("gateway_upgraded_connections 1").await;
-    for size in [0, 1, 125, 126, 65_536, 3_000_000] {
-        let sent = Message::binary(vec![7; size]);
-        in_time("sent", socket.send(sent.clone())).await.expect("sent");
-        assert!(in_time("came", socket.next()).await.expect("one").expect("sound") == sent, "{size}");
-    }
-    socket.close(None).await.expect("closes");
-    while in_time("end", socket.next()).await.is_some_and(|m| m.is_ok()) {}
+    talked(&mut socket).await;
     drop(socket);
     gateway.counts("gateway_upgraded_connections 0").await;
     gateway.counts("gateway_active_connections 0").await;

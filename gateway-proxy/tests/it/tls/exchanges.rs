@@ -1,11 +1,11 @@
 //! Requests over TLS, and those that are sent there.
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio_tungstenite::tungstenite::Message;
 
 use super::*;
 use crate::http2_support::{Http2, whole};
 use crate::traffic::logs::lines;
+use crate::upgrades::talked;
 
 #[tokio::test]
 async fn a_request_with_tls_reaches_the_backend_as_https() {
@@ -130,13 +130,7 @@ async fn a_websocket_over_tls_passes_in_both_directions_whatever_the_size() {
     let asked = tokio_tungstenite::client_async("wss://shop.example/chat", tls);
     let (mut socket, answer) = in_time("a switch", asked).await.expect("a websocket");
     assert_eq!(answer.status(), 101);
-    for size in [0, 1, 126, 16_384, 65_536, 3_000_000] {
-        let sent = Message::binary(vec![7; size]);
-        in_time("sent", socket.send(sent.clone())).await.expect("sent");
-        assert!(in_time("came", socket.next()).await.expect("one").expect("sound") == sent, "{size}");
-    }
-    socket.close(None).await.expect("closes");
-    while in_time("end", socket.next()).await.is_some_and(|m| m.is_ok()) {}
+    talked(&mut socket).await;
     drop(socket);
     gateway.counts("gateway_upgraded_connections 0").await;
     gateway.counts("gateway_active_connections 0").await;
