@@ -182,7 +182,11 @@ impl Place {
     pub(super) fn poll_allowed(&self, cx: &Context<'_>) -> Poll<()> {
         let state = &self.state;
         if self.is_guessed.get() && state.allowed.get().is_none_or(|allowed| state.taken.get() > allowed) {
-            state.held_back.borrow_mut().push(cx.waker().clone());
+            let mut held_back = state.held_back.borrow_mut();
+            // Once each, however often its client sends some more.
+            if !held_back.iter().any(|waker| waker.will_wake(cx.waker())) {
+                held_back.push(cx.waker().clone());
+            }
             return Poll::Pending;
         }
         self.is_guessed.set(false);
