@@ -30,11 +30,14 @@
 //! | `track` | deadline and notes: what the log, the metrics and the timers need |
 //! | `backend` | opening connections |
 //! | `link`, `multiplex` | the backend's side: a connection of HTTP/1.1, or a stream of HTTP/2 |
+//! | `inflow`, `flow` | a body on a stream of HTTP/2: how it comes, how it goes |
+//! | `bell` | which of the things that a task waits for has happened |
 //! | `wire` | reading and writing a socket |
 //! | `socket`, `secure` | a socket as it is, or with TLS on it |
 
 mod backend;
 mod begin;
+mod bell;
 mod client;
 mod compress;
 mod core;
@@ -45,6 +48,7 @@ mod exchange;
 mod flow;
 mod front;
 mod http2;
+mod inflow;
 mod link;
 mod multiplex;
 mod plain;

@@ -17,6 +17,7 @@ use super::wire::Shared;
 use crate::engine::linger;
 use crate::engine::own::client::Client;
 use crate::engine::own::core::Core;
+use crate::engine::own::inflow::{Inflow, Slack};
 use crate::engine::own::socket::Socket;
 use crate::engine::own::track::Track;
 use crate::engine::shared::Peer;
@@ -210,7 +211,9 @@ impl Connection {
             to_head: parts.method == Method::HEAD,
             is_call: parts.headers.get(CONTENT_TYPE).is_some_and(|v| grpc::is_type_of_call(v.as_bytes())),
         });
-        let stream = Stream::new(asked, body, respond, Open::new(&self.streams));
+        let limits = core.limits.http2;
+        let slack = Slack::of(limits.stream_window, limits.connection_window, limits.streams);
+        let stream = Stream::new(asked, Inflow::new(body, slack), respond, Open::new(&self.streams));
         let (address, peer) = (Rc::clone(&self.address), self.peer.clone());
         let track = Track::of_stream(Rc::clone(core), peer.origin());
         let mut client = Client::new(stream, track, address, peer);

@@ -5,9 +5,9 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{Reason as Code, RecvStream, SendStream};
+use h2::{Reason as Code, SendStream};
 use hotswap_h1::Head;
 use hotswap_h1::body::Around;
 use hotswap_h1::framing::Framing;
@@ -22,6 +22,7 @@ use crate::engine::own::core::Core;
 use crate::engine::own::download::Down;
 use crate::engine::own::flow;
 use crate::engine::own::front::Front;
+use crate::engine::own::inflow::{Cut, Inflow};
 use crate::engine::own::reply::Reply;
 use crate::engine::own::upload::Fault;
 use crate::engine::own::wire::Rest;
@@ -54,13 +55,7 @@ pub(super) struct Stream {
     /// What is asked, or why it is refused; `None`: it has been looked at.
     asked: Option<Result<Head, Unread>>,
     has_body: bool,
-    body: RecvStream,
-    /// What of the body has come and was not read.
-    held: Bytes,
-    /// Nothing more of it has come, and who read it is woken when it does.
-    is_drained: bool,
-    /// All of the body has been read, and these fields follow it.
-    told_end: Option<Head>,
+    body: Inflow,
     respond: SendResponse<Bytes>,
     /// The response, once its head is out.
     answer: Option<SendStream<Bytes>>,
@@ -109,17 +104,14 @@ impl Drop for Open {
 impl Stream {
     pub(super) fn new(
         asked: Result<Head, Unread>,
-        body: RecvStream,
+        body: Inflow,
         respond: SendResponse<Bytes>,
         open: Open,
     ) -> Self {
         Self {
             asked: Some(asked),
-            has_body: !body.is_end_stream(),
+            has_body: !body.is_none(),
             body,
-            held: Bytes::new(),
-            is_drained: false,
-            told_end: None,
             respond,
             answer: None,
             is_last: false,
@@ -127,39 +119,6 @@ impl Stream {
             is_over: false,
             open,
         }
-    }
-
-    /// Copies what is held of the body, and lets the client send as much more.
-    fn take_held(&mut self, into: &mut [u8]) -> usize {
-        if self.held.is_empty() {
-            return 0;
-        }
-        let n = self.held.len().min(into.len());
-        if let (Some(into), Some(held)) = (into.get_mut(..n), self.held.get(..n)) {
-            into.copy_from_slice(held);
-        }
-        self.held.advance(n);
-        // It fails where the stream is over: then nobody sends more.
-        let _ = self.body.flow_control().release_capacity(n);
-        n
-    }
-
-    /// Waits for more of the body, or for its end.
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        match self.body.poll_data(cx) {
-            Poll::Ready(Some(Ok(data))) => self.held = data,
-            Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Fault::ClientGone)),
-            Poll::Ready(None) => match self.body.poll_trailers(cx) {
-                Poll::Ready(Ok(fields)) => {
-                    let fields = fields.as_ref().map_or_else(|| Ok(Head::default()), heads::trailers);
-                    self.told_end = Some(fields.map_err(|refused| Fault::Refused(refused.into()))?);
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::ClientGone)),
-                Poll::Pending => return Poll::Pending,
-            },
-            Poll::Pending => return Poll::Pending,
-        }
-        Poll::Ready(Ok(()))
     }
 
     /// Hands so much to h2 as the client has room for; how much that is.
@@ -243,31 +202,18 @@ impl Front for Stream {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Fault>> {
-        let mut n = 0;
-        self.is_drained = false;
-        loop {
-            n += self.take_held(into.get_mut(n..).unwrap_or_default());
-            if self.told_end.is_some() || n == into.len() {
-                return Poll::Ready(Ok(n));
-            }
-            match self.poll_more(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
-                Poll::Pending if n == 0 => return Poll::Pending,
-                Poll::Pending => {
-                    self.is_drained = true;
-                    return Poll::Ready(Ok(n));
-                }
-            }
-        }
+        self.body.poll_read(cx, into).map_err(|cut| match cut {
+            Cut::Ended(_) => Fault::ClientGone,
+            Cut::Refused(refused) => Fault::Refused(refused.into()),
+        })
     }
 
     fn is_drained(&self) -> bool {
-        self.is_drained
+        self.body.is_drained()
     }
 
     fn told_end(&self) -> Option<&Head> {
-        self.told_end.as_ref()
+        self.body.told_end()
     }
 
     fn watch(client: &mut Client<Self>, cx: &mut Context<'_>) -> Result<(), Fault> {
@@ -275,7 +221,7 @@ impl Front for Stream {
             return Err(Fault::ClientGone);
         }
         let kept_back = client.exchange.as_ref().is_some_and(|e| e.upload.is_kept_back());
-        if kept_back && client.early.is_empty() && client.socket.told_end.is_none() {
+        if kept_back && client.early.is_empty() && client.socket.told_end().is_none() {
             let core = client.core();
             let mut input = core.input.borrow_mut();
             if let Poll::Ready(n) = client.socket.poll_read(cx, &mut input) {

@@ -13,6 +13,7 @@ use crate::engine::own::core::Core;
 use crate::engine::own::download::LIMITS;
 use crate::engine::own::http2::question::Question;
 use crate::engine::own::http2::wire::Shared;
+use crate::engine::own::inflow::Slack;
 use crate::engine::own::socket::Socket;
 use crate::engine::shared::UPSTREAM_IDLE_MS;
 use crate::reason::Reason;
@@ -70,14 +71,26 @@ pub(super) struct Connection {
     heard: u64,
 }
 
+fn fits(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn window() -> u32 {
+    STREAM_WINDOW.saturating_mul(fits(STREAMS))
+}
+
+/// How much of a response is read before its backend may send as much again.
+pub(super) fn slack() -> Slack {
+    Slack::of(STREAM_WINDOW, window(), fits(STREAMS))
+}
+
 fn builder() -> Builder {
-    let fits = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let mut builder = Builder::new();
     builder
         .enable_push(false)
         .initial_max_send_streams(STREAMS)
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(STREAM_WINDOW.saturating_mul(fits(STREAMS)))
+        .initial_connection_window_size(window())
         .max_header_list_size(fits(LIMITS.bytes + FIELD * LIMITS.headers))
         .data_frame_budget(SMALL_PIECES)
         // What a backend still sends on streams that clients have given up is nothing that it did wrong.

@@ -3,17 +3,19 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{Reason as Code, RecvStream, SendStream};
+use h2::{Reason as Code, SendStream};
 use hotswap_h1::{Head, told};
 use http::{Request, Response};
 
+use super::connection;
 use super::lines::Place;
 use crate::engine::own::core::Core;
 use crate::engine::own::download::LIMITS;
 use crate::engine::own::flow;
 use crate::engine::own::http2::heads;
+use crate::engine::own::inflow::{Cut, Inflow};
 use crate::engine::own::upload::Upload;
 
 /// Why no response comes, or no more of one.
@@ -36,13 +38,7 @@ pub(in crate::engine) struct Stream {
     opener: Option<SendRequest<Bytes>>,
     request: Option<SendStream<Bytes>>,
     response: Option<ResponseFuture>,
-    body: Option<RecvStream>,
-    /// What of the body has come and was not read.
-    held: Bytes,
-    /// Nothing more of it has come, and who read it is woken when it does.
-    is_drained: bool,
-    /// All of the body has been read, and these fields follow it.
-    told_end: Option<Head>,
+    body: Option<Inflow>,
     /// The end of the request has been told.
     is_over: bool,
     /// Behind all else: it is free when the stream has ended.
@@ -72,17 +68,7 @@ impl Lost {
 
 impl Stream {
     pub(super) fn new(opener: SendRequest<Bytes>, place: Place) -> Self {
-        Self {
-            opener: Some(opener),
-            request: None,
-            response: None,
-            body: None,
-            held: Bytes::new(),
-            is_drained: false,
-            told_end: None,
-            is_over: false,
-            place,
-        }
+        Self { opener: Some(opener), request: None, response: None, body: None, is_over: false, place }
     }
 
     /// Sends the head of a request. `over`: no body follows.
@@ -210,7 +196,7 @@ impl Stream {
             Err(error) => return Poll::Ready(Err(self.lost(&error))),
         };
         self.place.is_answered();
-        (self.response, self.body) = (None, Some(body));
+        (self.response, self.body) = (None, Some(Inflow::new(body, connection::slack())));
         Poll::Ready(read(&Response::from_parts(parts, ()), head))
     }
 
@@ -223,17 +209,17 @@ impl Stream {
 
     /// Whether nothing follows the head.
     pub(in crate::engine::own) fn has_no_body(&self) -> bool {
-        self.body.as_ref().is_none_or(RecvStream::is_end_stream)
+        self.body.as_ref().is_none_or(Inflow::is_none)
     }
 
     /// Whether the last read has found that nothing more has come, so that the task is woken when it does.
     pub(in crate::engine::own) fn is_drained(&self) -> bool {
-        self.is_drained
+        self.body.as_ref().is_some_and(Inflow::is_drained)
     }
 
     /// The fields behind the body, where all of it has been read.
     pub(in crate::engine::own) fn told_end(&self) -> Option<&Head> {
-        self.told_end.as_ref()
+        self.body.as_ref().and_then(Inflow::told_end)
     }
 
     /// Reads some of the body. 0: it is over, see [`Stream::told_end`].
@@ -245,62 +231,15 @@ impl Stream {
         cx: &mut Context<'_>,
         into: &mut [u8],
     ) -> Poll<Result<usize, Lost>> {
-        let mut n = 0;
-        self.is_drained = false;
-        loop {
-            n += self.take_held(into.get_mut(n..).unwrap_or_default());
-            if self.told_end.is_some() || n == into.len() {
-                return Poll::Ready(Ok(n));
-            }
-            match self.poll_more(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(lost)) if n == 0 || lost == Lost::Malformed => {
-                    return Poll::Ready(Err(lost));
-                }
-                Poll::Pending if n == 0 => return Poll::Pending,
-                // What came before goes on first.
-                Poll::Ready(Err(_)) => return Poll::Ready(Ok(n)),
-                Poll::Pending => {
-                    self.is_drained = true;
-                    return Poll::Ready(Ok(n));
-                }
-            }
-        }
-    }
-
-    /// Copies what is held of the body, and lets the backend send as much more.
-    fn take_held(&mut self, into: &mut [u8]) -> usize {
-        if self.held.is_empty() {
-            return 0;
-        }
-        let n = self.held.len().min(into.len());
-        if let (Some(into), Some(held)) = (into.get_mut(..n), self.held.get(..n)) {
-            into.copy_from_slice(held);
-        }
-        self.held.advance(n);
-        if let Some(body) = &mut self.body {
-            // It fails where the stream is over: then nobody sends more.
-            let _ = body.flow_control().release_capacity(n);
-        }
-        n
-    }
-
-    /// Waits for more of the body, or for its end.
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         let body = self.body.as_mut().ok_or(Lost::Closed)?;
-        match ready!(body.poll_data(cx)) {
-            Some(Ok(data)) => {
-                self.place.is_answered();
-                self.held = data;
-            }
-            Some(Err(error)) => return Poll::Ready(Err(Lost::of(&error))),
-            None => {
-                let fields = ready!(body.poll_trailers(cx)).map_err(|error| Lost::of(&error))?;
-                let fields = fields.as_ref().map_or_else(|| Ok(Head::default()), heads::trailers);
-                self.told_end = Some(fields.map_err(|_| Lost::Malformed)?);
-            }
+        let read = ready!(body.poll_read(cx, into));
+        if read.as_ref().is_ok_and(|n| *n > 0) {
+            self.place.is_answered();
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(read.map_err(|cut| match cut {
+            Cut::Ended(error) => Lost::of(&error),
+            Cut::Refused(_) => Lost::Malformed,
+        }))
     }
 }
 
