@@ -8,7 +8,7 @@ use bytes::Bytes;
 use h2::Reason;
 use hotswap_matcher::TimeoutsDraft;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::*;
 use crate::http2_support::*;
@@ -181,18 +181,22 @@ async fn heads_that_came(stream: &TcpStream) -> usize {
     heads
 }
 
-#[tokio::test]
-async fn long_bodies_wait_until_a_backend_has_said_how_many_streams_it_takes() {
-    const CROWD: usize = 6;
+/// A backend that takes one stream of each connection at a time, and says so on the first when so many have come, and
+/// their clients have been told to send all that is left.
+async fn that_says_late(crowd: usize, have_come: Arc<Notify>) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("addr");
-    let _backend = spawn(async move {
+    let task = spawn(async move {
         let mut open = tokio::task::JoinSet::new();
         for connection in 0.. {
             let (stream, _) = listener.accept().await.expect("accepts");
-            // All of them are on their way before it says that it takes one.
-            while connection == 0 && heads_that_came(&stream).await < CROWD {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+            if connection == 0 {
+                while heads_that_came(&stream).await < crowd {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                have_come.notify_waiters();
+                // Time to do the wrong thing in: without it the test says less, and holds none the less.
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
             open.spawn(async move {
                 let mut http2 =
@@ -208,23 +212,37 @@ async fn long_bodies_wait_until_a_backend_has_said_how_many_streams_it_takes() {
             });
         }
     });
-    let gateway = before(address);
-    let mut all = tokio::task::JoinSet::new();
-    for _ in 0..CROWD {
-        let mut client = gateway.connect().await;
-        all.spawn(async move {
-            let head = "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 300000\r\n\r\n";
-            client.send(&format!("{head}{}", "x".repeat(300_000))).await;
-            let response = client.response().await;
-            assert_eq!(
-                (response.status, response.text().as_str()),
-                (200, "300000 true"),
-                "{}",
-                response.head
-            );
-        });
+    (address, task)
+}
+
+#[tokio::test]
+async fn long_bodies_wait_until_a_backend_has_said_how_many_streams_it_takes() {
+    const CROWD: usize = 6;
+    const LEN: usize = 300_000;
+    // What is sent at once: more than goes out at first, and less than is kept of it.
+    for at_once in [LEN, 5_000] {
+        let have_come = Arc::new(Notify::new());
+        let (address, _backend) = that_says_late(CROWD, Arc::clone(&have_come)).await;
+        let gateway = before(address);
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..CROWD {
+            let mut client = gateway.connect().await;
+            let have_come = Arc::clone(&have_come);
+            all.spawn(async move {
+                let told = have_come.notified();
+                let head = format!("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: {LEN}\r\n\r\n");
+                client.send(&format!("{head}{}", "x".repeat(at_once))).await;
+                if at_once < LEN {
+                    in_time("the crowd", told).await;
+                    client.send("x".repeat(LEN - at_once)).await;
+                }
+                let response = client.response().await;
+                let (status, text) = (response.status, response.text());
+                assert_eq!((status, text), (200, format!("{LEN} true")), "{at_once}: {}", response.head);
+            });
+        }
+        in_time("all", async { while all.join_next().await.transpose().expect("passes").is_some() {} }).await;
     }
-    in_time("all", async { while all.join_next().await.transpose().expect("passes").is_some() {} }).await;
 }
 
 #[tokio::test]
