@@ -18,8 +18,8 @@ pub(super) enum Cut {
     Refused(Refused),
 }
 
-/// How much of a body is read before the other side is told that it may send as much again: that is a word with h2,
-/// and a stream of small messages has one for many. In bytes.
+/// How much of a body is read before h2 is told of it, which lets the other side send as much again: a word with h2 costs
+/// what a small message costs, and so there is one for several. In bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slack(usize);
 
@@ -28,11 +28,13 @@ pub(super) struct Inflow {
     body: RecvStream,
     /// What has come and was not read.
     held: Bytes,
-    /// Bytes that were read, and that the other side may not yet send again.
+    /// Bytes that were read, and that h2 was not told of.
     owed: usize,
     slack: Slack,
     /// Nothing more has come, and who read it is woken when it does.
     is_drained: bool,
+    /// All that came has been read, and no more comes.
+    cut: Option<h2::Error>,
     /// All of it has been read, and these fields follow it.
     told_end: Option<Head>,
     /// Rings when more has come; of a body that had to be waited for.
@@ -43,18 +45,27 @@ impl Slack {
     const MOST: usize = 4 * 1024;
 
     /// Where a stream and a connection have such windows, in bytes, and a connection so many streams at most. All streams
-    /// together keep back no more than a quarter of the connection's window: h2 tells the other side of half a window at
-    /// once, so that a quarter is always left to send in.
+    /// together keep back no more than a sixteenth of the connection's window, so that as good as all of it is there for
+    /// uploads that wait, and for those beside them.
     pub(super) fn of(stream_window: u32, connection_window: u32, streams: u32) -> Self {
-        let share = connection_window / streams.max(1) / 4;
-        let most = usize::try_from(share.min(stream_window / 16)).unwrap_or(Self::MOST);
+        let share = connection_window / streams.max(1);
+        let most = usize::try_from(share.min(stream_window) / 16).unwrap_or(Self::MOST);
         Self(most.min(Self::MOST))
     }
 }
 
 impl Inflow {
     pub(super) fn new(body: RecvStream, slack: Slack) -> Self {
-        Self { body, held: Bytes::new(), owed: 0, slack, is_drained: false, told_end: None, bell: None }
+        Self {
+            body,
+            held: Bytes::new(),
+            owed: 0,
+            slack,
+            is_drained: false,
+            cut: None,
+            told_end: None,
+            bell: None,
+        }
     }
 
     /// Whether it is over with the head.
@@ -67,6 +78,11 @@ impl Inflow {
         self.is_drained
     }
 
+    /// Why no more comes, where the last read gave what had come before.
+    pub(super) fn cut(&self) -> Option<&h2::Error> {
+        self.cut.as_ref()
+    }
+
     /// The fields behind it, where all of it has been read.
     pub(super) fn told_end(&self) -> Option<&Head> {
         self.told_end.as_ref()
@@ -75,8 +91,11 @@ impl Inflow {
     /// Reads some of it. 0: it is over, see [`Inflow::told_end`].
     ///
     /// # Errors
-    /// It is cut.
+    /// It is cut. What came before is read first; see [`Inflow::cut`] for who has no use for it.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Cut>> {
+        if let Some(error) = self.cut.take() {
+            return Poll::Ready(Err(Cut::Ended(error)));
+        }
         let mut n = 0;
         self.is_drained = false;
         loop {
@@ -86,8 +105,10 @@ impl Inflow {
             }
             match self.poll_more(cx) {
                 Poll::Ready(Ok(())) => {}
-                // What came before goes on first.
-                Poll::Ready(Err(Cut::Ended(_))) if n > 0 => return Poll::Ready(Ok(n)),
+                Poll::Ready(Err(Cut::Ended(error))) if n > 0 => {
+                    self.cut = Some(error);
+                    return Poll::Ready(Ok(n));
+                }
                 Poll::Ready(Err(cut)) => return Poll::Ready(Err(cut)),
                 Poll::Pending if n == 0 => return Poll::Pending,
                 Poll::Pending => {
@@ -115,10 +136,12 @@ impl Inflow {
         n
     }
 
-    /// Lets the other side send as much as was read.
+    /// Lets the other side send as much as was read; behind the end of the body, on other streams.
     fn settle(&mut self) {
-        // It fails where the stream is over: then nobody sends more.
-        let _ = self.body.flow_control().release_capacity(std::mem::take(&mut self.owed));
+        if self.owed > 0 {
+            // It fails for more than has come, and nothing was read that has not.
+            let _ = self.body.flow_control().release_capacity(std::mem::take(&mut self.owed));
+        }
     }
 
     /// Waits for more, or for its end.
@@ -166,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_keep_back_no_more_than_a_quarter_of_their_connections_window() {
+    fn streams_keep_back_no_more_than_a_sixteenth_of_their_connections_window() {
         for (stream, connection, streams) in [
             (65_535, 65_535, 100),
             (256 * 1024, 1024 * 1024, 100),
@@ -176,7 +199,7 @@ mod tests {
             (u32::MAX / 2, u32::MAX / 2, 1),
         ] {
             let Slack(slack) = Slack::of(stream, connection, streams);
-            assert!(slack * streams as usize <= connection as usize / 4, "{slack} of {connection}");
+            assert!(slack * streams as usize <= connection as usize / 16, "{slack} of {connection}");
             assert!(slack <= stream as usize / 16 && slack <= Slack::MOST, "{slack} of {stream}");
         }
         assert_eq!(Slack::of(128 * 1024, 12_800 * 1024, 100), Slack(4096));

@@ -1,6 +1,7 @@
 //! How streams and connections end, in order and in the middle.
 
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -28,6 +29,36 @@ async fn an_early_answer_is_whole_and_the_rest_of_the_request_is_declined() {
     assert_eq!((reset.stream, reset.number(0)), (1, 0), "NO_ERROR");
     raw.send(&frame(HEADERS, BOTH, 3, &get("/"))).await;
     assert_eq!(raw.next_of(HEADERS).await.map(|f| f.stream), Some(3), "the connection goes on");
+}
+
+/// All of it stands in one piece: a gateway that passed the body on would ask the backend for what nobody wants any more.
+#[tokio::test]
+async fn a_request_that_is_given_up_with_its_body_does_not_reach_a_backend_whole() {
+    let (count, asked_for) = channel();
+    let backend = Backend::each(move |_, mut wire| {
+        let count = count.clone();
+        async move {
+            while let Some(request) = wire.request().await {
+                let _ = count.send(request.head.lines().next().unwrap_or_default().to_owned());
+                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+            }
+        }
+    })
+    .await;
+    let gateway = before(&backend);
+    // A connection to the backend is there.
+    assert_eq!(gateway.ask("GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.status, 200);
+    let mut raw = Frames::open(gateway.address()).await;
+    let given_up = [
+        frame(HEADERS, END_HEADERS, 1, &asked("POST", "/order", &[("content-length", "5")])),
+        frame(DATA, 0, 1, b"hello"),
+        frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes()),
+        frame(HEADERS, BOTH, 3, &get("/after")),
+    ];
+    raw.send(&given_up.concat()).await;
+    assert_eq!(raw.next_of(HEADERS).await.map(|f| f.stream), Some(3));
+    let came: Vec<_> = asked_for.try_iter().collect();
+    assert_eq!(came, ["GET / HTTP/1.1", "GET /after HTTP/1.1"]);
 }
 
 #[tokio::test]

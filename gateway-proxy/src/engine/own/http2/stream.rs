@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -202,9 +202,12 @@ impl Front for Stream {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Fault>> {
-        self.body.poll_read(cx, into).map_err(|cut| match cut {
-            Cut::Ended(_) => Fault::ClientGone,
-            Cut::Refused(refused) => Fault::Refused(refused.into()),
+        let read = ready!(self.body.poll_read(cx, into));
+        // A request that is given up must not reach a backend whole by what it had sent before.
+        Poll::Ready(match read {
+            Err(Cut::Refused(refused)) => Err(Fault::Refused(refused.into())),
+            Ok(n) if self.body.cut().is_none() => Ok(n),
+            Ok(_) | Err(Cut::Ended(_)) => Err(Fault::ClientGone),
         })
     }
 

@@ -233,13 +233,17 @@ impl Stream {
     ) -> Poll<Result<usize, Lost>> {
         let body = self.body.as_mut().ok_or(Lost::Closed)?;
         let read = ready!(body.poll_read(cx, into));
-        if read.as_ref().is_ok_and(|n| *n > 0) {
+        if read.is_ok() {
             self.place.is_answered();
         }
-        Poll::Ready(read.map_err(|cut| match cut {
-            Cut::Ended(error) => Lost::of(&error),
-            Cut::Refused(_) => Lost::Malformed,
-        }))
+        let cut = body.cut().map(Lost::of).filter(|lost| *lost == Lost::Malformed);
+        Poll::Ready(match (read, cut) {
+            (Ok(n), None) => Ok(n),
+            // Nothing of what can't be read goes on.
+            (Ok(_), Some(lost)) => Err(lost),
+            (Err(Cut::Ended(error)), _) => Err(Lost::of(&error)),
+            (Err(Cut::Refused(_)), _) => Err(Lost::Malformed),
+        })
     }
 }
 
