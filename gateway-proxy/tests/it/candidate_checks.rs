@@ -16,6 +16,7 @@ use crate::gateway_process::two_backends;
 use crate::rollouts_watch::{ROLLOUT, pool_with};
 use crate::support::*;
 use crate::watch::Watching;
+use crate::ways::by_http2;
 
 const ENGINES: [&str; 2] = ["hyper", "own"];
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
@@ -64,24 +65,36 @@ async fn with_status(status: &Arc<AtomicU16>) -> Backend {
 
 #[tokio::test]
 async fn smoke_tests_meet_the_candidate_alone_and_say_what_came() {
-    for engine in ENGINES {
+    for (engine, to_http2) in [("hyper", false), ("own", false), ("own", true)] {
         let status = Arc::new(AtomicU16::new(200));
         let (live, candidate) = (Backend::echo().await, with_status(&status).await);
-        let backends = [live.address, candidate.address];
+        let there = if to_http2 { by_http2(candidate.address).await } else { candidate.address };
+        let backends = [live.address, there];
+        let checked = |version: i64, tests: Vec<SmokeTest>| {
+            let mut resource = checked(version, backends, version, tests);
+            if let Some(Beside::Pool(pool)) = resource.candidate.as_mut().and_then(|c| c.spec.as_mut())
+                && to_http2
+            {
+                pool.set_protocol(route::BackendProtocol::Http2);
+            }
+            resource
+        };
         let mut control = ControlPlane::start("127.0.0.1:0").await;
         let watching = Watching::start(control.address, &["--gateway-engine", engine]);
         let (mut stream, _) = control.stream().await;
         let tests = || vec![get("/health?deep=1"), SmokeTest { method: "POST".into(), ..get("/order") }];
-        let nonce = stream.say(whole(1, vec![checked(1, backends, 1, tests()), to_the_pool(1)])).await;
+        let nonce = stream.say(whole(1, vec![checked(1, tests()), to_the_pool(1)])).await;
         stream.acknowledged(&nonce).await;
         let want = CheckResult { rollout: ROLLOUT.into(), number: 1, passed: true, message: String::new() };
-        assert_eq!(result(&mut stream).await, want, "{engine}");
-        assert_eq!((live.connections(), candidate.connections()), (0, 1), "they went to the candidate");
+        assert_eq!(result(&mut stream).await, want, "{engine}, by HTTP/2: {to_http2}");
+        // One connection for both, or one behind each stream.
+        let want = if to_http2 { 2 } else { 1 };
+        assert_eq!((live.connections(), candidate.connections()), (0, want), "they went to the candidate");
 
         status.store(503, Ordering::SeqCst);
         let mut tests = tests();
         tests.insert(0, SmokeTest { expect_status: 503, ..get("/maintenance") });
-        stream.say(step(1, 2, vec![checked(2, backends, 2, tests)], &after(2))).await;
+        stream.say(step(1, 2, vec![checked(2, tests)], &after(2))).await;
         let failed = result(&mut stream).await;
         assert_eq!((failed.number, failed.passed), (2, false));
         assert_eq!(failed.message, "GET /health?deep=1: status 503, not one below 400");

@@ -34,7 +34,11 @@ fn at(gateway: &Gateway) -> SocketAddr {
     gateway.plane.listen_tls().expect("listens with TLS")
 }
 
-async fn handshake(gateway: &Gateway, client: ClientConfig, name: &str) -> io::Result<TlsStream<TcpStream>> {
+pub async fn handshake(
+    gateway: &Gateway,
+    client: ClientConfig,
+    name: &str,
+) -> io::Result<TlsStream<TcpStream>> {
     handshake_with(gateway, &Arc::new(client), name).await
 }
 
@@ -57,7 +61,7 @@ async fn handshake_at(
 }
 
 /// One exchange; the whole response.
-async fn exchange(stream: &mut TlsStream<TcpStream>, request: &str) -> io::Result<String> {
+pub async fn exchange(stream: &mut TlsStream<TcpStream>, request: &str) -> io::Result<String> {
     stream.write_all(request.as_bytes()).await?;
     let mut came = Vec::new();
     loop {

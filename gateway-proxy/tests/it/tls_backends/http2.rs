@@ -7,12 +7,14 @@ use hotswap_matcher::{BackendProtocol, HealthCheckDraft, HealthCheckKindDraft};
 use super::*;
 
 /// Answers with the scheme of the request, and what it was asked for by.
-async fn speak(stream: TlsStream<TcpStream>) {
+pub(super) async fn speak(stream: TlsStream<TcpStream>) {
     let name = stream.get_ref().1.server_name().unwrap_or("-").to_owned();
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         let text = format!("{} {name}", request.uri().scheme_str().unwrap_or("-"));
-        if let Ok(mut send) = respond.send_response(http::Response::new(()), false) {
+        let mut head = http::Response::new(());
+        head.headers_mut().insert(http::header::CONTENT_LENGTH, text.len().into());
+        if let Ok(mut send) = respond.send_response(head, false) {
             let _ = send.send_data(text.into(), true);
         }
     }
@@ -22,7 +24,7 @@ fn http2(pool: &mut PoolDraft) {
     pool.protocol = BackendProtocol::Http2;
 }
 
-fn with_alpn(files: &Files, protocols: &[&[u8]]) -> ServerConfig {
+pub(super) fn with_alpn(files: &Files, protocols: &[&[u8]]) -> ServerConfig {
     let mut config = server(files);
     config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
     config

@@ -6,6 +6,7 @@ mod failures;
 mod files;
 mod handshakes;
 mod http2;
+mod rollouts;
 mod told;
 
 use std::net::SocketAddr;
