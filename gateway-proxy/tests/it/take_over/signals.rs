@@ -13,7 +13,7 @@ use crate::gateway_process::*;
 use crate::support::*;
 
 /// A process that is nobody's child here. Dropped, it is killed.
-struct Stranger(u64);
+pub(super) struct Stranger(pub(super) u64);
 
 impl Drop for Stranger {
     fn drop(&mut self) {
