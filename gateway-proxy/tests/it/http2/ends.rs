@@ -173,6 +173,22 @@ async fn one_who_pings_on_after_the_goodbye_is_ended_all_the_same() {
     gateway.counts("gateway_active_connections 0").await;
 }
 
+/// The answer to the ping behind a goodbye says that the client knows of it. What it asks behind that answer is not done, and
+/// it learns so: the last goodbye names the last request that was taken.
+#[tokio::test]
+async fn a_request_behind_the_answer_to_the_goodbye_is_not_done_and_is_known_not_to_be() {
+    let backend = Backend::echo().await;
+    let gateway = with(&backend, &["--client-idle-ms", "200"]);
+    let mut raw = Frames::open(gateway.address()).await;
+    assert!(raw.next_of(GOAWAY).await.is_some());
+    let ping = raw.next_of(PING).await.expect("a ping");
+    raw.send(&[frame(PING, 1, 0, &ping.payload), frame(HEADERS, BOTH, 1, &get("/"))].concat()).await;
+    let last = raw.next_of(GOAWAY).await.expect("the last goodbye");
+    assert_eq!((last.number(0), last.number(4)), (0, 0), "none was taken, and nothing is wrong");
+    assert!(raw.next_of(HEADERS).await.is_none());
+    assert_eq!(backend.connections(), 0);
+}
+
 #[tokio::test]
 async fn a_request_that_crosses_the_goodbye_is_served_however_long_it_takes() {
     let backend = Backend::each(|_, mut wire| async move {

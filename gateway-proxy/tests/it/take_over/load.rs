@@ -107,9 +107,15 @@ impl Load {
                     let request = http::Request::get(uri).body(()).expect("a request");
                     let Ok((response, _)) = send.send_request(request, true) else { break };
                     let response = match in_time("response", response).await {
-                        // The goodbye came in the moment when it went out: nothing was done about it, and it may go
-                        // elsewhere (RFC 9113 section 6.8).
-                        Err(error) if error.is_go_away() && error.is_remote() => break,
+                        // It went out behind the answer to the goodbye: h2 says so only of streams that the last goodbye
+                        // names as not done, and they may go elsewhere (RFC 9113 section 6.8).
+                        Err(error)
+                            if error.is_go_away()
+                                && error.is_remote()
+                                && error.reason() == Some(h2::Reason::NO_ERROR) =>
+                        {
+                            break;
+                        }
                         response => response.expect("no request fails"),
                     };
                     let status = response.status();
