@@ -53,17 +53,24 @@ enum Trailers {
 
 impl Reader {
     fn take(&mut self, bytes: &mut [u8]) -> Result<Taken, BadChunk> {
+        match self {
+            Self::Chunked(decoder) => decoder.take(bytes),
+            bare => Ok(bare.take_bare(bytes.len())),
+        }
+    }
+
+    /// Takes from the front of so many bytes that stand in no chunks.
+    fn take_bare(&mut self, came: usize) -> Taken {
         let (used, ended) = match self {
-            Self::Over => (0, true),
-            Self::UntilClose => (bytes.len(), false),
+            Self::Over | Self::Chunked(_) => (0, true),
+            Self::UntilClose => (came, false),
             Self::Length(left) => {
-                let used = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                let used = usize::try_from(*left).map_or(came, |left| left.min(came));
                 *left -= used as u64;
                 (used, *left == 0)
             }
-            Self::Chunked(decoder) => return decoder.take(bytes),
         };
-        Ok(Taken { used, from: 0, to: used, ended })
+        Taken { used, from: 0, to: used, ended }
     }
 }
 
@@ -109,6 +116,27 @@ impl Pipe {
         let len = taken.to - taken.from;
         self.coding.open(len, &mut around.before);
         self.coding.close(len, &mut around.behind);
+        if taken.ended {
+            self.end(around)?;
+        }
+        Ok(taken)
+    }
+
+    /// Whether what comes goes on as it is: nothing but data stands in it, and nothing around it. A body that is over is
+    /// no such one.
+    pub fn is_bare(&self) -> bool {
+        matches!(self.reader, Reader::Length(_) | Reader::UntilClose) && self.coding != Coding::Chunked
+    }
+
+    /// As [`Pipe::pass`], for so many bytes of a body that [`Pipe::is_bare`]; of another it takes none.
+    ///
+    /// # Errors
+    /// Where the body is broken.
+    pub fn pass_bare(&mut self, came: usize, around: &mut Around) -> Result<Taken, BadChunk> {
+        if !self.is_bare() {
+            return Ok(Taken::default());
+        }
+        let taken = self.reader.take_bare(came);
         if taken.ended {
             self.end(around)?;
         }

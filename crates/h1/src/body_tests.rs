@@ -80,3 +80,29 @@ fn what_is_not_announced_passes_where_that_is_not_asked_and_changes_nothing_that
     assert!(pipe.told_end(&fields, &mut around));
     assert_eq!(around.behind, b"grpc-status: 0\r\n\r\n");
 }
+
+#[test]
+fn a_bare_body_passes_uncopied_as_it_does_else() {
+    let framings =
+        [Framing::None, Framing::Length(7), Framing::Length(20), Framing::Chunked, Framing::UntilClose];
+    for (framing, coding) in framings
+        .into_iter()
+        .flat_map(|framing| [Coding::Plain, Coding::Chunked, Coding::Told].map(|coding| (framing, coding)))
+    {
+        let mut bare = Pipe::new(framing, coding, None);
+        let mut other = Pipe::new(framing, coding, None);
+        let may = coding != Coding::Chunked && !matches!(framing, Framing::None | Framing::Chunked);
+        assert_eq!(bare.is_bare(), may, "{framing:?} as {coding:?}");
+        for piece in [3, 4, 0, 5] {
+            let (mut around, mut others) = (Around::default(), Around::default());
+            if !bare.is_bare() {
+                assert_eq!(bare.pass_bare(piece, &mut around), Ok(Taken::default()));
+                continue;
+            }
+            let taken = bare.pass_bare(piece, &mut around);
+            assert_eq!(taken, other.pass(&mut vec![b'x'; piece], &mut others), "{framing:?}");
+            assert_eq!((around.before, around.behind), (others.before, others.behind));
+            assert_eq!(bare.is_over(), other.is_over());
+        }
+    }
+}

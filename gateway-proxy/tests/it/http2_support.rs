@@ -19,7 +19,9 @@ pub struct Http2 {
 
 impl Http2 {
     pub async fn connect(gateway: &Gateway) -> Self {
-        Self::over(TcpStream::connect(gateway.address()).await.expect("connects")).await
+        let stream = TcpStream::connect(gateway.address()).await.expect("connects");
+        stream.set_nodelay(true).expect("a socket");
+        Self::over(stream).await
     }
 
     pub async fn over<T>(stream: T) -> Self

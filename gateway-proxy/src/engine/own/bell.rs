@@ -39,10 +39,15 @@ impl Bell {
         self.line.task.will_wake(task)
     }
 
+    /// Whether it has not rung since an answer was last awaited.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.line.has_rung.load(Ordering::Acquire)
+    }
+
     /// Asks where it has rung since an answer was last awaited. What is asked keeps the waker that it gets where there is
     /// no answer, and wakes it when there is one.
     pub(super) fn poll<T>(&self, ask: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        if !self.line.has_rung.load(Ordering::Acquire) {
+        if self.is_silent() {
             return Poll::Pending;
         }
         // Before the question: what happens behind it rings anew.

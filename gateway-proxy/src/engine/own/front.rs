@@ -6,6 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use hotswap_h1::Head;
 use hotswap_h1::body::Around;
 use hotswap_h1::framing::Framing;
@@ -24,6 +25,9 @@ pub(super) trait Front: Sized {
     /// Where a connection carries one exchange after another, heads say whether it goes on.
     const IN_TURN: bool;
 
+    /// A piece of a body goes out as it came. Else it is better copied, so that what has come goes out in one write.
+    const IN_PIECES: bool = false;
+
     /// Waits for a head, and begins its exchange.
     fn poll_head(client: &mut Client<Self>, cx: &mut Context<'_>) -> Poll<Step>;
 
@@ -38,6 +42,14 @@ pub(super) trait Front: Sized {
     /// # Errors
     /// The client has gone.
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Fault>>;
+
+    /// Takes the next piece of the body as it came, without a copy. `None`: [`Front::poll_read`] tells what there is.
+    ///
+    /// # Errors
+    /// As there.
+    fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        Poll::Ready(Ok(None))
+    }
 
     /// Whether the last read has found that nothing more has come, so that the task is woken when it does.
     fn is_drained(&self) -> bool;
@@ -77,6 +89,19 @@ pub(super) trait Front: Sized {
         over: bool,
         core: &Core,
     ) -> io::Result<()>;
+
+    /// The same for a piece that is somebody's own, with nothing before it, where it goes out [`Self::IN_PIECES`].
+    fn send_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        late: &mut Rest,
+        around: &mut Around,
+        piece: Bytes,
+        over: bool,
+        core: &Core,
+    ) -> io::Result<()> {
+        self.send(cx, late, around, &piece, over, core)
+    }
 
     /// Sends what is left.
     fn poll_flush(&mut self, cx: &mut Context<'_>, late: &mut Rest, core: &Core) -> Poll<io::Result<()>>;

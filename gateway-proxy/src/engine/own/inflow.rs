@@ -1,6 +1,6 @@
 //! A body that comes on a stream of HTTP/2: alike from clients and from backends.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use h2::RecvStream;
@@ -8,6 +8,9 @@ use hotswap_h1::{Head, Refused};
 
 use super::bell::Bell;
 use super::http2::heads;
+
+/// Pieces of so many bytes go on as they came: a copy would cost more than what they keep in memory beside themselves.
+pub(super) const LARGE: usize = 4 * 1024;
 
 /// Why no more of a body comes.
 #[derive(Debug)]
@@ -25,20 +28,26 @@ pub(super) struct Slack(usize);
 
 /// What comes.
 pub(super) struct Inflow {
-    body: RecvStream,
-    /// What has come and was not read.
+    source: Source,
+    /// What has come and was not read: the first piece of it, and the next, where that was looked for.
     held: Bytes,
-    /// Bytes that were read, and that h2 was not told of.
-    owed: usize,
-    slack: Slack,
+    next: Bytes,
     /// Nothing more has come, and who read it is woken when it does.
     is_drained: bool,
     /// All that came has been read, and no more comes.
     cut: Option<h2::Error>,
-    /// All of it has been read, and these fields follow it.
-    told_end: Option<Head>,
     /// Rings when more has come; of a body that had to be waited for.
     bell: Option<Bell>,
+}
+
+/// Where it comes from.
+struct Source {
+    body: RecvStream,
+    /// Bytes that were read, and that h2 was not told of.
+    owed: usize,
+    slack: Slack,
+    /// All of it has been read, and these fields follow it.
+    told_end: Option<Head>,
 }
 
 impl Slack {
@@ -57,20 +66,18 @@ impl Slack {
 impl Inflow {
     pub(super) fn new(body: RecvStream, slack: Slack) -> Self {
         Self {
-            body,
+            source: Source { body, owed: 0, slack, told_end: None },
             held: Bytes::new(),
-            owed: 0,
-            slack,
+            next: Bytes::new(),
             is_drained: false,
             cut: None,
-            told_end: None,
             bell: None,
         }
     }
 
     /// Whether it is over with the head.
     pub(super) fn is_none(&self) -> bool {
-        self.body.is_end_stream()
+        self.source.body.is_end_stream()
     }
 
     /// Whether the last read has found that nothing more has come, so that the task is woken when it does.
@@ -85,7 +92,7 @@ impl Inflow {
 
     /// The fields behind it, where all of it has been read.
     pub(super) fn told_end(&self) -> Option<&Head> {
-        self.told_end.as_ref()
+        self.source.told_end.as_ref()
     }
 
     /// Reads some of it. 0: it is over, see [`Inflow::told_end`].
@@ -100,11 +107,11 @@ impl Inflow {
         self.is_drained = false;
         loop {
             n += self.take_held(into.get_mut(n..).unwrap_or_default());
-            if self.told_end.is_some() || n == into.len() {
+            if self.source.told_end.is_some() || n == into.len() {
                 return Poll::Ready(Ok(n));
             }
             match self.poll_more(cx) {
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(more)) => self.held = more,
                 Poll::Ready(Err(Cut::Ended(error))) if n > 0 => {
                     self.cut = Some(error);
                     return Poll::Ready(Ok(n));
@@ -119,57 +126,88 @@ impl Inflow {
         }
     }
 
+    /// Takes the next piece as it came, without a copy. `None`: small ones wait that are better put together, or it is
+    /// over; [`Inflow::poll_read`] tells.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Cut>> {
+        if self.is_silent(cx) {
+            return Poll::Pending;
+        }
+        if let Some(error) = self.cut.take() {
+            return Poll::Ready(Err(Cut::Ended(error)));
+        }
+        self.is_drained = false;
+        while self.held.is_empty() && self.source.told_end.is_none() {
+            self.held = ready!(self.poll_more(cx))?;
+        }
+        while self.next.is_empty() && self.source.told_end.is_none() {
+            match self.poll_more(cx) {
+                Poll::Ready(Ok(more)) => self.next = more,
+                Poll::Ready(Err(Cut::Refused(refused))) => return Poll::Ready(Err(Cut::Refused(refused))),
+                Poll::Ready(Err(Cut::Ended(error))) => {
+                    self.cut = Some(error);
+                    break;
+                }
+                Poll::Pending => {
+                    self.is_drained = true;
+                    break;
+                }
+            }
+        }
+        if self.held.is_empty() || (!self.next.is_empty() && self.held.len() < LARGE) {
+            return Poll::Ready(Ok(None));
+        }
+        let piece = std::mem::replace(&mut self.held, std::mem::take(&mut self.next));
+        self.source.owe(piece.len());
+        Poll::Ready(Ok(Some(piece)))
+    }
+
+    /// Whether it is known without a question that nothing has come.
+    fn is_silent(&self, cx: &Context<'_>) -> bool {
+        let silent = |bell: &Bell| bell.is_silent() && bell.wakes(cx.waker());
+        self.held.is_empty() && self.cut.is_none() && self.bell.as_ref().is_some_and(silent)
+    }
+
     /// Copies what is held.
     fn take_held(&mut self, into: &mut [u8]) -> usize {
-        let n = self.held.len().min(into.len());
-        if n == 0 {
-            return 0;
+        let mut n = 0;
+        while let Some(into) = into.get_mut(n..).filter(|into| !into.is_empty() && !self.held.is_empty()) {
+            let taken = self.held.len().min(into.len());
+            if let (Some(into), Some(held)) = (into.get_mut(..taken), self.held.get(..taken)) {
+                into.copy_from_slice(held);
+            }
+            n += taken;
+            self.held.advance(taken);
+            if self.held.is_empty() {
+                self.held = std::mem::take(&mut self.next);
+            }
         }
-        if let (Some(into), Some(held)) = (into.get_mut(..n), self.held.get(..n)) {
-            into.copy_from_slice(held);
-        }
-        self.held.advance(n);
-        self.owed += n;
-        if self.owed > self.slack.0 {
-            self.settle();
-        }
+        self.source.owe(n);
         n
     }
 
-    /// Lets the other side send as much as was read; behind the end of the body, on other streams.
-    fn settle(&mut self) {
-        if self.owed > 0 {
-            // It fails for more than has come, and nothing was read that has not.
-            let _ = self.body.flow_control().release_capacity(std::mem::take(&mut self.owed));
+    /// Waits for more, or for its end: then it is nothing that comes, and the end is told.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Cut>> {
+        match &self.bell {
+            Some(bell) if bell.wakes(cx.waker()) => bell.poll(|cx| self.source.ask(cx)),
+            Some(_) | None => {
+                let answer = self.source.ask(cx);
+                self.bell = answer.is_pending().then(|| Bell::new(cx.waker()));
+                answer
+            }
         }
     }
+}
 
-    /// Waits for more, or for its end.
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
-        let Some(bell) = self.bell.take().filter(|bell| bell.wakes(cx.waker())) else {
-            let answer = self.ask(cx);
-            if answer.is_pending() {
-                self.bell = Some(Bell::new(cx.waker()));
-            }
-            return answer;
-        };
-        let answer = bell.poll(|cx| self.ask(cx));
-        self.bell = Some(bell);
-        answer
-    }
-
-    fn ask(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
+impl Source {
+    fn ask(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Cut>> {
         Poll::Ready(match self.body.poll_data(cx) {
-            Poll::Ready(Some(Ok(data))) => {
-                self.held = data;
-                Ok(())
-            }
+            Poll::Ready(Some(Ok(data))) => Ok(data),
             Poll::Ready(Some(Err(error))) => Err(Cut::Ended(error)),
             Poll::Ready(None) => match self.body.poll_trailers(cx) {
-                Poll::Ready(Ok(fields)) => {
-                    self.settle();
-                    self.over(fields.as_ref())
-                }
+                Poll::Ready(Ok(fields)) => self.over(fields.as_ref()).map(|()| Bytes::new()),
                 Poll::Ready(Err(error)) => Err(Cut::Ended(error)),
                 Poll::Pending => return Poll::Pending,
             },
@@ -178,9 +216,26 @@ impl Inflow {
     }
 
     fn over(&mut self, fields: Option<&http::HeaderMap>) -> Result<(), Cut> {
+        self.settle();
         let fields = fields.map_or_else(|| Ok(Head::default()), heads::trailers);
         self.told_end = Some(fields.map_err(Cut::Refused)?);
         Ok(())
+    }
+
+    /// So many bytes more have been read.
+    fn owe(&mut self, n: usize) {
+        self.owed += n;
+        if self.owed > self.slack.0 || self.told_end.is_some() {
+            self.settle();
+        }
+    }
+
+    /// Lets the other side send as much as was read; behind the end of the body, on other streams.
+    fn settle(&mut self) {
+        if self.owed > 0 {
+            // It fails for more than has come, and nothing was read that has not.
+            let _ = self.body.flow_control().release_capacity(std::mem::take(&mut self.owed));
+        }
     }
 }
 

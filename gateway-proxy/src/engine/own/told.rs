@@ -1,7 +1,7 @@
 //! A response that comes on a stream of HTTP/2: its head, body and end are told apart.
 
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hotswap_h1::framing::Framing;
 use hotswap_h1::{Head, Known};
@@ -22,17 +22,11 @@ impl<F: Front> Client<F> {
             return Poll::Ready(Err(Down::Silent));
         };
         if download.has_begun() {
-            let mut input = core.input.borrow_mut();
-            if let Poll::Ready(read) = stream.poll_read(cx, &mut input) {
-                let is_drained = stream.is_drained();
-                let n = read.map_err(|_| Down::Failed(Reason::BackendCut))?;
-                core.output.borrow_mut().clear();
-                self.pass_back(cx, input.get_mut(..n).unwrap_or_default(), core)?;
-                if !is_drained {
-                    return Poll::Ready(Ok(()));
-                }
+            if let Poll::Ready(is_drained) = self.poll_body(cx, core)
+                && !is_drained?
+            {
+                return Poll::Ready(Ok(()));
             }
-            drop(input);
             return match self.flush_back(cx, core) {
                 // Nobody else waits for room for what the client has not taken of that.
                 Ok(()) if !self.socket.is_out(&self.late) => Poll::Ready(Ok(())),
@@ -68,6 +62,28 @@ impl<F: Front> Client<F> {
         };
         core.give_head(head);
         Poll::Ready(passed)
+    }
+
+    /// Moves some of its body. Whether nothing more has come, so that the task is woken when it does.
+    fn poll_body(&mut self, cx: &mut Context<'_>, core: &Rc<Core>) -> Poll<Result<bool, Down>> {
+        let Some(Exchange { download, link: Some(Link::Stream(stream)), .. }) = &mut self.exchange else {
+            return Poll::Ready(Ok(false));
+        };
+        let cut = |_| Down::Failed(Reason::BackendCut);
+        if F::IN_PIECES
+            && download.is_bare()
+            && let Some(piece) = ready!(stream.poll_piece(cx)).map_err(cut)?
+        {
+            let is_drained = stream.is_drained();
+            self.pass_piece_back(cx, piece, core)?;
+            return Poll::Ready(Ok(is_drained));
+        }
+        let mut input = core.input.borrow_mut();
+        let n = ready!(stream.poll_read(cx, &mut input)).map_err(cut)?;
+        let is_drained = stream.is_drained();
+        core.output.borrow_mut().clear();
+        self.pass_back(cx, input.get_mut(..n).unwrap_or_default(), core)?;
+        Poll::Ready(Ok(is_drained))
     }
 
     /// How the body of a response goes on that came on a stream, and how it is read there: its end is told beside it.

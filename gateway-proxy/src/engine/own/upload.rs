@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use hotswap_h1::body::{Around, Pipe};
 use hotswap_h1::chunked::Taken;
 use hotswap_h1::framing::Framing;
@@ -13,6 +14,7 @@ use super::client::Client;
 use super::core::Core;
 use super::exchange::Exchange;
 use super::front::Front;
+use super::link::Link;
 use super::wire::{self, Rest};
 use crate::reason::Reason;
 
@@ -114,6 +116,16 @@ impl Upload {
 
     fn pass(&mut self, bytes: &mut [u8], end: Option<&Head>, around: &mut Around) -> Result<Taken, Reason> {
         let taken = self.body.pass(bytes, around).map_err(|_| Reason::BadRequest)?;
+        self.taken(taken, end, around)
+    }
+
+    /// The same for so many bytes of a body in which nothing but data stands.
+    fn pass_bare(&mut self, came: usize, end: Option<&Head>, around: &mut Around) -> Result<Taken, Reason> {
+        let taken = self.body.pass_bare(came, around).map_err(|_| Reason::BadRequest)?;
+        self.taken(taken, end, around)
+    }
+
+    fn taken(&mut self, taken: Taken, end: Option<&Head>, around: &mut Around) -> Result<Taken, Reason> {
         if let Some(fields) = end
             && !self.body.told_end(fields, around)
         {
@@ -174,6 +186,16 @@ impl<F: Front> Client<F> {
             self.early = early;
             return used.map(|_| true);
         }
+        if let Some(Exchange { upload, link: Some(Link::Stream(_)), .. }) = &self.exchange
+            && upload.body.is_bare()
+        {
+            match self.socket.poll_piece(cx) {
+                Poll::Ready(Ok(Some(piece))) => return self.pass_piece(cx, piece).map(|()| true),
+                Poll::Ready(Err(fault)) => return Err(fault),
+                Poll::Ready(Ok(None)) => {}
+                Poll::Pending => return Ok(false),
+            }
+        }
         let core = self.core();
         let mut input = core.input.borrow_mut();
         let Poll::Ready(n) = self.socket.poll_read(cx, &mut input) else { return Ok(false) };
@@ -203,6 +225,23 @@ impl<F: Front> Client<F> {
         exchange.upload.broken = link.send(cx, &mut exchange.upload, pieces, &core).is_err();
         self.request_moved();
         Ok(taken.used)
+    }
+
+    /// Passes a piece of the body on as it came, to a backend of HTTP/2.
+    fn pass_piece(&mut self, cx: &mut Context<'_>, mut piece: Bytes) -> Result<(), Fault> {
+        let core = self.core();
+        let Some(exchange) = &mut self.exchange else { return Ok(()) };
+        let mut around = core.output.borrow_mut();
+        around.clear();
+        let passed = exchange.upload.pass_bare(piece.len(), self.socket.told_end(), &mut around);
+        piece.truncate(passed.map_err(Fault::Refused)?.to);
+        self.track.received(&piece);
+        exchange.keep([&[], &piece, &[]]);
+        exchange.copy_body(&piece, &core);
+        let Some(Link::Stream(stream)) = &mut exchange.link else { return Ok(()) };
+        exchange.upload.broken = stream.send_piece(cx, &mut exchange.upload, piece, &core).is_err();
+        self.request_moved();
+        Ok(())
     }
 
     fn request_moved(&mut self) {

@@ -5,6 +5,7 @@ mod failures;
 mod hostile;
 mod leaving;
 mod passing;
+mod pieces;
 mod pools;
 mod streams;
 
@@ -64,6 +65,7 @@ impl Backend2 {
             let mut open = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.expect("accepts");
+                stream.set_nodelay(true).expect("a socket");
                 let number = count.fetch_add(1, Ordering::SeqCst);
                 let (settings, serve) = (settings.clone(), serve.clone());
                 open.spawn(async move {

@@ -6,8 +6,9 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use hotswap_h1::Head;
-use hotswap_h1::body::Pipe;
+use hotswap_h1::body::{Around, Pipe};
 use hotswap_h1::read::HeadLimits;
 
 use super::client::Client;
@@ -17,6 +18,7 @@ use super::exchange::Exchange;
 use super::front::Front;
 use super::link::Link;
 use super::splice;
+use super::track::Track;
 use super::wire::{self, Rest};
 use crate::grpc::Code;
 use crate::reason::Reason;
@@ -98,6 +100,11 @@ impl Download {
     /// Whether the client has not taken what has come of its body.
     pub(super) fn waits_in_pipe(&self) -> bool {
         self.pipe.as_ref().is_some_and(|pipe| !pipe.is_empty())
+    }
+
+    /// Whether what comes of its body goes on as it is.
+    pub(super) fn is_bare(&self) -> bool {
+        self.squeeze.is_none() && self.body.as_ref().is_some_and(Pipe::is_bare)
     }
 
     /// Whether the backend's connection can be used again, when the response is over.
@@ -259,14 +266,7 @@ impl<F: Front> Client<F> {
         let Some(body) = &mut download.body else { return Ok(()) };
         let mut around = core.output.borrow_mut();
         let taken = body.pass(bytes, &mut around).map_err(|_| Down::Failed(Reason::BackendCut))?;
-        if let Some(Link::Stream(stream)) = link
-            && let Some(fields) = stream.told_end()
-        {
-            body.told_end(fields, &mut around);
-            if let Some(code) = Code::of(fields).filter(|_| self.track.is_call()) {
-                self.track.ended(code);
-            }
-        }
+        look_for_end(body, link.as_ref(), &mut around, &mut self.track);
         if taken.used < bytes.len() {
             // It said more than was asked: whatever it is, nobody else gets it.
             download.lasts = false;
@@ -282,5 +282,39 @@ impl<F: Front> Client<F> {
             download.pipe = core.take_pipe();
         }
         Ok(())
+    }
+
+    /// Passes a piece of the body on as it came; of one that [`Download::is_bare`].
+    pub(super) fn pass_piece_back(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut piece: Bytes,
+        core: &Rc<Core>,
+    ) -> Result<(), Down> {
+        let Some(Exchange { download, link, .. }) = &mut self.exchange else { return Ok(()) };
+        let Some(body) = &mut download.body else { return Ok(()) };
+        let mut around = core.output.borrow_mut();
+        around.clear();
+        let passed = body.pass_bare(piece.len(), &mut around);
+        let taken = passed.map_err(|_| Down::Failed(Reason::BackendCut))?;
+        look_for_end(body, link.as_ref(), &mut around, &mut self.track);
+        if taken.used < piece.len() {
+            download.lasts = false;
+            piece.truncate(taken.used);
+        }
+        let over = body.is_over();
+        self.track.passed(piece.len());
+        let sent = self.socket.send_piece(cx, &mut self.late, &mut around, piece, over, core);
+        sent.map_err(|_| Down::ClientGone)
+    }
+}
+
+/// Learns from a stream whether its body is over, and what follows it.
+fn look_for_end(body: &mut Pipe, link: Option<&Link>, around: &mut Around, track: &mut Track) {
+    let Some(Link::Stream(stream)) = link else { return };
+    let Some(fields) = stream.told_end() else { return };
+    body.told_end(fields, around);
+    if let Some(code) = Code::of(fields).filter(|_| track.is_call()) {
+        track.ended(code);
     }
 }

@@ -154,6 +154,7 @@ impl Connection {
             }
             let turned = self.turn(cx);
             let Ok(again) = self.wire.flush(cx) else { return Poll::Ready(false) };
+            self.streams.is_behind.set(self.wire.is_behind());
             match turned {
                 Poll::Ready(over) => return Poll::Ready(over),
                 Poll::Pending if again => {}
@@ -261,7 +262,8 @@ impl Connection {
 
     /// How long the client may do nothing, in ms, when the connection has nothing to do but to end.
     fn closing_ms(&self) -> u64 {
-        if self.wire.is_out() { CLOSING_MS } else { TAKING_MS.min(self.track.core.limits.client_idle_ms) }
+        let has_all = self.wire.is_out() && !self.streams.leaves.get();
+        if has_all { CLOSING_MS } else { TAKING_MS.min(self.track.core.limits.client_idle_ms) }
     }
 
     fn wait_at_most(&mut self, ms: u64) {

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use h2::Reason as Code;
 use h2::server::SendResponse;
-use h2::{Reason as Code, SendStream};
 use hotswap_h1::Head;
 use hotswap_h1::body::Around;
 use hotswap_h1::framing::Framing;
@@ -20,7 +20,7 @@ use super::heads;
 use crate::engine::own::client::{Client, Ending, Step};
 use crate::engine::own::core::Core;
 use crate::engine::own::download::Down;
-use crate::engine::own::flow;
+use crate::engine::own::flow::{After, Outflow};
 use crate::engine::own::front::Front;
 use crate::engine::own::inflow::{Cut, Inflow};
 use crate::engine::own::reply::Reply;
@@ -34,6 +34,10 @@ use crate::reason::Reason;
 pub(super) struct Streams {
     open: Cell<usize>,
     connection: RefCell<Option<Waker>>,
+    /// One that is over may have left in h2 what the connection's window has no room for.
+    pub(super) leaves: Cell<bool>,
+    /// What they have sent waits in h2, since the client does not take it.
+    pub(super) is_behind: Cell<bool>,
     pub(super) earned: Rc<Earned>,
 }
 
@@ -58,7 +62,7 @@ pub(super) struct Stream {
     body: Inflow,
     respond: SendResponse<Bytes>,
     /// The response, once its head is out.
-    answer: Option<SendStream<Bytes>>,
+    answer: Option<Outflow>,
     /// No more of the response follows what `late` keeps.
     is_last: bool,
     /// What follows the response's body.
@@ -121,14 +125,40 @@ impl Stream {
         }
     }
 
+    /// Keeps what follows the piece that is sent next. `over`: it is the last.
+    fn follow(&mut self, around: &Around, over: bool) -> io::Result<()> {
+        if over && !around.behind.is_empty() {
+            self.trailers = Some(heads::lines(&around.behind)?);
+        }
+        self.is_last = over;
+        Ok(())
+    }
+
     /// Hands so much to h2 as the client has room for; how much that is.
     fn push(&mut self, cx: &mut Context<'_>, data: &[u8]) -> io::Result<usize> {
         let answer = self.answer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let is_last = self.is_last && self.trailers.is_none();
-        let sent = flow::push(answer, cx, data, is_last)?;
+        let sent = answer.push(cx, data, is_last)?;
         self.is_over |= is_last && sent > 0 && sent == data.len();
         self.open.0.earned.add_data(sent);
         Ok(sent)
+    }
+
+    /// Hands a piece to h2 as it is, where there is room for all of it; else gives it back.
+    fn hand(&mut self, piece: Bytes) -> io::Result<Option<Bytes>> {
+        let answer = self.answer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let after = match &self.trailers {
+            _ if !self.is_last => After::More,
+            Some(_) => After::Trailers,
+            None => After::Nothing,
+        };
+        let len = piece.len();
+        let left = answer.hand(piece, after)?;
+        if left.is_none() {
+            self.is_over |= after == After::Nothing;
+            self.open.0.earned.add_data(len);
+        }
+        Ok(left)
     }
 
     /// Tells that the response is over, where that is all that is left.
@@ -138,16 +168,22 @@ impl Stream {
         }
         if !self.is_over {
             let answer = self.answer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-            let told = match self.trailers.take() {
-                Some(fields) => answer.send_trailers(fields),
-                None => answer.send_data(Bytes::new(), true),
-            };
-            told.map_err(io::Error::other)?;
+            self.open.0.leaves.set(self.open.0.leaves.get() || answer.may_wait());
+            answer.end(self.trailers.take())?;
             self.is_over = true;
         }
         self.is_last = false;
         self.open.0.earned.add_whole();
         Ok(())
+    }
+
+    /// A request that is given up must not reach a backend whole by what it had sent before.
+    fn came<T>(&self, read: Result<T, Cut>) -> Result<T, Fault> {
+        match read {
+            Err(Cut::Refused(refused)) => Err(Fault::Refused(refused.into())),
+            Ok(came) if self.body.cut().is_none() => Ok(came),
+            Ok(_) | Err(Cut::Ended(_)) => Err(Fault::ClientGone),
+        }
     }
 
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Result<Code, h2::Error>> {
@@ -160,6 +196,7 @@ impl Stream {
 
 impl Front for Stream {
     const IN_TURN: bool = false;
+    const IN_PIECES: bool = true;
 
     fn poll_head(client: &mut Client<Self>, cx: &mut Context<'_>) -> Poll<Step> {
         let core = client.core();
@@ -203,12 +240,12 @@ impl Front for Stream {
 
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Fault>> {
         let read = ready!(self.body.poll_read(cx, into));
-        // A request that is given up must not reach a backend whole by what it had sent before.
-        Poll::Ready(match read {
-            Err(Cut::Refused(refused)) => Err(Fault::Refused(refused.into())),
-            Ok(n) if self.body.cut().is_none() => Ok(n),
-            Ok(_) | Err(Cut::Ended(_)) => Err(Fault::ClientGone),
-        })
+        Poll::Ready(self.came(read))
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        let read = ready!(self.body.poll_piece(cx));
+        Poll::Ready(self.came(read))
     }
 
     fn is_drained(&self) -> bool {
@@ -244,7 +281,7 @@ impl Front for Stream {
 
     fn send_head(&mut self, head: &Head, _: bool, over: bool, _: &mut Around) -> io::Result<()> {
         let answer = self.respond.send_response(heads::response(head)?, over).map_err(io::Error::other)?;
-        self.answer = Some(answer);
+        self.answer = Some(Outflow::new(answer));
         self.is_over = over;
         Ok(())
     }
@@ -258,13 +295,29 @@ impl Front for Stream {
         over: bool,
         core: &Core,
     ) -> io::Result<()> {
-        if over && !around.behind.is_empty() {
-            self.trailers = Some(heads::lines(&around.behind)?);
-        }
-        self.is_last = over;
+        self.follow(around, over)?;
         let sent = if late.is_empty() { self.push(cx, data)? } else { 0 };
         late.put(data.get(sent..).unwrap_or_default(), core);
         self.end(late)
+    }
+
+    fn send_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        late: &mut Rest,
+        around: &mut Around,
+        piece: Bytes,
+        over: bool,
+        core: &Core,
+    ) -> io::Result<()> {
+        if !late.is_empty() || self.open.0.is_behind.get() {
+            return self.send(cx, late, around, &piece, over, core);
+        }
+        self.follow(around, over)?;
+        match self.hand(piece)? {
+            Some(piece) => self.send(cx, late, around, &piece, over, core),
+            None => self.end(late),
+        }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>, late: &mut Rest, core: &Core) -> Poll<io::Result<()>> {
@@ -311,7 +364,7 @@ impl Front for Stream {
         };
         let mut fields = Head::default();
         grpc::tell(reason, reason.grpc(), &mut fields);
-        self.is_over = heads::fields(&fields).is_ok_and(|fields| answer.send_trailers(fields).is_ok());
+        self.is_over = heads::fields(&fields).is_ok_and(|fields| answer.end(Some(fields)).is_ok());
         self.is_over
     }
 

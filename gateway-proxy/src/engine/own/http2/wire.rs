@@ -96,6 +96,11 @@ impl Shared {
         Ok(wire.late.len() < FULL && std::mem::take(&mut wire.is_held))
     }
 
+    /// Whether what is sent waits in h2, since the other side does not take it.
+    pub(in crate::engine::own) fn is_behind(&self) -> bool {
+        self.0.borrow().is_held
+    }
+
     /// Why the other side turned the gateway down, where it did so before it sent anything.
     pub(in crate::engine::own) fn take_refusal(&self) -> Option<io::Error> {
         self.0.borrow_mut().refusal.take()

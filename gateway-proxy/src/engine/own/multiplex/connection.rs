@@ -144,6 +144,7 @@ impl Connection {
             }
             let turned = Pin::new(&mut self.http2).poll(cx);
             let flushed = self.wire.flush(cx);
+            self.state.is_behind.set(self.wire.is_behind());
             match (turned, flushed) {
                 (Poll::Ready(ended), _) => {
                     if let Err(error) = ended {

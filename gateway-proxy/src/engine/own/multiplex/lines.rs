@@ -56,6 +56,8 @@ pub(super) struct State {
     pub(super) allowed: Cell<Option<usize>>,
     /// Whom to wake when that, or how many places are taken, changes.
     held_back: RefCell<Vec<Waker>>,
+    /// What streams have sent waits in h2, since the backend does not take it.
+    pub(super) is_behind: Cell<bool>,
     /// The backend has turned the gateway's certificate down.
     pub(super) is_refused: Cell<bool>,
     /// Nothing came back within a limit: it gets no streams until something does.
@@ -120,6 +122,7 @@ impl State {
             taken: Cell::new(0),
             allowed: Cell::new(None),
             held_back: RefCell::default(),
+            is_behind: Cell::new(false),
             is_refused: Cell::new(false),
             is_doubted: Cell::new(false),
             questions: Cell::new(0),
@@ -191,6 +194,11 @@ impl Place {
         }
         self.is_guessed.set(false);
         Poll::Ready(())
+    }
+
+    /// Whether what is sent waits, since the backend does not take it.
+    pub(super) fn is_behind(&self) -> bool {
+        self.state.is_behind.get()
     }
 
     /// Whether the backend has turned the gateway's certificate down.

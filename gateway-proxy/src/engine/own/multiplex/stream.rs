@@ -4,8 +4,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use h2::Reason as Code;
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{Reason as Code, SendStream};
 use hotswap_h1::{Head, told};
 use http::{Request, Response};
 
@@ -13,9 +13,9 @@ use super::connection;
 use super::lines::Place;
 use crate::engine::own::core::Core;
 use crate::engine::own::download::LIMITS;
-use crate::engine::own::flow;
+use crate::engine::own::flow::{After, Outflow};
 use crate::engine::own::http2::heads;
-use crate::engine::own::inflow::{Cut, Inflow};
+use crate::engine::own::inflow::{Cut, Inflow, LARGE};
 use crate::engine::own::upload::Upload;
 
 /// Why no response comes, or no more of one.
@@ -36,7 +36,7 @@ pub(in crate::engine::own) enum Lost {
 /// One stream: a request and its response. Dropped before both are over, it is reset.
 pub(in crate::engine) struct Stream {
     opener: Option<SendRequest<Bytes>>,
-    request: Option<SendStream<Bytes>>,
+    request: Option<Outflow>,
     response: Option<ResponseFuture>,
     body: Option<Inflow>,
     /// The end of the request has been told.
@@ -82,7 +82,7 @@ impl Stream {
             Lost::Malformed if error.reason().is_none() => Lost::Malformed,
             _ => Lost::Unprocessed,
         })?;
-        (self.response, self.request, self.is_over) = (Some(begun.0), Some(begun.1), over);
+        (self.response, self.request, self.is_over) = (Some(begun.0), Some(Outflow::new(begun.1)), over);
         Ok(())
     }
 
@@ -128,6 +128,37 @@ impl Stream {
         self.end(upload)
     }
 
+    /// Sends a piece of a body as it is, where nothing is in its way.
+    ///
+    /// # Errors
+    /// The backend takes no more.
+    pub(in crate::engine::own) fn send_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        upload: &mut Upload,
+        piece: Bytes,
+        core: &Core,
+    ) -> io::Result<()> {
+        // Before the backend has answered, the stream may have to wait; a small piece would keep what came beside it.
+        let keeps = self.body.is_none() && piece.len() < LARGE;
+        if keeps || !upload.late.is_empty() || self.place.is_behind() {
+            return self.send(cx, upload, [&piece, &[], &[]], core);
+        }
+        let request = self.request.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let after = match upload.is_read() {
+            false => After::More,
+            true if upload.trailers.is_empty() => After::Nothing,
+            true => After::Trailers,
+        };
+        match request.hand(piece, after)? {
+            Some(piece) => self.send(cx, upload, [&piece, &[], &[]], core),
+            None => {
+                self.is_over |= after == After::Nothing;
+                self.end(upload)
+            }
+        }
+    }
+
     /// Sends what is left.
     ///
     /// # Errors
@@ -152,7 +183,7 @@ impl Stream {
     /// Hands so much to h2 as the backend has room for; how much that is.
     fn push(&mut self, cx: &mut Context<'_>, data: &[u8], is_last: bool) -> io::Result<usize> {
         let request = self.request.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let sent = flow::push(request, cx, data, is_last)?;
+        let sent = request.push(cx, data, is_last)?;
         self.is_over |= is_last && sent > 0 && sent == data.len();
         Ok(sent)
     }
@@ -163,12 +194,8 @@ impl Stream {
             return Ok(());
         }
         let request = self.request.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let told = if upload.trailers.is_empty() {
-            request.send_data(Bytes::new(), true)
-        } else {
-            request.send_trailers(heads::lines(&upload.trailers)?)
-        };
-        told.map_err(io::Error::other)?;
+        let trailers = (!upload.trailers.is_empty()).then(|| heads::lines(&upload.trailers)).transpose()?;
+        request.end(trailers)?;
         self.is_over = true;
         Ok(())
     }
@@ -233,17 +260,34 @@ impl Stream {
     ) -> Poll<Result<usize, Lost>> {
         let body = self.body.as_mut().ok_or(Lost::Closed)?;
         let read = ready!(body.poll_read(cx, into));
+        Poll::Ready(self.came(read))
+    }
+
+    /// Takes the next piece of the body as it came, without a copy. `None`: [`Stream::poll_read`] tells what there is.
+    ///
+    /// # Errors
+    /// As there.
+    pub(in crate::engine::own) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, Lost>> {
+        let body = self.body.as_mut().ok_or(Lost::Closed)?;
+        let read = ready!(body.poll_piece(cx));
+        Poll::Ready(self.came(read))
+    }
+
+    fn came<T>(&self, read: Result<T, Cut>) -> Result<T, Lost> {
         if read.is_ok() {
             self.place.is_answered();
         }
-        let cut = body.cut().map(Lost::of).filter(|lost| *lost == Lost::Malformed);
-        Poll::Ready(match (read, cut) {
-            (Ok(n), None) => Ok(n),
+        let cut = self.body.as_ref().and_then(Inflow::cut).map(Lost::of);
+        match (read, cut) {
             // Nothing of what can't be read goes on.
-            (Ok(_), Some(lost)) => Err(lost),
+            (Ok(_), Some(Lost::Malformed)) => Err(Lost::Malformed),
+            (Ok(came), _) => Ok(came),
             (Err(Cut::Ended(error)), _) => Err(Lost::of(&error)),
             (Err(Cut::Refused(_)), _) => Err(Lost::Malformed),
-        })
+        }
     }
 }
 
