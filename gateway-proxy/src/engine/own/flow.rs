@@ -8,8 +8,8 @@ use h2::{Reason as Code, SendStream};
 use http::HeaderMap;
 
 /// How much room beyond a small piece h2 is asked about, in bytes: what follows goes into it unasked, for a question costs
-/// what a small message costs. It is of the stream's own window, which nobody else fills; what the connection has for all
-/// its streams may be gone by then, and so much of each waits in h2 until there is some.
+/// what a small message costs. It is of the stream's own window, which no other fills. What the connection has for all its
+/// streams may be gone by then, or the other side may have made all windows smaller: so much of each then waits in h2.
 const AHEAD: usize = 4 * 1024;
 /// Pieces that go unasked, at most: each may keep a buffer of the connection that it came on.
 const UNASKED: u8 = 16;
@@ -40,9 +40,10 @@ impl Outflow {
         Self { stream, ahead: 0, unasked: 0 }
     }
 
-    /// Whether what went may wait in h2 because other streams have filled the connection's window.
-    pub(super) fn may_wait(&self) -> bool {
-        self.unasked > 0
+    /// Whether what went may wait in h2 because other streams have filled the connection's window. That there is room for
+    /// one byte more says that it does not.
+    pub(super) fn may_wait(&mut self) -> bool {
+        self.unasked > 0 && !self.has_room(1)
     }
 
     /// Hands a piece to h2 as it is, where there is room for all of it; else gives it back.
@@ -82,6 +83,9 @@ impl Outflow {
     /// # Errors
     /// The other side takes no more.
     pub(super) fn push(&mut self, cx: &mut Context<'_>, data: &[u8], is_last: bool) -> io::Result<usize> {
+        if data.is_empty() {
+            return Ok(0);
+        }
         (self.ahead, self.unasked) = (0, 0);
         let stream = &mut self.stream;
         let mut sent = 0;

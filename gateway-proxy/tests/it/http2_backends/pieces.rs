@@ -2,6 +2,7 @@
 //! windows of every size.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::SendStream;
@@ -209,4 +210,55 @@ async fn a_request_whose_connection_fails_with_its_end_does_not_reach_a_backend_
     raw.send(&broken.concat()).await;
     assert!(raw.goodbye().await.is_some());
     assert_eq!(in_time("the end", ended.recv()).await, Some(false));
+}
+
+/// Its end is told later than the last piece of it, which others have left no room for.
+#[tokio::test]
+async fn what_waits_for_the_window_of_all_is_not_cut_at_a_stop() {
+    let talk = Arc::new(Mutex::new(None));
+    let backend = Backend2::each(move |mut asked| {
+        let talk = Arc::clone(&talk);
+        async move {
+            let mut out = begin(&mut asked.respond);
+            match asked.request.uri().path() {
+                "/talk" => {
+                    out.send_data(Bytes::from_static(&[b'a'; 100]), false).expect("open");
+                    *talk.lock().expect("sound") = Some(out);
+                    return std::future::pending().await;
+                }
+                "/large" => while push(&mut out, Bytes::from_static(&[b'x'; 10_000]), false).await {},
+                "/more" => {
+                    let mut talk = talk.lock().expect("sound");
+                    let talk = talk.as_mut().expect("it has begun");
+                    talk.send_data(Bytes::from_static(&[b'b'; 100]), false).expect("open");
+                }
+                _ => end(talk.lock().expect("sound").as_mut().expect("it has begun"), &[("x-end", "1")]),
+            }
+            let _ = out.send_data(Bytes::from("ok"), true);
+        }
+    })
+    .await;
+    let gateway = before(backend.address);
+    let other = Http2::connect(&gateway).await;
+    let mut raw = Frames::open(gateway.address()).await;
+    // Wide windows for each stream, and the usual one for all of them.
+    let wide = frame(SETTINGS, 0, 0, &[&[0, 4][..], &1_000_000_u32.to_be_bytes()].concat());
+    raw.send(&[wide, frame(HEADERS, BOTH, 1, &get("/talk"))].concat()).await;
+    let mut came = raw.next_of(DATA).await.expect("the first piece").payload.len();
+    raw.send(&frame(HEADERS, BOTH, 3, &get("/large"))).await;
+    while came < 65_535 {
+        came += raw.next_of(DATA).await.expect("open").payload.len();
+    }
+    raw.send(&frame(RST_STREAM, 0, 3, &8_u32.to_be_bytes())).await;
+    for path in ["/more", "/end"] {
+        assert_eq!(other.ask(&format!("GET {path} HTTP/1.1\r\n\r\n")).await.text(), "ok");
+    }
+    gateway.counts("gateway_active_connections 2").await;
+    gateway.plane.stop();
+    // Longer than a connection has that has nothing to do but to end.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    raw.send(&frame(WINDOW_UPDATE, 0, 0, &1_000_u32.to_be_bytes())).await;
+    let rest = raw.next_of(DATA).await.expect("not cut");
+    assert_eq!((rest.stream, rest.payload), (1, vec![b'b'; 100]));
+    assert_eq!(raw.next_of(HEADERS).await.map(|trailers| trailers.stream), Some(1));
 }

@@ -32,7 +32,7 @@ const PING_MS: u64 = 10_000;
 const CLOSING_MS: u64 = 1_000;
 /// The same where the client has not taken all that its streams have left to it, in ms.
 const TAKING_MS: u64 = 10_000;
-/// How often that time begins anew where the client has taken all: each of its pings, and the answer, moves some bytes.
+/// How often that time begins anew where the socket has taken all: each of its pings, and the answer, moves some bytes.
 const MOST_CLOSING: u8 = 2;
 /// Bytes of one response that are kept for the socket, at most.
 const SEND_BUFFER: usize = 64 * 1024;

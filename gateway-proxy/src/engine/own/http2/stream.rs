@@ -364,6 +364,7 @@ impl Front for Stream {
         };
         let mut fields = Head::default();
         grpc::tell(reason, reason.grpc(), &mut fields);
+        self.open.0.leaves.set(self.open.0.leaves.get() || answer.may_wait());
         self.is_over = heads::fields(&fields).is_ok_and(|fields| answer.end(Some(fields)).is_ok());
         self.is_over
     }
