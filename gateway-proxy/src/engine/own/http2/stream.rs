@@ -78,6 +78,13 @@ impl Streams {
         self.open.get()
     }
 
+    /// The end of one is about to be told.
+    fn ends(&self, answer: &mut Outflow) {
+        if answer.may_wait() {
+            self.leaves.set(true);
+        }
+    }
+
     /// Says whom to wake.
     pub(super) fn known_by(&self, cx: &Context<'_>) {
         let mut connection = self.connection.borrow_mut();
@@ -168,7 +175,7 @@ impl Stream {
         }
         if !self.is_over {
             let answer = self.answer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-            self.open.0.leaves.set(self.open.0.leaves.get() || answer.may_wait());
+            self.open.0.ends(answer);
             answer.end(self.trailers.take())?;
             self.is_over = true;
         }
@@ -364,7 +371,7 @@ impl Front for Stream {
         };
         let mut fields = Head::default();
         grpc::tell(reason, reason.grpc(), &mut fields);
-        self.open.0.leaves.set(self.open.0.leaves.get() || answer.may_wait());
+        self.open.0.ends(answer);
         self.is_over = heads::fields(&fields).is_ok_and(|fields| answer.end(Some(fields)).is_ok());
         self.is_over
     }
