@@ -143,8 +143,12 @@ fn same_host(authority: Option<&str>, host: &[u8]) -> Result<(), Refused> {
     if same { Ok(()) } else { Err(Refused::Malformed) }
 }
 
-/// The parts of a cookie are one field in HTTP/1.1 (RFC 9113 section 8.2.3).
+/// The parts of a cookie are one field in HTTP/1.1 (RFC 9113 section 8.2.3). An empty one is left out: behind a semicolon, the
+/// value would end with a space, which no value of HTTP/1.1 does.
 fn join(cookies: &mut Vec<u8>, part: &[u8]) {
+    if part.is_empty() {
+        return;
+    }
     if !cookies.is_empty() {
         cookies.extend_from_slice(b"; ");
     }

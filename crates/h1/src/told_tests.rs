@@ -36,6 +36,13 @@ fn a_request_becomes_what_http_1_1_would_have_brought() {
 }
 
 #[test]
+fn a_part_of_a_cookie_that_is_empty_leaves_nothing_behind() {
+    let parts: [(&str, &[u8]); 4] = [("cookie", b""), ("cookie", b"a=1"), ("cookie", b""), ("x-a", b"1")];
+    let head = told(GET, &parts).expect("sound");
+    assert_eq!(written(&head), "GET /a?b HTTP/1.1\r\nhost: Shop:81\r\nx-a: 1\r\ncookie: a=1\r\n\r\n");
+}
+
+#[test]
 fn a_body_without_a_length_goes_on_in_chunks() {
     let post = Told { method: "POST", has_body: true, ..GET };
     assert_eq!(framing::of_request(&told(post, &[]).expect("sound")), Ok(Framing::Chunked));
