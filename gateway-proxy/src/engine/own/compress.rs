@@ -3,8 +3,9 @@
 
 use std::cell::Cell;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use hotswap_h1::Head;
 use hotswap_h1::body::Around;
@@ -31,6 +32,14 @@ pub(super) struct Squeeze {
     /// How it goes out.
     coding: Coding,
     under_way: Rc<Cell<usize>>,
+}
+
+/// Lets others have their turn, and then goes on. A task that wakes itself would do so without the core having asked what
+/// else has come, time and again: a body that is compressed would hold up who waits for the socket, and the clock.
+pub(super) fn let_others<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // Woken by the runtime once it has asked.
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+    Poll::Pending
 }
 
 impl Drop for Squeeze {

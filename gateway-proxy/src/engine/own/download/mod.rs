@@ -147,9 +147,7 @@ impl<F: Front> Client<F> {
             let room = if exchange.download.has_begun() { INPUT } else { splice::HEAD_ROOM };
             let input = input.get_mut(..room).unwrap_or_default();
             if squeezed >= compress::AT_ONCE {
-                // Others have their turn; then it goes on.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                return compress::let_others(cx);
             }
             let n = match wire::poll_fill(socket, cx, input) {
                 Poll::Ready(Ok(n @ 1..)) => n,
