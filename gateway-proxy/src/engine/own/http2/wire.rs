@@ -12,17 +12,27 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::frames::{Earned, Frames};
 use crate::engine::own::core::Core;
 use crate::engine::own::socket::Socket;
-use crate::engine::own::wire::{Rest, is_out, poll_flush};
+use crate::engine::own::wire::{Rest, is_out, poll_fill, poll_flush};
 use crate::tls;
 
 /// With so much unsent, in bytes, it is written within the turn, and h2 waits where it can't be.
 const FULL: usize = 64 * 1024;
 
+/// Where h2 has room for no more than so many bytes, a socket without TLS is read through the core's buffer: h2 fills 8 KB at a
+/// time to the last byte before it takes others, and small messages of many streams would come in two or three calls, not
+/// in one.
+const NARROW: usize = 8 * 1024;
+/// So much is read at once then. All of it is copied, and what h2 has no room for yet twice, so it is not done while every read
+/// is filled: the most of a large body goes straight to h2.
+const AT_ONCE: usize = 16 * 1024;
+
 /// The socket with what waits on both sides of it.
 pub(in crate::engine::own) struct Wire {
     socket: Socket,
-    /// What had come before.
+    /// What had come before, or with what h2 had room for.
     early: Rest,
+    /// The last read of the socket has brought all that there was room for.
+    was_filled: bool,
     /// What is to be written.
     late: Rest,
     /// Of a client; a backend is not counted.
@@ -30,7 +40,7 @@ pub(in crate::engine::own) struct Wire {
     earned: Rc<Earned>,
     /// h2 waits for room.
     is_held: bool,
-    /// Reads that brought something, and bytes that went out.
+    /// How often h2 was given something, and bytes that went out.
     moved: (u64, u64),
     /// Why the other side turned the gateway down before it sent anything: h2 would keep the words of it alone.
     refusal: Option<io::Error>,
@@ -60,8 +70,18 @@ impl Shared {
         core: &Rc<Core>,
     ) -> Self {
         let (late, core) = (Rest::default(), Rc::clone(core));
-        let wire =
-            Wire { socket, early, late, frames, earned, is_held: false, moved: (0, 0), refusal: None, core };
+        let wire = Wire {
+            socket,
+            early,
+            was_filled: false,
+            late,
+            frames,
+            earned,
+            is_held: false,
+            moved: (0, 0),
+            refusal: None,
+            core,
+        };
         Self(Rc::new(RefCell::new(wire)))
     }
 
@@ -139,16 +159,33 @@ impl Wire {
     }
 
     fn poll_in(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.early.is_empty() {
-            return match &mut self.socket {
-                Socket::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
-                socket @ Socket::Tls(_) => AsyncRead::poll_read(Pin::new(socket), cx, buf),
-            };
+        if !self.early.is_empty() {
+            let early = self.early.as_slice();
+            let n = early.len().min(buf.remaining());
+            buf.put_slice(early.get(..n).unwrap_or_default());
+            self.early.advance(n, &self.core);
+            return Poll::Ready(Ok(()));
         }
-        let early = self.early.as_mut_slice();
-        let n = early.len().min(buf.remaining());
-        buf.put_slice(early.get(..n).unwrap_or_default());
-        self.early.advance(n, &self.core);
+        match &mut self.socket {
+            Socket::Plain(_) if buf.remaining() <= NARROW && !self.was_filled => self.poll_wide(cx, buf),
+            Socket::Plain(tcp) => {
+                ready!(Pin::new(tcp).poll_read(cx, buf))?;
+                self.was_filled = buf.remaining() == 0;
+                Poll::Ready(Ok(()))
+            }
+            socket @ Socket::Tls(_) => AsyncRead::poll_read(Pin::new(socket), cx, buf),
+        }
+    }
+
+    /// Reads more than there is room for, and keeps the rest.
+    fn poll_wide(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut input = self.core.input.borrow_mut();
+        let n = ready!(poll_fill(&mut self.socket, cx, input.get_mut(..AT_ONCE).unwrap_or_default()))?;
+        self.was_filled = n == AT_ONCE;
+        let came = input.get(..n).unwrap_or_default();
+        let (now, later) = came.split_at(n.min(buf.remaining()));
+        buf.put_slice(now);
+        self.early.put(later, &self.core);
         Poll::Ready(Ok(()))
     }
 }
