@@ -155,3 +155,35 @@ impl<F: Front> Client<F> {
         sent.map_err(|_| Down::ClientGone)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_lets_others_lets_the_core_ask_what_has_come() {
+        const ENOUGH: usize = 20;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let _client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        let (mut waiting, mut busy) = (JoinSet::new(), JoinSet::new());
+        let accepted = waiting.spawn(async move { listener.accept().await.map(drop) });
+        busy.spawn(async move {
+            let mut turns = 0;
+            std::future::poll_fn(move |cx| {
+                if accepted.is_finished() || turns == ENOUGH {
+                    return Poll::Ready(turns);
+                }
+                turns += 1;
+                let_others(cx)
+            })
+            .await
+        });
+        let turns = busy.join_next().await.expect("one").expect("no panic");
+        assert!(turns < ENOUGH, "the client waits for a task that has more to do");
+    }
+}
