@@ -10,15 +10,29 @@ use super::*;
 use crate::http2_support::*;
 
 /// A backend whose frames the test writes, and a gateway before it.
-async fn by_hand(route: &RouteDraft) -> (TcpListener, Gateway) {
+async fn by_hand() -> (TcpListener, Gateway) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-    let gateway = with_route(&pool_of(&[listener.local_addr().expect("addr")]), route);
+    let gateway = before(listener.local_addr().expect("addr"));
     (listener, gateway)
+}
+
+/// From now on the gateway waits that long for answers, in ms; 0: as long as it usually does.
+fn waits(gateway: &mut Gateway, first_byte_ms: u32) {
+    let mut route = to_pool("p");
+    timeouts(&mut route, TimeoutsDraft { first_byte_ms, ..TimeoutsDraft::default() });
+    gateway.route("r", &route);
+    gateway.swap();
 }
 
 async fn accept(listener: &TcpListener) -> Frames {
     let (stream, _) = in_time("a connection", listener.accept()).await.expect("accepts");
     Frames::accepted(stream).await
+}
+
+/// Waits until the gateway has read all that was sent before; no question of its own came meanwhile.
+async fn is_asked_nothing(backend: &mut Frames) {
+    backend.send(&frame(PING, 0, 0, &[7; 8])).await;
+    assert_eq!(backend.next_of(PING).await.expect("an answer").payload, [7; 8]);
 }
 
 /// A request of a client of its own.
@@ -63,7 +77,7 @@ async fn requests_that_are_given_up_at_once_do_not_reach_the_backend() {
 
 #[tokio::test]
 async fn what_a_backend_sends_on_streams_that_were_given_up_costs_nobody_the_connection() {
-    let (listener, gateway) = by_hand(&to_pool("p")).await;
+    let (listener, gateway) = by_hand().await;
     let patient = asks(&gateway, "/held");
     let mut backend = accept(&listener).await;
     let held = backend.next_of(HEADERS).await.expect("a request").stream;
@@ -94,11 +108,16 @@ async fn what_a_backend_sends_on_streams_that_were_given_up_costs_nobody_the_con
 
 #[tokio::test]
 async fn a_backend_that_answers_late_whether_it_is_there_gets_requests_again() {
-    let mut route = to_pool("p");
-    timeouts(&mut route, TimeoutsDraft { first_byte_ms: 50, ..TimeoutsDraft::default() });
-    let (listener, mut gateway) = by_hand(&route).await;
-    let late = asks(&gateway, "/");
+    let (listener, mut gateway) = by_hand().await;
+    let first = asks(&gateway, "/");
     let mut backend = accept(&listener).await;
+    let asked = backend.next_of(HEADERS).await.expect("a request");
+    backend.send(&frame(HEADERS, BOTH, asked.stream, &OK)).await;
+    assert_eq!(in_time("the answer", first).await.expect("no panic").status, 200);
+    // Nothing that the backend said is on its way any more: it would be a sign that it is there.
+    waits(&mut gateway, 50);
+    let late = asks(&gateway, "/");
+    assert!(backend.next_of(HEADERS).await.is_some());
     assert_eq!(in_time("the limit", late).await.expect("no panic").status, 504);
     let asked = backend.next_of(PING).await.expect("a question");
     // Something comes all the time, and the answer not within the 5 s that it may take.
@@ -115,24 +134,16 @@ async fn a_backend_that_answers_late_whether_it_is_there_gets_requests_again() {
     // Behind the answer: when this one is answered, that has been read.
     backend.send(&frame(PING, 0, 0, &[7; 8])).await;
     while backend.next_of(PING).await.expect("an answer").payload != [7; 8] {}
-    timeouts(&mut route, TimeoutsDraft::default());
-    gateway.route("r", &route);
-    gateway.swap();
+    waits(&mut gateway, 0);
     let answered = asks(&gateway, "/");
     let asked = backend.next_of(HEADERS).await.expect("it is asked on the same connection");
     backend.send(&frame(HEADERS, BOTH, asked.stream, &OK)).await;
     assert_eq!(in_time("the answer", answered).await.expect("no panic").status, 200);
 }
 
-/// Waits until the gateway has read all that was sent before; no question of its own came meanwhile.
-async fn is_asked_nothing(backend: &mut Frames) {
-    backend.send(&frame(PING, 0, 0, &[7; 8])).await;
-    assert_eq!(backend.next_of(PING).await.expect("an answer").payload, [7; 8]);
-}
-
 #[tokio::test]
 async fn deadlines_of_callers_cast_no_doubt_on_a_connection() {
-    let (listener, gateway) = by_hand(&to_pool("p")).await;
+    let (listener, gateway) = by_hand().await;
     let client = Http2::connect(&gateway).await;
     let call = "POST /s/m HTTP/1.1\r\ncontent-type: application/grpc\r\nte: trailers\r\n";
     let (watch, _stream) = client.begin(call, true).await;
@@ -151,13 +162,13 @@ async fn deadlines_of_callers_cast_no_doubt_on_a_connection() {
 
 #[tokio::test]
 async fn a_backend_that_answers_nothing_is_asked_twice_and_then_left() {
-    let mut route = to_pool("p");
-    timeouts(&mut route, TimeoutsDraft { first_byte_ms: 50, ..TimeoutsDraft::default() });
-    let (listener, gateway) = by_hand(&route).await;
+    let (listener, mut gateway) = by_hand().await;
     let watch = asks(&gateway, "/watch");
     let mut backend = accept(&listener).await;
     let watched = backend.next_of(HEADERS).await.expect("a request").stream;
     backend.send(&frame(HEADERS, END_HEADERS, watched, &OK)).await;
+    is_asked_nothing(&mut backend).await;
+    waits(&mut gateway, 50);
     for round in 0..3 {
         let late = asks(&gateway, "/");
         assert!(backend.next_of(HEADERS).await.is_some());
@@ -168,6 +179,7 @@ async fn a_backend_that_answers_nothing_is_asked_twice_and_then_left() {
         }
         is_asked_nothing(&mut backend).await;
     }
+    waits(&mut gateway, 0);
     let answered = asks(&gateway, "/");
     let mut other = accept(&listener).await;
     let asked = other.next_of(HEADERS).await.expect("a request");
