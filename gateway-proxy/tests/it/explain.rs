@@ -23,7 +23,7 @@ fn describe(path: &str) -> wire::ExplainRequestRequest {
     wire::ExplainRequestRequest { host: "h".into(), path: path.into(), ..Default::default() }
 }
 
-/// Asks; a report of backends may come before the answer.
+/// Asks; reports of backends and of arms may come before the answer.
 async fn asked(stream: &mut Stream, request: wire::ExplainRequestRequest) -> Explained {
     let nonce = stream.say(ToProxy::Explain(Explain { request: Some(request) })).await;
     loop {
@@ -32,7 +32,7 @@ async fn asked(stream: &mut Stream, request: wire::ExplainRequestRequest) -> Exp
                 assert_eq!(explained.nonce, nonce);
                 return explained;
             }
-            FromProxy::Backends(_) => {}
+            FromProxy::Backends(_) | FromProxy::Arms(_) => {}
             other => panic!("{other:?}"),
         }
     }
