@@ -185,7 +185,9 @@ impl Reason {
             Self::RateLimited | Self::ConcurrencyLimit | Self::HeadTooLarge | Self::BodyTooLarge => {
                 Code::RESOURCE_EXHAUSTED
             }
-            Self::NoRoute | Self::Unsupported | Self::PoolUnsupported => Code::UNIMPLEMENTED,
+            Self::NoRoute | Self::Unsupported | Self::NotSwitched | Self::PoolUnsupported => {
+                Code::UNIMPLEMENTED
+            }
             Self::FirstByteTimeout
             | Self::TotalTimeout
             | Self::IdleTimeout

@@ -75,6 +75,9 @@ reasons! {
     /// The request asks for what the gateway does not do: CONNECT, a transfer coding other than chunked.
     Unsupported = "UNSUPPORTED", StatusCode::NOT_IMPLEMENTED, "the gateway does not support this",
         "Use another method or coding.";
+    /// A client of HTTP/2 asked for another protocol, as WebSocket, which the route or the backend does not speak.
+    NotSwitched = "NOT_SWITCHED", StatusCode::NOT_IMPLEMENTED, "the protocol that was asked for is not spoken here",
+        "Name the protocol in `upgrades` of the route, whose pool must be one of HTTP/1.1, ask without a body, and look at what the backend answers.";
     /// The client's address is not one that the route takes requests from.
     AddressDenied = "ADDRESS_DENIED", StatusCode::FORBIDDEN, "this address may not send requests here",
         "Look at `traffic.access` of the route, and at whether `--trusted-proxies` names the proxies in front.";
@@ -150,9 +153,9 @@ reasons! {
     /// A body stood still for too long.
     IdleTimeout = "IDLE_TIMEOUT", StatusCode::GATEWAY_TIMEOUT, "the exchange stood still for too long",
         "Look at which side stalls; `timeouts.idle_ms` of the route allows more time.";
-    /// Nothing moved for too long on a connection that had switched to another protocol, as WebSocket.
+    /// Nothing moved for too long where a client had switched to another protocol, as WebSocket, or its backend took nothing.
     UpgradeIdle = "UPGRADE_IDLE", StatusCode::REQUEST_TIMEOUT, "the connection stood still for too long",
-        "Let one side send something now and then, as a ping; `timeouts.idle_ms` of the route allows more time.";
+        "Let one side send something now and then, as a ping, and look at whether the backend reads; `timeouts.idle_ms` of the route allows more time.";
     /// The gateway stopped while a connection that had switched to another protocol, as WebSocket, was open.
     GatewayStopping = "GATEWAY_STOPPING", StatusCode::SERVICE_UNAVAILABLE, "the gateway stops",
         "Let the client connect again; `--drain-deadline-ms` lets the connections that are open stay for longer.";
@@ -182,6 +185,12 @@ impl Reason {
         )
     }
 
+    /// Whether it says nothing of the arm of a rollout that the request met: what the gateway lacks is nobody's doing, and
+    /// any client can ask for a protocol that a backend does not know.
+    pub const fn spares_arms(self) -> bool {
+        matches!(self, Self::NoSocket | Self::NotSwitched)
+    }
+
     /// What an exchange that ended so says of its backend.
     pub const fn outcome(self) -> Outcome {
         match self {
@@ -208,6 +217,7 @@ impl Reason {
             | Self::HeadTooLarge
             | Self::BodyTooLarge
             | Self::Unsupported
+            | Self::NotSwitched
             | Self::AddressDenied
             | Self::CorsDenied
             | Self::TokenMissing

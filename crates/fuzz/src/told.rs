@@ -21,7 +21,8 @@ pub fn told(data: &[u8]) {
         let mut text = || std::str::from_utf8(parts.next().unwrap_or_default());
         let (Ok(method), Ok(authority), Ok(target)) = (text(), text(), text()) else { return };
         let authority = Some(authority).filter(|a| !a.is_empty());
-        request(&Told { method, authority, target, has_body: kind % 4 == 0 }, &fields(parts));
+        let protocol = if kind % 16 == 14 { text().ok() } else { None };
+        request(&Told { method, protocol, authority, target, has_body: kind % 4 == 0 }, &fields(parts));
     } else {
         response(u16::from(*kind) + 100, &fields(parts));
     }
@@ -40,11 +41,12 @@ fn fields<'a>(mut parts: impl Iterator<Item = &'a [u8]>) -> Vec<(&'a str, &'a [u
 
 fn request(told: &Told<'_>, fields: &[(&str, &[u8])]) {
     let mut head = Head::default();
-    if told::request(told, fields.iter().copied(), LIMITS, &mut head).is_err() || told.method == "CONNECT" {
+    if told::request(told, fields.iter().copied(), LIMITS, &mut head).is_err() || head.method() == "CONNECT" {
         return;
     }
     fields_are_sound(&head);
-    assert_eq!(head.method(), told.method);
+    assert_eq!(head.method(), told.protocol.map_or(told.method, |_| "GET"));
+    assert_eq!(head.wanted_protocol(), told.protocol.map(str::as_bytes));
     let framing = framing::of_request(&head);
     head.strip_request();
     head.announce_request(Announced { client: "192.0.2.1", scheme: "http" });

@@ -98,7 +98,13 @@ impl Head {
     /// Makes it the head of a response of the gateway's own.
     pub fn respond(&mut self, status: http::StatusCode) {
         self.clear();
+        self.set_status(status);
+    }
+
+    /// Makes a response one of this status. Its fields stay.
+    pub fn set_status(&mut self, status: http::StatusCode) {
         self.status = status.as_u16();
+        self.text.clear();
         self.text.push_str(status.canonical_reason().unwrap_or_default());
     }
 

@@ -13,6 +13,8 @@ const MAX_TRAILERS: usize = 100;
 pub struct Told<'a> {
     /// The method.
     pub method: &'a str,
+    /// The protocol that a CONNECT asks for (RFC 8441 section 4): it becomes the wish of HTTP/1.1, a GET with Upgrade.
+    pub protocol: Option<&'a str>,
     /// Host and port; `None`: the field host has them.
     pub authority: Option<&'a str>,
     /// The path with the query.
@@ -33,16 +35,15 @@ pub fn request<'a>(
 ) -> Result<(), Refused> {
     head.clear();
     head.told = true;
-    if !is_token(told.method) {
-        return Err(Refused::Malformed);
-    }
-    head.text.push_str(told.method);
-    head.method_len = told.method.len();
+    let method = method(told)?;
+    head.text.push_str(method);
+    head.method_len = method.len();
     if let Some(authority) = told.authority {
         check(Known::Host.name(), authority.as_bytes())?;
         head.push(Known::Host.name(), authority.as_bytes());
     }
-    let mut room = limits.bytes.checked_sub(told.method.len() + told.target.len() + head.lines.len());
+    let mut room = limits.bytes.checked_sub(method.len() + told.target.len() + head.lines.len());
+    room = room.and_then(|room| room.checked_sub(told.protocol.map_or(0, str::len)));
     let mut cookies = Vec::new();
     let mut count = usize::from(told.authority.is_some());
     for (name, value) in fields {
@@ -63,11 +64,15 @@ pub fn request<'a>(
         head.push("cookie", &cookies);
     }
     head.came = head.fields.len();
+    if let Some(protocol) = told.protocol {
+        head.push(Known::Connection.name(), b"upgrade");
+        head.push(Known::Upgrade.name(), protocol.as_bytes());
+    }
     room.ok_or(Refused::HeadTooLarge)?;
     if told.has_body && !head.has(Known::ContentLength) {
         head.push(Known::TransferEncoding.name(), b"chunked");
     }
-    if told.method == "CONNECT" {
+    if method == "CONNECT" {
         // Its target has a form of its own.
         return Ok(());
     }
@@ -130,6 +135,15 @@ fn check(name: &str, value: &[u8]) -> Result<(), Refused> {
             | Known::Upgrade
     );
     if lower && sound && bare && !of_connection { Ok(()) } else { Err(Refused::Malformed) }
+}
+
+/// The method that HTTP/1.1 has for what was told.
+fn method<'a>(told: &Told<'a>) -> Result<&'a str, Refused> {
+    let (sound, method) = match told.protocol {
+        Some(protocol) => (told.method == "CONNECT" && protocol.split('/').all(is_token), "GET"),
+        None => (is_token(told.method), told.method),
+    };
+    if sound { Ok(method) } else { Err(Refused::Malformed) }
 }
 
 fn is_token(text: &str) -> bool {

@@ -5,7 +5,8 @@ use crate::framing::{self, Framing};
 use crate::read;
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 1_024, headers: 10 };
-const GET: Told<'_> = Told { method: "GET", authority: Some("Shop:81"), target: "/a?b", has_body: false };
+const GET: Told<'_> =
+    Told { method: "GET", protocol: None, authority: Some("Shop:81"), target: "/a?b", has_body: false };
 
 fn told(told: Told<'_>, fields: &[(&str, &[u8])]) -> Result<Head, Refused> {
     let mut head = Head::default();
@@ -109,6 +110,29 @@ fn nothing_that_would_be_another_message_in_http_1_1_passes() {
 }
 
 #[test]
+fn a_wish_for_another_protocol_becomes_that_of_http_1_1() {
+    let wish = Told { method: "CONNECT", protocol: Some("websocket"), ..GET };
+    let head = told(wish, &[("x-a", b"1")]).expect("sound");
+    assert_eq!(head.wanted_protocol(), Some(&b"websocket"[..]));
+    assert_eq!(
+        written(&head),
+        "GET /a?b HTTP/1.1\r\nhost: Shop:81\r\nx-a: 1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    );
+    assert_eq!(head.came("upgrade").count(), 0, "no field of the client's");
+    assert!(told(Told { protocol: Some("a/2"), ..wish }, &[]).is_ok());
+    for protocol in ["", "a b", "a, b", "a/", "a\r\nx: 1", "a\0", "\u{e4}"] {
+        assert_eq!(
+            refused(Told { protocol: Some(protocol), ..wish }, &[]),
+            Some(Refused::Malformed),
+            "{protocol:?}"
+        );
+    }
+    assert_eq!(refused(Told { method: "GET", ..wish }, &[]), Some(Refused::Malformed));
+    assert_eq!(refused(Told { target: "", ..wish }, &[]), Some(Refused::Malformed));
+    assert_eq!(refused(wish, &[("upgrade", b"h2c")]), Some(Refused::Malformed));
+}
+
+#[test]
 fn the_limits_of_a_head_hold() {
     let long = vec![b'a'; 1_024];
     assert_eq!(refused(GET, &[("x", &long)]), Some(Refused::HeadTooLarge));
@@ -142,14 +166,17 @@ proptest! {
         method in prop_oneof![Just("GET".to_owned()), Just("POST".to_owned()), text()],
         authority in prop::option::of(prop_oneof![Just("h".to_owned()), text()]),
         target in prop_oneof![Just("/a?b".to_owned()), text().prop_map(|t| format!("/{t}")), text()],
+        protocol in prop::option::weighted(0.2, prop_oneof![Just("websocket".to_owned()), text()]),
         fields in prop::collection::vec(field(), 0..5),
         has_body: bool,
     ) {
-        let what = Told { method: &method, authority: authority.as_deref(), target: &target, has_body };
+        let method = if protocol.is_some() { "CONNECT".to_owned() } else { method };
+        let (authority, protocol) = (authority.as_deref(), protocol.as_deref());
+        let what = Told { method: &method, protocol, authority, target: &target, has_body };
         let mut head = Head::default();
         let fields = fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-        if method != "CONNECT"
-            && request(&what, fields, LIMITS, &mut head).is_ok()
+        if request(&what, fields, LIMITS, &mut head).is_ok()
+            && head.method() != "CONNECT"
             && let Ok(framing) = framing::of_request(&head)
         {
             let mut written = Vec::new();

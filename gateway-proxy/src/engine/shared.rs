@@ -182,8 +182,7 @@ impl<C: Reusable> Shared<C> {
 
     /// Counts the end of an exchange for the rollouts that it met.
     pub(super) fn count_arms(&self, config: &Config, arms: Arms, ended: Ended) {
-        if ended.reason == Some(Reason::NoSocket) {
-            // No arm had a part in it.
+        if ended.reason.is_some_and(Reason::spares_arms) {
             return;
         }
         for drawn in arms.iter().filter(|drawn| !drawn.forced) {

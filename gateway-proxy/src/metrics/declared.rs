@@ -119,12 +119,12 @@ metrics! {
     UPGRADED = MetricDef::gauge(
         "gateway_upgraded_connections",
         "connections",
-        "Connections open that have switched to another protocol, as WebSocket.",
+        "Connections, and streams of HTTP/2, open that have switched to another protocol, as WebSocket.",
     );
     UPGRADES = MetricDef::counter(
         "gateway_upgrades_total",
         "connections",
-        "Connections that have switched to another protocol.",
+        "Connections, and streams of HTTP/2, that have switched to another protocol.",
     );
     UPGRADED_BYTES = MetricDef::counter(
         "gateway_upgraded_bytes_total",

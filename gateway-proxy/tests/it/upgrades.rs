@@ -8,6 +8,7 @@ use hotswap_matcher::{ExposureDraft, TimeoutsDraft};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::support::{Backend, Gateway, Wire, header, in_time, timeouts, to_pool};
 use crate::rollouts::{counted, is_about, who};
@@ -18,17 +19,44 @@ pub const ASK: &str = "GET /chat HTTP/1.1\r\nhost: h\r\nconnection: keep-alive, 
                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: WebSocket\r\n\r\n";
 
+/// What a server of WebSockets answers to this head.
+pub fn accepted(head: &str) -> String {
+    let key = header(head, "sec-websocket-key").expect("a key");
+    let accept = derive_accept_key(key.as_bytes());
+    SWITCH.replacen("\r\n\r\n", &format!("\r\nsec-websocket-accept: {accept}\r\n\r\n"), 1)
+}
+
 /// A backend that switches, and then sends back what it gets until the other side ends.
 pub async fn switching() -> Backend {
     Backend::each(|_, mut wire| async move {
-        if wire.request_head().await.is_some() {
-            wire.send(SWITCH).await;
+        if let Some(head) = wire.request_head().await {
+            wire.send(accepted(&head)).await;
             let (mut read, mut write) = wire.stream.split();
             let _ = tokio::io::copy(&mut read, &mut write).await;
             let _ = write.write_all(b"bye").await;
         }
     })
     .await
+}
+
+/// A backend whose WebSockets send back what they get.
+pub async fn echoing() -> Backend {
+    Backend::each(|_, wire| async move {
+        echo(tokio_tungstenite::accept_async(wire.stream).await.expect("a websocket")).await;
+    })
+    .await
+}
+
+/// Sends back what comes.
+pub async fn echo<S>(mut socket: WebSocketStream<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = socket.next().await {
+        if message.is_text() || message.is_binary() {
+            socket.send(message).await.expect("sent");
+        }
+    }
 }
 
 /// A client that has switched.
@@ -62,15 +90,7 @@ where
 
 #[tokio::test]
 async fn a_websocket_passes_in_both_directions_whatever_the_size() {
-    let backend = Backend::each(|_, wire| async move {
-        let mut socket = tokio_tungstenite::accept_async(wire.stream).await.expect("a websocket");
-        while let Some(Ok(message)) = socket.next().await {
-            if message.is_text() || message.is_binary() {
-                socket.send(message).await.expect("sent");
-            }
-        }
-    })
-    .await;
+    let backend = echoing().await;
     let gateway = Gateway::before_with(backend.address, OWN, |_| {});
     let stream = tokio::net::TcpStream::connect(gateway.address()).await.expect("connects");
     let (mut socket, answer) =

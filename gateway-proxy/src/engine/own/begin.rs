@@ -5,7 +5,7 @@ use std::task::Context;
 
 use hotswap_h1::framing::{self, Framing};
 use hotswap_h1::{Announced, Head, Known};
-use hotswap_matcher::{HeadSize, WEBSOCKET, parse_host};
+use hotswap_matcher::{HeadSize, parse_host};
 use http::{HeaderValue, StatusCode};
 
 use super::backend;
@@ -16,6 +16,7 @@ use super::front::Front;
 use super::reply::Reply;
 use super::upload::Bounds;
 use super::wire;
+use super::wish::Wish;
 use crate::config::RouteEntry;
 use crate::decide::{Decision, LocalReply, Plan, decide};
 use crate::engine::entry::{self, Entered, Instead};
@@ -166,6 +167,9 @@ impl<F: Front> Client<F> {
         let (Some(route), Some(head)) = (config.route(plan.route), self.track.head_mut()) else {
             return (self.reply(cx, Reply::Failure(Reason::NoRoute), true), 0);
         };
+        let Some(wish) = wish::<F>(head, route, framing, &plan.backend) else {
+            return (self.reply(cx, Reply::Failure(Reason::NotSwitched), true), 0);
+        };
         let tries = Tries::of(config, &plan, head.method(), is_call);
         let per_try = tries.as_ref().and_then(Tries::per_try_ms);
         let read = (framing, reads::<F>(framing, &plan.backend));
@@ -176,12 +180,12 @@ impl<F: Front> Client<F> {
         if let Some(traceparent) = traceparent {
             head.set(&TRACEPARENT, traceparent.as_bytes());
         }
-        // HTTP/2 has no other protocol to go on in.
-        exchange.upgrade =
-            if backend::is_shared(&plan.backend) { None } else { upgrade(head, route, framing) };
+        exchange.wish = wish;
         prepare(head, route, plan.backend.text(), (&self.address, &self.peer.entered));
         let limits = limits(&plan, per_try, head, is_call);
-        ask_to_switch(head, exchange.upgrade.as_deref());
+        if let Some(wish) = &mut exchange.wish {
+            wish.ask(head, &mut core.dice.borrow_mut());
+        }
         // Behind that: a client can't have it taken out by naming it in Connection.
         self.track.edit_request();
         let Some(head) = self.track.head() else {
@@ -214,12 +218,18 @@ impl<F: Front> Client<F> {
         } else {
             exchange.send_first(cx, pieces, &core)
         };
+        drop(around);
+        (self.go_on(exchange, step), taken.used)
+    }
+
+    /// Waits for what the exchange waits for when it has begun so.
+    fn go_on(&mut self, exchange: Exchange, step: Step) -> Step {
         match step {
             Step::Exchange => exchange.arm(&mut self.track),
             _ => self.track.wait_for_connection(),
         }
         self.exchange = Some(exchange);
-        (step, taken.used)
+        step
     }
 }
 
@@ -230,6 +240,20 @@ fn reads<F: Front>(framing: Framing, backend: &Backend) -> Framing {
         Framing::Length(1..) if !F::IN_TURN && backend::is_shared(backend) => Framing::UntilClose,
         framing => F::reads(framing),
     }
+}
+
+/// The wish to go on in another protocol, as far as it goes on, if there is one. `None`: the request can't do without.
+fn wish<F: Front>(
+    head: &Head,
+    route: &RouteEntry,
+    framing: Framing,
+    backend: &Backend,
+) -> Option<Option<Wish>> {
+    // Backends of HTTP/2 have no other protocol to go on in.
+    let wish = Wish::of(head, route, framing).filter(|_| !backend::is_shared(backend));
+    // To a client of HTTP/2 any answer that is well would mean that the backend has switched.
+    let can_do_without = F::IN_TURN || head.wanted_protocol().is_none();
+    (wish.is_some() || can_do_without).then_some(wish)
 }
 
 /// The limits of an exchange. A call of gRPC may set itself a nearer one; the backend is told.
@@ -270,24 +294,6 @@ fn leave_body(reply: &Reply, framing: Result<Framing, Reason>, rest: &[u8]) -> (
             (false, usize::try_from(length).unwrap_or(rest.len()))
         }
         _ => (true, rest.len()),
-    }
-}
-
-/// The protocol that the client asks to switch to, where the route lets it. A request with a body is none that asks:
-/// what is a body to one reader could be the new protocol to another.
-fn upgrade(head: &Head, route: &RouteEntry, framing: Framing) -> Option<Box<str>> {
-    let wanted = head.wanted_protocol().filter(|_| framing == Framing::None)?;
-    let mut allowed = route.forward()?.upgrades.iter().map(|protocol| &**protocol);
-    let protocol = allowed.find(|p| p.as_bytes().eq_ignore_ascii_case(wanted))?;
-    // RFC 6455 section 4.1.
-    (protocol != WEBSOCKET || head.method() == "GET").then(|| protocol.into())
-}
-
-/// Tells the backend which protocol is asked for.
-fn ask_to_switch(head: &mut Head, protocol: Option<&str>) {
-    if let Some(protocol) = protocol {
-        head.push(Known::Connection.name(), b"upgrade");
-        head.push(Known::Upgrade.name(), protocol.as_bytes());
     }
 }
 

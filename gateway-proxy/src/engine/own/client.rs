@@ -130,7 +130,7 @@ impl<F: Front> Client<F> {
                 Step::Connect => self.poll_connect(cx),
                 Step::Pause => self.poll_pause(cx),
                 Step::Exchange => self.poll_exchange(cx),
-                Step::Relay => F::poll_relay(self, cx),
+                Step::Relay => self.poll_relay(cx),
                 Step::Flush => self.poll_flush(cx),
                 Step::End => return Poll::Ready(()),
             };

@@ -21,6 +21,7 @@ use super::relay::Relay;
 use super::reply::Reply;
 use super::track::Track;
 use super::upload::{Bounds, Fault, Upload};
+use super::wish::Wish;
 use crate::decide::Plan;
 use crate::engine::dial;
 use crate::engine::retry::{self, Later, Tries};
@@ -73,7 +74,7 @@ pub(super) struct Exchange {
     pub(super) upload: Upload,
     pub(super) download: Download,
     /// The protocol that the client asks to switch to.
-    pub(super) upgrade: Option<Box<str>>,
+    pub(super) wish: Option<Wish>,
     /// Both sides have switched.
     pub(super) relay: Option<Relay>,
 }
@@ -109,7 +110,7 @@ impl Exchange {
             path: plan.path.take(),
             upload: Upload::new(head, (framing, read), bounds, shared),
             download: Download::new(head),
-            upgrade: None,
+            wish: None,
             relay: None,
         }
     }
@@ -279,6 +280,9 @@ impl<F: Front> Client<F> {
                 }
                 Poll::Ready(Down::Failed(reason)) => return Poll::Ready(self.fail(cx, reason)),
                 Poll::Ready(Down::Switched) => return Poll::Ready(Step::Relay),
+                Poll::Ready(Down::NotSwitched) => {
+                    return Poll::Ready(self.reply_to_open(cx, Reply::Failure(Reason::NotSwitched)));
+                }
                 Poll::Ready(Down::Again) => return Poll::Ready(Step::Pause),
                 // The backend wants the body now.
                 Poll::Pending if kept_back && !self.body_is_kept_back() => {}

@@ -15,7 +15,6 @@ use tokio::net::TcpStream;
 
 use super::client::{Client, Ending, Step};
 use super::core::Core;
-use super::download::Down;
 use super::upload::Fault;
 use super::wire::Rest;
 use crate::reason::Reason;
@@ -115,17 +114,25 @@ pub(super) trait Front: Sized {
     /// Whether all that was sent is out.
     fn is_out(&self, late: &Rest) -> bool;
 
-    /// The backend switches to the protocol that the client asked for.
-    fn switch(
-        client: &mut Client<Self>,
-        cx: &mut Context<'_>,
-        head: &mut Head,
-        bytes: &[u8],
-        core: &Rc<Core>,
-    ) -> Result<(), Down>;
+    /// Says in a stripped response that the client goes on in the protocol that it asked for.
+    fn say_switched(&mut self, head: &mut Head, protocol: &str);
 
-    /// Lets bytes of that protocol pass.
-    fn poll_relay(client: &mut Client<Self>, cx: &mut Context<'_>) -> Poll<Step>;
+    /// Reads some of what comes in that protocol. 0: it is over.
+    ///
+    /// # Errors
+    /// It is cut.
+    fn poll_relayed(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Whether the client has gone, where only a question tells; and the task is woken when it does.
+    fn is_gone(&mut self, _: &mut Context<'_>) -> bool {
+        false
+    }
+
+    /// Says behind all that was sent that nothing more of it follows.
+    ///
+    /// # Errors
+    /// The client takes no more.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Tells behind what went out of a response to a call of gRPC that it has failed. Whether it could.
     fn fail(&mut self, late: &Rest, reason: Reason) -> bool;

@@ -25,7 +25,7 @@
 //! | `compress` | responses that are compressed |
 //! | `enter` | the way in with TLS |
 //! | `edit` | a route's edits of a head |
-//! | `relay` | bytes of another protocol, after a 101 |
+//! | `wish`, `relay` | another protocol: who asks for it, and its bytes after a 101 |
 //! | `reply` | answers of the gateway's own |
 //! | `track` | deadline and notes: what the log, the metrics and the timers need |
 //! | `backend` | opening connections |
@@ -62,6 +62,7 @@ mod told;
 mod track;
 mod upload;
 mod wire;
+mod wish;
 
 pub(super) use self::begin::{Asked, prepare};
 pub(super) use self::core::Core;

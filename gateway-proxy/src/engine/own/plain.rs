@@ -3,18 +3,16 @@
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use hotswap_h1::Head;
 use hotswap_h1::body::Around;
 use hotswap_h1::framing::{self, Framing};
 use hotswap_h1::read;
 use hotswap_h1::write::Coding;
+use hotswap_h1::{Head, Known};
 use tokio::net::TcpStream;
 
 use super::client::{Client, Ending, Step};
 use super::core::Core;
-use super::download::Down;
 use super::front::Front;
 use super::http2;
 use super::reply::Reply;
@@ -119,18 +117,17 @@ impl Front for Socket {
         wire::is_out(self, late)
     }
 
-    fn switch(
-        client: &mut Client<Self>,
-        cx: &mut Context<'_>,
-        head: &mut Head,
-        bytes: &[u8],
-        core: &Rc<Core>,
-    ) -> Result<(), Down> {
-        client.switch(cx, head, bytes, core)
+    fn say_switched(&mut self, head: &mut Head, protocol: &str) {
+        head.push(Known::Connection.name(), b"upgrade");
+        head.push(Known::Upgrade.name(), protocol.as_bytes());
     }
 
-    fn poll_relay(client: &mut Client<Self>, cx: &mut Context<'_>) -> Poll<Step> {
-        client.poll_relay(cx)
+    fn poll_relayed(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        wire::poll_fill(self, cx, into)
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_end(self, cx)
     }
 
     /// HTTP/1.1 does not carry gRPC.
@@ -142,9 +139,7 @@ impl Front for Socket {
         match ending {
             Ending::Plain | Ending::Http2 => drop(self.into_tcp()),
             Ending::Linger => linger::close(self.into_tcp(), core),
-            Ending::Abort => {
-                let _ = socket2::SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO));
-            }
+            Ending::Abort => self.reset_at_end(),
         }
     }
 }

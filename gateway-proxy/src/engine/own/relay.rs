@@ -1,24 +1,27 @@
-//! A connection that has switched to another protocol: from the 101 on bytes pass in both directions, unread. Each side
-//! may end by itself; the other then goes on.
+//! What has switched to another protocol, a client's connection or one stream of it: from the answer that says so on bytes
+//! pass in both directions, unread. Each side may end by itself; the other then goes on.
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use hotswap_h1::{Head, Known};
 
-use super::client::{Client, Step};
+use super::client::{Client, Ending, Step};
 use super::core::Core;
 use super::download::Down;
 use super::edit;
 use super::front::Front;
 use super::link::Link;
-use super::socket::Socket;
-use super::wire::{self, Rest};
+use super::wire::Rest;
 use crate::engine::limits::Limit;
 use crate::engine::order::Drain;
 use crate::engine::timers::TICK_MS;
 use crate::metrics::Count;
 use crate::reason::Reason;
+
+/// How many times that both directions may stand still, one may stand still of which something waits. The kernel takes more
+/// only when a third of its buffer is free: a backend that reads a few KB in a second shows no movement for minutes.
+const STUCK_IDLES: u64 = 10;
 
 /// The open end of a relay. Dropped, it is counted no more.
 pub(super) struct Relay {
@@ -29,6 +32,8 @@ pub(super) struct Relay {
     down: Way,
     /// The time that is left is set for this.
     drain: Drain,
+    /// Since when the backend has not taken what waits for it, in the core's ms.
+    stuck_since: Option<u64>,
 }
 
 /// One direction.
@@ -53,7 +58,16 @@ impl Relay {
     pub(super) fn new(core: Rc<Core>) -> Self {
         core.metrics.upgrades.add(1);
         core.metrics.upgraded.add(1);
-        Self { core, up: Way::default(), down: Way::default(), drain: Drain::No }
+        Self { core, up: Way::default(), down: Way::default(), drain: Drain::No, stuck_since: None }
+    }
+
+    /// Whether nothing has gone to the backend for very long of what waits for it, where both may stand still for `idle_ms`.
+    /// What waits of a stream fills a part of its connection's window; a backend that goes on to send must not let it stand
+    /// there for ever.
+    fn is_stuck(&mut self, stands: bool, now: u64, idle_ms: u64) -> bool {
+        let since = (stands && !self.up.ended).then(|| self.stuck_since.unwrap_or(now));
+        self.stuck_since = since;
+        since.is_some_and(|since| now.saturating_sub(since) >= idle_ms.saturating_mul(STUCK_IDLES))
     }
 }
 
@@ -69,19 +83,19 @@ impl Way {
     }
 
     /// Moves what there is to move; whether anything did.
-    fn pass(
+    fn pass<A: Front, B: Front>(
         &mut self,
         cx: &mut Context<'_>,
-        (from, to): (&mut Socket, &mut Socket),
+        (from, to): (&mut A, &mut B),
         late: &mut Rest,
         core: &Core,
         count: &Count,
     ) -> Result<bool, Failed> {
         let mut moved = false;
         while !self.is_over() {
-            if !wire::is_out(to, late) {
+            if !to.is_out(late) {
                 let had = (late.len(), to.sent());
-                let flushed = wire::poll_flush(to, cx, late, core);
+                let flushed = to.poll_flush(cx, late, core);
                 moved |= had != (late.len(), to.sent());
                 match flushed {
                     Poll::Ready(flushed) => flushed.map_err(|_| Failed::To)?,
@@ -97,7 +111,7 @@ impl Way {
                 continue;
             }
             let mut input = core.input.borrow_mut();
-            match wire::poll_fill(from, cx, &mut input) {
+            match from.poll_relayed(cx, &mut input) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => self.ended = true,
                 Poll::Ready(Ok(n)) => {
@@ -105,7 +119,9 @@ impl Way {
                     count.add(n as u64);
                     self.came += n;
                     let came = input.get(..n).unwrap_or_default();
-                    wire::send(to, cx, late, [came, &[], &[]], core).map_err(|_| Failed::To)?;
+                    let mut around = core.output.borrow_mut();
+                    around.clear();
+                    to.send(cx, late, &mut around, came, false, core).map_err(|_| Failed::To)?;
                 }
                 Poll::Ready(Err(_)) => return Err(Failed::From),
             }
@@ -121,12 +137,13 @@ impl<F: Front> Client<F> {
             Limit::Idle => Reason::UpgradeIdle,
             _ => Reason::GatewayStopping,
         });
+        if !F::IN_TURN && !self.late.is_empty() {
+            self.ending = Ending::Abort;
+        }
         self.track.close();
         Step::End
     }
-}
 
-impl Client<Socket> {
     /// The backend switches to the protocol that the client asked for. `bytes` came behind the head: they are of that
     /// protocol already.
     pub(super) fn switch(
@@ -137,14 +154,13 @@ impl Client<Socket> {
         core: &Rc<Core>,
     ) -> Result<(), Down> {
         let Some(exchange) = &mut self.exchange else { return Ok(()) };
-        let Some(protocol) = exchange.upgrade.as_deref().filter(|wanted| head.switches_to(wanted)) else {
+        let Some(wish) = exchange.wish.as_ref().filter(|wish| wish.is_met(head)) else {
             // Nobody asked for it, or not for this.
             return Err(Down::Failed(Reason::BackendProtocol));
         };
         head.strip_response();
         head.remove(Known::ContentLength);
-        head.push(Known::Connection.name(), b"upgrade");
-        head.push(Known::Upgrade.name(), protocol.as_bytes());
+        self.socket.say_switched(head, wish.protocol());
         head.announce();
         if let Some(cookie) = self.track.take_cookie() {
             head.push("set-cookie", cookie.as_bytes());
@@ -155,13 +171,12 @@ impl Client<Socket> {
         }
         let mut around = core.output.borrow_mut();
         around.clear();
-        head.write_response(false, &mut around.before);
-        around.before.extend_from_slice(bytes);
+        self.socket.send_head(head, false, false, &mut around).map_err(|_| Down::ClientGone)?;
         self.track.switched(head.status());
         self.track.passed(bytes.len());
         core.metrics.upgraded_out.add(bytes.len() as u64);
-        let pieces = [around.before.as_slice(), &[], &[]];
-        wire::send(&mut self.socket, cx, &mut self.late, pieces, core).map_err(|_| Down::ClientGone)?;
+        let sent = self.socket.send(cx, &mut self.late, &mut around, bytes, false, core);
+        sent.map_err(|_| Down::ClientGone)?;
         // What the client sent ahead is of that protocol too.
         let ahead = self.early.len();
         core.metrics.upgraded_in.add(ahead as u64);
@@ -181,8 +196,16 @@ impl Client<Socket> {
             return Poll::Ready(Step::End);
         };
         let near = &mut self.socket;
-        let up = relay.up.pass(cx, (near, far), &mut exchange.upload.late, &core, &core.metrics.upgraded_in);
+        let mut up =
+            relay.up.pass(cx, (near, far), &mut exchange.upload.late, &core, &core.metrics.upgraded_in);
         let down = relay.down.pass(cx, (far, near), &mut self.late, &core, &core.metrics.upgraded_out);
+        let waits = !far.is_out(&exchange.upload.late);
+        // Nothing is read from the client then that would tell.
+        if (waits || relay.up.ended) && up.is_ok() && near.is_gone(cx) {
+            up = Err(Failed::From);
+        }
+        let is_stuck =
+            !F::IN_TURN && relay.is_stuck(waits && up == Ok(false), core.timers.now(), self.track.idle_ms());
         let came = (std::mem::take(&mut relay.up.came), std::mem::take(&mut relay.down.came));
         // Many end TLS without a word: one who has got all, and its end, has not left early.
         let left = relay.down.is_over() && up.as_ref().is_err_and(|failed| *failed == Failed::From);
@@ -201,11 +224,18 @@ impl Client<Socket> {
             }
         };
         if let Some(reason) = failed {
+            if !F::IN_TURN && reason == Reason::ClientGone {
+                // What is cut must not look whole.
+                far.reset_at_end();
+            }
             return Poll::Ready(self.cut(reason));
         }
         if over {
             self.track.close();
             return Poll::Ready(Step::End);
+        }
+        if is_stuck {
+            return Poll::Ready(self.end_relay(Limit::Idle));
         }
         if ends_anew {
             // A little before the core goes, so that both sides get an orderly end.

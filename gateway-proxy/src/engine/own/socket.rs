@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -78,6 +79,11 @@ impl Socket {
     /// Whether bytes wait in the kernel to be read.
     pub(super) fn has_come(&self) -> bool {
         rustix::io::ioctl_fionread(self.tcp()).is_ok_and(|n| n > 0)
+    }
+
+    /// When it is dropped, the peer learns that it was cut.
+    pub(super) fn reset_at_end(&self) {
+        let _ = socket2::SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO));
     }
 
     /// Says that nothing follows; the peer may go on.

@@ -2,6 +2,7 @@
 
 mod ends;
 mod exchanges;
+pub mod tunnels;
 
 use crate::support::*;
 

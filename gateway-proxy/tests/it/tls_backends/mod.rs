@@ -8,6 +8,7 @@ mod handshakes;
 mod http2;
 mod rollouts;
 mod told;
+mod tunnels;
 
 use std::net::SocketAddr;
 use std::path::Path;

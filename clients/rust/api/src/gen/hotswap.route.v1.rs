@@ -1233,7 +1233,8 @@ pub struct Forward {
     /// Protocols that a client may switch to with the header Upgrade, in lower case; at most 8. Empty takes the default,
     /// "websocket"; "none" alone lets none through. Those of HTTP and TLS, as "h2c", are refused. After the switch bytes
     /// pass unread, in both directions; of Timeouts only idle_ms counts then. What is asked for and not listed here is
-    /// left out of the request that the backend sees.
+    /// left out of the request that the backend sees; to a client of HTTP/2, which asks with a CONNECT (RFC 8441) and has no
+    /// request without it, that is NOT_SWITCHED.
     #[prost(string, repeated, tag = "6")]
     pub upgrades: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Pools, of which each request goes to one, drawn by weight: 2 to 16, each named once, at least one with a weight above

@@ -10,6 +10,7 @@ use hotswap_h1::write::Coding;
 use hotswap_h1::{Head, Known};
 
 use super::{Down, LIMITS};
+use crate::backend_state::Outcome;
 use crate::engine::own::client::Client;
 use crate::engine::own::compress::Squeeze;
 use crate::engine::own::core::Core;
@@ -68,7 +69,7 @@ impl<F: Front> Client<F> {
                 break;
             }
             if head.status() == 101 {
-                return F::switch(self, cx, &mut head, bytes, core);
+                return self.switch(cx, &mut head, bytes, core);
             }
             self.on_interim(cx, &mut head, core)?;
         }
@@ -114,6 +115,12 @@ impl<F: Front> Client<F> {
     ) -> Result<(), Down> {
         let framed = framing::of_response(head, self.to_head);
         let (framing, lasts) = framed.ok_or(Down::Failed(Reason::BackendProtocol))?;
+        let wishes = !F::IN_TURN && self.exchange.as_ref().is_some_and(|e| e.wish.is_some());
+        if wishes && (200..300).contains(&head.status()) {
+            // To the client it would mean that the backend has switched; and a backend need not know the protocol.
+            self.track.tell(Outcome::Status(head.status()));
+            return Err(Down::NotSwitched);
+        }
         let code = if self.track.is_call() { Code::of(head) } else { None };
         let status = code.map(Code::outcome).filter(|of| *of >= 500).unwrap_or(head.status());
         let framed = (framing, lasts);

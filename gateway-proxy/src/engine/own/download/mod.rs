@@ -44,6 +44,8 @@ pub(super) enum Down {
     Again,
     /// The connection has switched to another protocol.
     Switched,
+    /// It has not, and there is no other answer for the client.
+    NotSwitched,
 }
 
 /// The state of a response that comes in.

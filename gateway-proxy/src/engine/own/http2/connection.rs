@@ -135,6 +135,7 @@ fn builder(core: &Core) -> Builder {
         .initial_window_size(limits.stream_window)
         .initial_connection_window_size(limits.connection_window)
         .data_frame_budget(small_pieces)
+        .enable_connect_protocol()
         .max_header_list_size(fits(HEADROOM * (core.head_limits.bytes + FIELD * core.head_limits.headers)))
         // Streams that h2 resets for what the client did are as dear as those that the client resets.
         .max_local_error_reset_streams(Some(most_resets))
@@ -210,7 +211,8 @@ impl Connection {
         let asked = asked.map(|()| head).map_err(|refused| Unread {
             reason: refused.into(),
             to_head: parts.method == Method::HEAD,
-            is_call: parts.headers.get(CONTENT_TYPE).is_some_and(|v| grpc::is_type_of_call(v.as_bytes())),
+            is_call: parts.method != Method::CONNECT
+                && parts.headers.get(CONTENT_TYPE).is_some_and(|v| grpc::is_type_of_call(v.as_bytes())),
         });
         let limits = core.limits.http2;
         let slack = Slack::of(limits.stream_window, limits.connection_window, limits.streams);

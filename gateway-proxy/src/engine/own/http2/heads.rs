@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
+use h2::ext::Protocol;
 use hotswap_h1::read::{self, HeadLimits};
 use hotswap_h1::told::{self, Told};
 use hotswap_h1::{Head, Known, Refused};
@@ -23,11 +24,14 @@ pub(super) fn request(
     limits: HeadLimits,
     head: &mut Head,
 ) -> Result<(), Refused> {
+    let protocol = parts.extensions.get::<Protocol>().map(Protocol::as_str);
     let what = Told {
         method: parts.method.as_str(),
+        protocol,
         authority: parts.uri.authority().map(Authority::as_str),
         target: parts.uri.path_and_query().map_or("", PathAndQuery::as_str),
-        has_body,
+        // What follows a wish to switch is of the other protocol.
+        has_body: has_body && protocol.is_none(),
     };
     told::request(&what, told(&parts.headers), limits, head)
 }

@@ -12,14 +12,13 @@ use hotswap_h1::Head;
 use hotswap_h1::body::Around;
 use hotswap_h1::framing::Framing;
 use hotswap_h1::write::Coding;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use tokio::net::TcpStream;
 
 use super::frames::Earned;
 use super::heads;
 use crate::engine::own::client::{Client, Ending, Step};
 use crate::engine::own::core::Core;
-use crate::engine::own::download::Down;
 use crate::engine::own::flow::{After, Outflow};
 use crate::engine::own::front::Front;
 use crate::engine::own::inflow::{Cut, Inflow};
@@ -69,6 +68,8 @@ pub(super) struct Stream {
     trailers: Option<HeaderMap>,
     /// The end of the response has been told.
     is_over: bool,
+    /// Another protocol passes, in both directions.
+    is_tunnel: bool,
     open: Open,
 }
 
@@ -119,15 +120,18 @@ impl Stream {
         respond: SendResponse<Bytes>,
         open: Open,
     ) -> Self {
+        // What comes behind a wish to switch is of the other protocol.
+        let wishes = asked.as_ref().is_ok_and(|head| head.wanted_protocol().is_some());
         Self {
+            has_body: !wishes && !body.is_none(),
             asked: Some(asked),
-            has_body: !body.is_none(),
             body,
             respond,
             answer: None,
             is_last: false,
             trailers: None,
             is_over: false,
+            is_tunnel: false,
             open,
         }
     }
@@ -350,19 +354,22 @@ impl Front for Stream {
         late.is_empty()
     }
 
-    /// A stream has no other protocol to go on in.
-    fn switch(
-        _: &mut Client<Self>,
-        _: &mut Context<'_>,
-        _: &mut Head,
-        _: &[u8],
-        _: &Rc<Core>,
-    ) -> Result<(), Down> {
-        Err(Down::Failed(Reason::BackendProtocol))
+    fn say_switched(&mut self, head: &mut Head, _: &str) {
+        head.set_status(StatusCode::OK);
+        self.is_tunnel = true;
     }
 
-    fn poll_relay(_: &mut Client<Self>, _: &mut Context<'_>) -> Poll<Step> {
-        Poll::Ready(Step::End)
+    fn poll_relayed(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.body.poll_read(cx, into).map_err(|_| io::ErrorKind::ConnectionReset.into())
+    }
+
+    fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        self.poll_reset(cx).is_ready()
+    }
+
+    fn poll_end(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_last = true;
+        Poll::Ready(self.end(&Rest::default()))
     }
 
     fn fail(&mut self, late: &Rest, reason: Reason) -> bool {
@@ -378,8 +385,15 @@ impl Front for Stream {
 
     /// Where the response is whole, h2 tells a client that still sends that it need not, with NO_ERROR.
     fn close(mut self, ending: Ending, _: &Rc<Core>) {
-        if ending == Ending::Abort {
-            self.respond.send_reset(Code::INTERNAL_ERROR);
+        match ending {
+            // RFC 8441 section 5.
+            Ending::Abort if self.is_tunnel => self.respond.send_reset(Code::CANCEL),
+            Ending::Abort => self.respond.send_reset(Code::INTERNAL_ERROR),
+            Ending::Plain if self.is_tunnel => {
+                self.is_last = !self.is_over;
+                let _ = self.end(&Rest::default());
+            }
+            Ending::Plain | Ending::Linger | Ending::Http2 => {}
         }
     }
 }

@@ -111,6 +111,11 @@ impl Track {
         self.core.timers.expired(self.slot)
     }
 
+    /// How long an exchange may stand still, in ms.
+    pub(super) fn idle_ms(&self) -> u64 {
+        self.limits.idle
+    }
+
     /// What the deadline stands for.
     pub(super) fn limit(&self) -> Limit {
         self.limit

@@ -23,8 +23,9 @@ impl Track {
     pub(in crate::engine::own) fn begin(&mut self, head: Head) {
         let began = Instant::now();
         let recording = self.core.record(|| head.named(TRACEPARENT.as_str()).next());
-        // Only HTTP/2 carries them, and its streams are no connections.
-        let is_call = !self.is_connection && grpc::is_call(&head);
+        // Only HTTP/2 carries them, and its streams are no connections. A wish to switch is told apart by its status.
+        let may_call = !self.is_connection && head.method() != "CONNECT" && head.wanted_protocol().is_none();
+        let is_call = may_call && grpc::is_call(&head);
         self.record = Some(Record {
             began,
             head,

@@ -64,7 +64,7 @@ impl Track {
     }
 
     /// Tells the backend's state what came of the try.
-    pub(super) fn tell(&self, outcome: Outcome) {
+    pub(in crate::engine::own) fn tell(&self, outcome: Outcome) {
         let in_flight = self.record.as_ref().and_then(|r| r.in_flight.as_ref());
         if let Some(took) = in_flight.and_then(|f| f.report(outcome, self.core.timers.now()))
             && matches!(outcome, Outcome::Status(_))
