@@ -10,6 +10,7 @@ use super::client::{Client, Ending, Step};
 use super::core::Core;
 use super::download::Down;
 use super::edit;
+use super::exchange::Exchange;
 use super::front::Front;
 use super::link::Link;
 use super::wire::Rest;
@@ -19,8 +20,8 @@ use crate::engine::timers::TICK_MS;
 use crate::metrics::Count;
 use crate::reason::Reason;
 
-/// How many times that both directions may stand still, one may stand still of which something waits. The kernel takes more
-/// only when a third of its buffer is free: a backend that reads a few KB in a second shows no movement for minutes.
+/// One direction of which something waits may stand still so many times as long as both may. The kernel takes more only when a
+/// third of its buffer is free: a backend that reads a few KB in a second shows no movement for minutes.
 const STUCK_IDLES: u64 = 10;
 
 /// The open end of a relay. Dropped, it is counted no more.
@@ -131,7 +132,8 @@ impl Way {
 }
 
 impl<F: Front> Client<F> {
-    /// Nothing has moved for too long, or the gateway stops: both sides get an orderly end.
+    /// Nothing has moved for too long, or the gateway stops: both sides get an orderly end. On a stream, a side for which
+    /// something waits is cut: what it has would look whole.
     pub(super) fn end_relay(&mut self, limit: Limit) -> Step {
         self.track.failure(match limit {
             Limit::Idle => Reason::UpgradeIdle,
@@ -139,6 +141,12 @@ impl<F: Front> Client<F> {
         });
         if !F::IN_TURN && !self.late.is_empty() {
             self.ending = Ending::Abort;
+        }
+        if !F::IN_TURN
+            && let Some(Exchange { upload, link: Some(Link::Line(far)), .. }) = &self.exchange
+            && !far.is_out(&upload.late)
+        {
+            far.reset_at_end();
         }
         self.track.close();
         Step::End
@@ -224,8 +232,8 @@ impl<F: Front> Client<F> {
             }
         };
         if let Some(reason) = failed {
-            if !F::IN_TURN && reason == Reason::ClientGone {
-                // What is cut must not look whole.
+            if !F::IN_TURN && reason == Reason::ClientGone && !relay.up.is_over() {
+                // What is cut must not look whole. Clients of HTTP/1.1 may end TLS without a word, having said all.
                 far.reset_at_end();
             }
             return Poll::Ready(self.cut(reason));

@@ -1,6 +1,6 @@
 //! How they end: by either side, by a limit, by a stop, by what is gone.
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
 
@@ -9,10 +9,7 @@ async fn each_side_may_end_by_itself() {
     let backend = switching().await;
     let gateway = before(&backend);
     let client = Http2::connect(&gateway).await;
-    // What is sent ahead of the answer belongs to the new protocol.
-    let (response, send) = ask(&client, wish("websocket", &[])).await;
-    let mut tunnel =
-        Tunnel { send, body: in_time("an answer", response).await.expect("an answer").into_body() };
+    let mut tunnel = Tunnel::open(&client).await;
     tunnel.say("first", false);
     tunnel.hears("first").await;
     tunnel.say("last", true);
@@ -167,24 +164,28 @@ pub async fn takes_no_more(gateway: &Gateway) {
     in_time("no more", settled).await;
 }
 
-#[tokio::test]
-async fn a_client_that_is_gone_is_known_while_its_backend_takes_nothing() {
-    let (told, cut) = tokio::sync::oneshot::channel();
-    let told = Arc::new(Mutex::new(Some(told)));
+/// A backend that reads when it may; and how its connection ended then: what came, if that was in order.
+async fn reading_late() -> (Backend, Arc<Semaphore>, mpsc::UnboundedReceiver<Option<usize>>) {
     let go = Arc::new(Semaphore::new(0));
-    let may = Arc::clone(&go);
+    let (may, (tell, told)) = (Arc::clone(&go), mpsc::unbounded_channel());
     let backend = Backend::each(move |_, mut wire| {
-        let (told, may) = (Arc::clone(&told), Arc::clone(&may));
+        let (tell, may) = (tell.clone(), Arc::clone(&may));
         async move {
             let head = wire.request_head().await.expect("a head");
             wire.send(accepted(&head)).await;
             drop(may.acquire().await);
             let mut rest = Vec::new();
             let read = wire.stream.read_to_end(&mut rest).await;
-            let _ = told.lock().expect("whole").take().expect("once").send(read.is_err());
+            let _ = tell.send(read.ok());
         }
     })
     .await;
+    (backend, go, told)
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_is_known_while_its_backend_takes_nothing() {
+    let (backend, go, mut told) = reading_late().await;
     let gateway = before(&backend);
     let client = Http2::connect(&gateway).await;
     let mut tunnel = Tunnel::open(&client).await;
@@ -194,7 +195,52 @@ async fn a_client_that_is_gone_is_known_while_its_backend_takes_nothing() {
     gateway.counts("gateway_requests_failed_total{reason=\"CLIENT_GONE\"} 1").await;
     gateway.counts("gateway_upgraded_connections 0").await;
     go.add_permits(1);
-    assert!(in_time("its end", cut).await.expect("told"), "cut, and not as if it were whole");
+    assert_eq!(in_time("its end", told.recv()).await, Some(None), "cut, and not as if it were whole");
+}
+
+#[tokio::test]
+async fn what_a_client_had_said_whole_reaches_a_backend_whole() {
+    let (backend, go, mut told) = reading_late().await;
+    let gateway = before(&backend);
+    let client = Http2::connect(&gateway).await;
+    let mut tunnel = Tunnel::open(&client).await;
+    // More than the backend's socket holds, so that some is still the gateway's.
+    tunnel.send.send_data(vec![7; 400_000].into(), true).expect("takes it");
+    gateway.counts("gateway_upgraded_bytes_total{direction=\"in\"} 400000").await;
+    tunnel.send.send_reset(Reason::CANCEL);
+    gateway.counts("gateway_requests_failed_total{reason=\"CLIENT_GONE\"} 1").await;
+    go.add_permits(1);
+    assert_eq!(in_time("its end", told.recv()).await, Some(Some(400_000)));
+}
+
+#[tokio::test]
+async fn what_a_limit_cuts_does_not_look_whole_to_either_side() {
+    let limits = TimeoutsDraft { idle_ms: 500, ..TimeoutsDraft::default() };
+    let (backend, go, mut told) = reading_late().await;
+    let gateway = Gateway::before_with(backend.address, &OWN, |draft| timeouts(draft, limits.clone()));
+    let client = Http2::connect(&gateway).await;
+    let mut tunnel = Tunnel::open(&client).await;
+    tunnel.send.send_data(vec![7; 30_000_000].into(), false).expect("takes it");
+    gateway.counts("gateway_requests_failed_total{reason=\"UPGRADE_IDLE\"} 1").await;
+    go.add_permits(1);
+    assert_eq!(in_time("its end", told.recv()).await, Some(None));
+    let flood = Backend::each(|_, mut wire| async move {
+        let head = wire.request_head().await.expect("a head");
+        wire.send(accepted(&head)).await;
+        while wire.stream.write_all(&[7; 100_000]).await.is_ok() {}
+    })
+    .await;
+    let gateway = Gateway::before_with(flood.address, &OWN, |draft| timeouts(draft, limits));
+    let client = Http2::connect(&gateway).await;
+    let mut tunnel = Tunnel::open(&client).await;
+    gateway.counts("gateway_requests_failed_total{reason=\"UPGRADE_IDLE\"} 1").await;
+    let error = loop {
+        match tunnel.heard().await.expect("no end") {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.reason(), Some(Reason::CANCEL));
 }
 
 #[tokio::test]
