@@ -128,6 +128,11 @@ impl Pipe {
         matches!(self.reader, Reader::Length(_) | Reader::UntilClose) && self.coding != Coding::Chunked
     }
 
+    /// Whether it is bare, and as long as whoever sends it makes it.
+    pub fn is_open(&self) -> bool {
+        matches!(self.reader, Reader::UntilClose) && self.coding != Coding::Chunked
+    }
+
     /// As [`Pipe::pass`], for so many bytes of a body that [`Pipe::is_bare`]; of another it takes none.
     ///
     /// # Errors

@@ -124,6 +124,13 @@ impl<F: Front> Client<F> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.track.known_by(cx);
+        if self.step == Step::Exchange {
+            match F::pass_straight(self, cx) {
+                Ok(true) if !self.track.expired() => return Poll::Pending,
+                Ok(_) => {}
+                Err(fault) => self.step = self.on_fault(cx, fault),
+            }
+        }
         loop {
             let next = match self.step {
                 Step::Head => F::poll_head(self, cx),

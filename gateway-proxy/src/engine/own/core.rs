@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::client;
 use super::enter::{self, Entering};
+use super::executor::Executor;
 use super::link::Link;
 use super::socket::Socket;
 use super::splice::Pipe;
@@ -49,6 +50,8 @@ pub(in crate::engine) struct Core {
     date: RefCell<String>,
     /// Bodies that are compressed.
     pub(super) squeezed: Rc<Cell<usize>>,
+    /// Runs the streams of clients.
+    pub(super) streams: Executor,
 }
 
 impl Core {
@@ -63,6 +66,7 @@ impl Core {
             pipes: RefCell::default(),
             date: RefCell::new(http_date(SystemClock.now())),
             squeezed: Rc::default(),
+            streams: Executor::new(),
         }
     }
 

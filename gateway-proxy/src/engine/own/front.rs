@@ -30,6 +30,14 @@ pub(super) trait Front: Sized {
     /// Waits for a head, and begins its exchange.
     fn poll_head(client: &mut Client<Self>, cx: &mut Context<'_>) -> Poll<Step>;
 
+    /// Lets pass what needs no look at it, and returns whether that was all that there was to do; see `straight`.
+    ///
+    /// # Errors
+    /// The client has gone.
+    fn pass_straight(_: &mut Client<Self>, _: &mut Context<'_>) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
     /// Whether another request may come after this one, by its head.
     fn lasts(head: &Head) -> bool;
 

@@ -164,8 +164,40 @@ impl Inflow {
         Poll::Ready(Ok(Some(piece)))
     }
 
+    /// Takes the piece that has come, where it is known to be alone and more may follow; [`Inflow::has_taken`] or
+    /// [`Inflow::put_back`] is next. Whatever else there is stays, for [`Inflow::poll_piece`].
+    pub(super) fn take_lone(&mut self, cx: &Context<'_>) -> Option<Bytes> {
+        let Self { source, held, next, cut: None, bell: Some(bell), .. } = self else { return None };
+        if bell.is_silent() || !bell.wakes(cx.waker()) || !held.is_empty() {
+            return None;
+        }
+        let Poll::Ready(Some(Ok(piece))) = bell.poll(|cx| source.body.poll_data(cx)) else { return None };
+        if piece.is_empty() {
+            // The bell has rung still.
+            return None;
+        }
+        match bell.poll(|cx| source.body.poll_data(cx)) {
+            Poll::Pending => return Some(piece),
+            Poll::Ready(Some(Ok(more))) => *next = more,
+            // h2 says so again.
+            Poll::Ready(_) => {}
+        }
+        *held = piece;
+        None
+    }
+
+    /// A piece has gone on.
+    pub(super) fn has_taken(&mut self, len: usize) {
+        self.source.owe(len);
+    }
+
+    /// It could not.
+    pub(super) fn put_back(&mut self, piece: Bytes) {
+        self.held = piece;
+    }
+
     /// Whether it is known without a question that nothing has come.
-    fn is_silent(&self, cx: &Context<'_>) -> bool {
+    pub(super) fn is_silent(&self, cx: &Context<'_>) -> bool {
         let silent = |bell: &Bell| bell.is_silent() && bell.wakes(cx.waker());
         self.held.is_empty() && self.cut.is_none() && self.bell.as_ref().is_some_and(silent)
     }

@@ -30,7 +30,9 @@
 //! | `track` | deadline and notes: what the log, the metrics and the timers need |
 //! | `backend` | opening connections |
 //! | `link`, `multiplex` | the backend's side: a connection of HTTP/1.1, or a stream of HTTP/2 |
+//! | `straight` | the short way of messages from one stream to another |
 //! | `inflow`, `flow` | a body on a stream of HTTP/2: how it comes, how it goes |
+//! | `executor` | runs the streams of HTTP/2, all that are woken in one turn |
 //! | `bell` | which of the things that a task waits for has happened |
 //! | `wire` | reading and writing a socket |
 //! | `socket`, `secure` | a socket as it is, or with TLS on it |
@@ -45,6 +47,7 @@ mod download;
 mod edit;
 mod enter;
 mod exchange;
+mod executor;
 mod flow;
 mod front;
 mod http2;
@@ -58,6 +61,7 @@ mod retry;
 mod secure;
 mod socket;
 mod splice;
+mod straight;
 mod told;
 mod track;
 mod upload;

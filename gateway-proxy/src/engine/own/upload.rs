@@ -52,7 +52,7 @@ pub(super) struct Upload {
     /// The client waits for "100 Continue".
     kept_back: bool,
     /// The backend does not take any more; it may have answered before.
-    broken: bool,
+    pub(super) broken: bool,
 }
 
 impl Upload {
@@ -87,6 +87,21 @@ impl Upload {
     /// Whether the backend has taken all of it.
     pub(super) fn is_out(&self) -> bool {
         self.is_read() && self.late.is_empty() && !self.broken
+    }
+
+    /// Whether nothing has to look at what comes: data follow, however many, and all that came before are out.
+    pub(super) fn is_straight(&self) -> bool {
+        self.late.is_empty() && !self.broken && !self.kept_back && self.body.is_open()
+    }
+
+    /// Whether so many bytes may still come.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        bytes as u64 <= self.room
+    }
+
+    /// So many have gone on.
+    pub(super) fn passed(&mut self, bytes: usize) {
+        self.room = self.room.saturating_sub(bytes as u64);
     }
 
     pub(super) fn is_kept_back(&self) -> bool {

@@ -8,6 +8,7 @@ mod passing;
 mod pieces;
 mod pools;
 mod streams;
+mod turns;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -26,10 +26,12 @@ struct Kind {
     tls: bool,
     /// The end of its path.
     path: &'static str,
+    /// At a time, in quarters of what is asked for.
+    quarters: u32,
 }
 
 const fn kind(name: &'static str, words: &'static str, tls: bool, path: &'static str) -> Kind {
-    Kind { name, words, tls, path }
+    Kind { name, words, tls, path, quarters: 4 }
 }
 
 const KINDS: [Kind; 5] = [
@@ -40,10 +42,12 @@ const KINDS: [Kind; 5] = [
     kind("chat", "the same over TLS", true, "/chat"),
 ];
 /// Calls of gRPC, to a server that sends back what comes.
-const GRPC: [Kind; 3] = [
+const GRPC: [Kind; 5] = [
     kind("unary", "a call, a message of 128 bytes there and back", false, "/echo"),
     kind("stream", "in a stream, a message of 128 bytes there and back", false, "/echo"),
     kind("flow", "the same with 32 of them under way in each stream", false, "/echo"),
+    Kind { quarters: 1, ..kind("stream", "one at a time in a quarter as many streams", false, "/echo") },
+    Kind { quarters: 16, ..kind("stream", "one at a time in four times as many", false, "/echo") },
 ];
 /// Idle connections: the load's name for what is spoken, in words, with TLS or without.
 const IDLE: [(&str, &str, bool); 3] =
@@ -138,7 +142,7 @@ async fn table(bench: &Bench<'_>, stage: &Stage, kinds: &[Kind], title: &str, ho
                 let seconds = if round == 0 { 1 } else { bench.plan.seconds };
                 let (each, counted) = stage.turn(contestant).run(bench, kind, seconds).await?;
                 if round > 0 {
-                    say(&format!("{} {}: {each:.1} µs CPU, {}", contestant.label, kind.name, counted.done));
+                    say(&format!("{}, {}: {each:.1} µs CPU, {}", contestant.label, kind.words, counted.done));
                     cpu.push(each);
                     rate.push(counted.done as f64 / f64::from(seconds));
                     *failed += counted.failed;
@@ -176,7 +180,8 @@ impl Turn<'_> {
     /// CPU time for one, in µs.
     async fn run(&self, bench: &Bench<'_>, kind: &Kind, seconds: u32) -> Result<(f64, Counted)> {
         let mut command = self.command("run", kind.name, kind.tls, kind.path)?;
-        command.args(["--connections", &bench.plan.connections.to_string()]);
+        let at_a_time = (bench.plan.connections * kind.quarters).div_ceil(4);
+        command.args(["--connections", &at_a_time.to_string()]);
         command.args(["--seconds", &seconds.to_string()]);
         let failed = || format!("{} with {}", self.contestant.label, kind.name);
         let before = CpuReading::of_tree(self.contestant.pid).with_context(failed)?;

@@ -109,6 +109,11 @@ impl Download {
         self.squeeze.is_none() && self.body.as_ref().is_some_and(Pipe::is_bare)
     }
 
+    /// Whether nothing has to look at what comes of its body: data follow, however many.
+    pub(super) fn is_straight(&self) -> bool {
+        self.squeeze.is_none() && self.body.as_ref().is_some_and(Pipe::is_open)
+    }
+
     /// Whether the backend's connection can be used again, when the response is over.
     pub(super) fn lasts(&self) -> bool {
         self.lasts

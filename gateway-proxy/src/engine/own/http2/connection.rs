@@ -221,7 +221,7 @@ impl Connection {
         let track = Track::of_stream(Rc::clone(core), peer.origin());
         let mut client = Client::new(stream, track, address, peer);
         // Part of its connection: without it h2 ends it.
-        tokio::task::spawn_local(async move {
+        core.streams.spawn(async move {
             client.run().await;
             client.end();
         });

@@ -1,6 +1,6 @@
 //! HTTP/2 towards clients, on the h2 crate.
 //!
-//! A connection is one task, which reads and writes the socket. Each of its streams is a task of its own, which drives
+//! A connection is one task, which reads and writes the socket. Each of its streams is one of the core's executor, which drives
 //! the same [`Client`](super::client::Client) as a connection of HTTP/1.1 does; only its [`Front`](super::front::Front)
 //! is another. So whatever a route can do, it does for both.
 //!
@@ -27,6 +27,7 @@ mod stream;
 pub(super) mod wire;
 
 pub(super) use self::connection::serve;
+pub(super) use self::stream::Stream;
 
 /// What a connection begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -23,6 +23,7 @@ use crate::engine::own::flow::{After, Outflow};
 use crate::engine::own::front::Front;
 use crate::engine::own::inflow::{Cut, Inflow};
 use crate::engine::own::reply::Reply;
+use crate::engine::own::straight;
 use crate::engine::own::upload::Fault;
 use crate::engine::own::wire::Rest;
 use crate::grpc;
@@ -54,7 +55,7 @@ pub(super) struct Unread {
 }
 
 /// One stream: a request and its response.
-pub(super) struct Stream {
+pub(in crate::engine::own) struct Stream {
     /// What is asked, or why it is refused; `None`: it has been looked at.
     asked: Option<Result<Head, Unread>>,
     has_body: bool,
@@ -136,6 +137,16 @@ impl Stream {
         }
     }
 
+    /// Whether a piece of the response, which is not its last, can go at once.
+    pub(in crate::engine::own) fn is_straight(&self) -> bool {
+        !self.is_last && self.trailers.is_none() && !self.open.0.is_behind.get()
+    }
+
+    /// The request's body.
+    pub(in crate::engine::own) fn body(&mut self) -> &mut Inflow {
+        &mut self.body
+    }
+
     /// Keeps what follows the piece that is sent next. `over`: it is the last.
     fn follow(&mut self, around: &Around, over: bool) -> io::Result<()> {
         if over && !around.behind.is_empty() {
@@ -156,7 +167,7 @@ impl Stream {
     }
 
     /// Hands a piece to h2 as it is, where there is room for all of it; else gives it back.
-    fn hand(&mut self, piece: Bytes) -> io::Result<Option<Bytes>> {
+    pub(in crate::engine::own) fn hand(&mut self, piece: Bytes) -> io::Result<Option<Bytes>> {
         let answer = self.answer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let after = match &self.trailers {
             _ if !self.is_last => After::More,
@@ -238,6 +249,10 @@ impl Front for Stream {
             }
             None => Step::End,
         })
+    }
+
+    fn pass_straight(client: &mut Client<Self>, cx: &mut Context<'_>) -> Result<bool, Fault> {
+        straight::pass(client, cx)
     }
 
     fn lasts(_: &Head) -> bool {

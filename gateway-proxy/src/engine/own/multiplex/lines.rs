@@ -196,6 +196,11 @@ impl Place {
         Poll::Ready(())
     }
 
+    /// Whether it is known that the backend has such a place.
+    pub(super) fn is_allowed(&self) -> bool {
+        !self.is_guessed.get()
+    }
+
     /// Whether what is sent waits, since the backend does not take it.
     pub(super) fn is_behind(&self) -> bool {
         self.state.is_behind.get()

@@ -159,6 +159,34 @@ impl Stream {
         }
     }
 
+    /// Whether a piece of the request can go at once to where it goes, and the response's body is read from.
+    pub(in crate::engine::own) fn is_straight(&self) -> bool {
+        !self.is_over && self.place.is_allowed() && !self.place.is_behind()
+    }
+
+    /// Hands a piece of the request, which is not its last, to h2, where there is room for all of it; else gives it back.
+    ///
+    /// # Errors
+    /// The backend takes no more.
+    pub(in crate::engine::own) fn hand(&mut self, piece: Bytes) -> io::Result<Option<Bytes>> {
+        self.request.as_mut().ok_or(io::ErrorKind::NotConnected)?.hand(piece, After::More)
+    }
+
+    /// The response's body, once its head has come.
+    pub(in crate::engine::own) fn body(&mut self) -> Option<&mut Inflow> {
+        self.body.as_mut()
+    }
+
+    /// Whether it is known without a question that nothing more of that has come.
+    pub(in crate::engine::own) fn is_silent(&self, cx: &Context<'_>) -> bool {
+        self.body.as_ref().is_some_and(|body| body.is_silent(cx))
+    }
+
+    /// Some of it came.
+    pub(in crate::engine::own) fn is_answered(&self) {
+        self.place.is_answered();
+    }
+
     /// Sends what is left.
     ///
     /// # Errors

@@ -84,6 +84,12 @@ impl Track {
         data
     }
 
+    /// Bytes of both bodies have gone on: of the request, and of the response.
+    pub(in crate::engine::own) fn passed_straight(&mut self, up: usize, down: usize) {
+        self.relayed((up, down));
+        self.moved();
+    }
+
     /// Bytes of another protocol came: from the client, and from the backend.
     pub(in crate::engine::own) fn relayed(&mut self, (up, down): (usize, usize)) {
         self.note(|r| {
