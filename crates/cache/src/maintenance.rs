@@ -85,6 +85,7 @@ async fn rounds<S: ChangeSource>(cache: &Cache, source: &S) {
             () = early => {}
         }
         let asked = cache.reconcile(source).await;
+        cache.inner.metrics.round(asked.is_ok());
         tell(asked.as_ref().err(), failed);
         failed = asked.is_err();
     }

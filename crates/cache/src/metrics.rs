@@ -40,6 +40,12 @@ const NEWS: MetricDef = MetricDef::counter(
     "Changes that were news to this node, by the way they came.",
 )
 .by(&[CACHE, LabelDef { name: "by", values: "`write`, `hint`, `source`" }]);
+const ROUNDS: MetricDef = MetricDef::counter(
+    "cache_rounds_total",
+    "rounds",
+    "Times that the change log was asked what changed in each scope in use.",
+)
+.by(&[CACHE, LabelDef { name: "result", values: "`ok`, `failed`" }]);
 const ERRORS: MetricDef = MetricDef::counter(
     "cache_redis_errors_total",
     "calls",
@@ -52,7 +58,7 @@ const CONNECTED: MetricDef =
 
 /// What caches declare, and the buckets of limits in Redis.
 pub const METRICS: &[MetricDef] =
-    &[HITS, MISSES, NEWS, ERRORS, CONNECTED, crate::buckets::CONNECTED, crate::buckets::ERRORS];
+    &[HITS, MISSES, NEWS, ROUNDS, ERRORS, CONNECTED, crate::buckets::CONNECTED, crate::buckets::ERRORS];
 
 /// The metrics of one cache; cheap to clone. Each carries the label `cache`.
 #[derive(Clone, Debug)]
@@ -61,6 +67,7 @@ pub struct CacheMetrics {
     redis_hits: IntCounter,
     pub(crate) misses: IntCounter,
     invalidations: IntCounterVec,
+    rounds: IntCounterVec,
     pub(crate) redis_errors: IntCounter,
     pub(crate) redis_connected: IntGauge,
 }
@@ -78,12 +85,14 @@ impl CacheMetrics {
         let hits = IntCounterVec::new(options(HITS), &["tier"])?;
         let misses = IntCounter::with_opts(options(MISSES))?;
         let invalidations = IntCounterVec::new(options(NEWS), &["by"])?;
+        let rounds = IntCounterVec::new(options(ROUNDS), &["result"])?;
         let redis_errors = IntCounter::with_opts(options(ERRORS))?;
         let redis_connected = IntGauge::with_opts(options(CONNECTED))?;
-        let collectors: [Box<dyn Collector>; 5] = [
+        let collectors: [Box<dyn Collector>; 6] = [
             Box::new(hits.clone()),
             Box::new(misses.clone()),
             Box::new(invalidations.clone()),
+            Box::new(rounds.clone()),
             Box::new(redis_errors.clone()),
             Box::new(redis_connected.clone()),
         ];
@@ -91,7 +100,7 @@ impl CacheMetrics {
         // Looked up once: this is counted with every look-up.
         let (memory_hits, redis_hits) =
             (hits.with_label_values(&["memory"]), hits.with_label_values(&["redis"]));
-        Ok(Self { memory_hits, redis_hits, misses, invalidations, redis_errors, redis_connected })
+        Ok(Self { memory_hits, redis_hits, misses, invalidations, rounds, redis_errors, redis_connected })
     }
 
     pub(crate) fn hit(&self, tier: Tier) {
@@ -108,6 +117,10 @@ impl CacheMetrics {
             LearnedBy::Source => "source",
         };
         self.invalidations.with_label_values(&[by]).inc_by(changes as u64);
+    }
+
+    pub(crate) fn round(&self, ok: bool) {
+        self.rounds.with_label_values(&[if ok { "ok" } else { "failed" }]).inc();
     }
 }
 

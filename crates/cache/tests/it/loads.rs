@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use hotswap_cache::Names;
-use hotswap_cache::{Cached, Change};
+use hotswap_cache::{Cached, Change, ChangeSource, Changes, Names};
 use hotswap_core::Revision;
 use tokio::sync::oneshot;
 
-use crate::support::{Database, SCOPE, count, in_process, text};
+use crate::support::{Database, SCOPE, count, in_process, text, until};
 
 #[derive(Debug, PartialEq, Eq)]
 struct Broken(usize);
@@ -201,4 +200,27 @@ async fn a_history_that_was_set_back_ends_everything() {
     assert_eq!(cache.peek(SCOPE, "x"), None);
     let load = async || Ok::<_, Broken>(short.load("x"));
     assert_eq!(cache.get(SCOPE, "x", load).await.expect("loads"), short.at("x", 1));
+}
+
+/// A change log that can't be asked.
+struct Away;
+
+impl ChangeSource for Away {
+    type Error = &'static str;
+
+    async fn changes_after(&self, _scope: &str, _after: Revision) -> Result<Changes, Self::Error> {
+        Err("the database is away")
+    }
+}
+
+#[tokio::test]
+async fn a_round_whose_change_log_is_away_is_counted_as_failed() {
+    let (cache, maintenance, registry) = in_process();
+    let database = Database::default();
+    database.write(&["x"], "1");
+    cache.get(SCOPE, "x", async || Ok::<_, Broken>(database.load("x"))).await.expect("loads");
+    let failed = async || count(&registry, "cache_rounds_total", "failed") == 1;
+    maintenance.run(Away, until(failed)).await;
+    assert_eq!(count(&registry, "cache_rounds_total", "ok"), 0);
+    assert_eq!(cache.peek(SCOPE, "x"), Some(database.at("x", 1)), "it serves meanwhile");
 }

@@ -119,7 +119,8 @@ pub(crate) struct Plan {
 pub(crate) const PATIENT: Plan = Plan { interval: NEVER, timeout: Duration::from_secs(30) };
 
 impl Node {
-    /// Starts a node and waits until it has its Redis.
+    /// Starts a node and waits until it has its Redis, and has asked what changed: at its start, and since it is connected.
+    /// A round still to come would find what a test means to be told.
     pub(crate) async fn start(redis: &Redis, database: &Database, plan: Plan) -> Self {
         let wire = Wire::to(redis.socket());
         let registry = Registry::new();
@@ -135,6 +136,7 @@ impl Node {
         supervisor.spawn("cache", TaskKind::Background, work);
         let node = Self { cache, wire, database: database.clone(), registry, supervisor };
         node.connected().await;
+        until(async || node.count("cache_rounds_total", "ok") >= 2).await;
         node
     }
 

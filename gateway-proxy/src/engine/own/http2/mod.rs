@@ -1,8 +1,8 @@
 //! HTTP/2 towards clients, on the h2 crate.
 //!
-//! A connection is one task, which reads and writes the socket. Each of its streams is one of the core's executor, which drives
-//! the same [`Client`](super::client::Client) as a connection of HTTP/1.1 does; only its [`Front`](super::front::Front)
-//! is another. So whatever a route can do, it does for both.
+//! A connection is one task, which reads and writes the socket. Each of its streams is a task of its own, in the core's
+//! [`Executor`](super::executor::Executor), which drives the same [`Client`](super::client::Client) as a connection of
+//! HTTP/1.1 does; only its [`Front`](super::front::Front) is another. So whatever a route can do, it does for both.
 //!
 //! ```text
 //!   socket ─► Wire ─► Frames (counted) ─► h2 ─► heads ─► Client<Stream> ─► Client<Stream> …
