@@ -86,7 +86,9 @@ fn serve(name: &str, manner: &Manner, mut stream: TcpStream) {
         let counter = if test { &manner.tested } else { &manner.asked };
         let number = counter.fetch_add(1, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(manner.delay.load(Ordering::SeqCst)));
-        let fails = number % 100 < manner.failing.load(Ordering::SeqCst);
+        // Spread evenly: the first of them all failed would be a panic.
+        let share = manner.failing.load(Ordering::SeqCst);
+        let fails = number * share % 100 < share;
         let status = if fails { "500 Internal Server Error" } else { "200 OK" };
         let text = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{name}", name.len());
         if stream.write_all(text.as_bytes()).is_err() {

@@ -14,7 +14,7 @@ fn a_rollout_goes_on_where_the_control_plane_was_killed() {
     };
     let plane = start("127.0.0.1:0");
     let (gateway, at) = gateway(folder.path(), &[&plane]);
-    let mut shop = Shop::on(plane, "listening", at);
+    let mut shop = Shop::on(plane, "listening", at).calm();
     let clients = shop.clients();
     shop.rollout(&["create", "routes/shop", "--canary", "20,50", "--bake", "3s"]).ok();
     eventually("new has some traffic", || shop.new.asked() > 20);
