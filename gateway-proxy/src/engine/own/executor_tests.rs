@@ -68,14 +68,17 @@ fn another_thread_wakes_a_task() {
     });
 }
 
+/// Part of a task that panics when it goes.
+struct Leaves;
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        panic!("by what it left");
+    }
+}
+
 #[test]
 fn a_task_that_panics_ends_alone_whatever_it_leaves() {
-    struct Leaves;
-    impl Drop for Leaves {
-        fn drop(&mut self) {
-            panic!("by what it left");
-        }
-    }
     runtime().block_on(async {
         let executor = Executor::new();
         let (runs, waker) = endless(&executor);
@@ -221,6 +224,25 @@ fn tasks_end_with_the_runtime_and_none_begin_after_it() {
     assert_eq!((Rc::strong_count(&held), Rc::strong_count(&executor)), (1, 1));
     let late = Rc::clone(&held);
     executor.spawn(async move { drop(late) });
+    assert_eq!(Rc::strong_count(&held), 1);
+}
+
+#[test]
+fn what_tasks_leave_panics_one_by_one_where_they_end_with_the_runtime() {
+    let held = Rc::new(());
+    runtime().block_on(async {
+        let executor = Executor::new();
+        // A second panic amid a first would end the process.
+        for _ in 0..2 {
+            let left = (Leaves, Rc::clone(&held));
+            executor.spawn(async move {
+                let _left = left;
+                pending::<()>().await;
+            });
+        }
+        turns().await;
+        assert_eq!(Rc::strong_count(&held), 3);
+    });
     assert_eq!(Rc::strong_count(&held), 1);
 }
 
